@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The one description of everything that the kernel programs and the agent share: table rows,
+ * counters, configuration, the sample record. Both compilers read this file; nothing mirrors it.
+ * Types and limits only, no functions.
+ *
+ * Addresses are always 16 bytes in network order; IPv4 is stored v4-mapped (::ffff:a.b.c.d).
+ * Ports carry _be where they are in network order. Counters only ever grow; a reader keeps a
+ * shadow copy and subtracts.
+ */
+#pragma once
+
+#include <linux/types.h>
+
+/* Bumped whenever a row, counter or the configuration changes shape or meaning. Pinned maps that
+ * carry another number are refused, never reinterpreted. */
+#define FG_ABI_VERSION 1
+
+/* Ways in one set of a table: eight 8-byte tags are exactly one cache line, so a look-up that
+ * misses touches one line. */
+#define FG_WAYS 8
+
+/* Interfaces one agent can attach to: a host with more uplinks than this bonds them. */
+#define FG_MAX_IFACES 8
+/* Protected prefixes: walked one by one on each frame, so the list stays short. */
+#define FG_MAX_PREFIXES 16
+/* VLAN tags accepted in front of the IP header (802.1Q inside 802.1ad, one to spare). */
+#define FG_MAX_VLANS 3
+/* IPv6 extension headers walked: real traffic carries at most two or three. */
+#define FG_MAX_IP6_EXTS 6
+
+/* Largest hello followed. The largest in the public captures is 2.3 kB; a post-quantum hello with
+ * a large ticket stays below 5 kB. Beyond 8 kB somebody wants our memory. */
+#define FG_HELLO_MAX_BYTES 8192
+/* A hello that is not complete after this long is given up: clients send it in one flight. */
+#define FG_HELLO_TIMEOUT_NS 15000000000ULL
+/* Bytes of one segment handed to the hello parser: one whole hello. */
+#define FG_SEGMENT_MAX_BYTES 8192
+/* List caps of one hello. JA4 hashes every cipher even where its count stops at 99; the longest
+ * list seen in public captures is 350 (a scanner), extensions stay below 30. */
+#define FG_MAX_CIPHERS 384
+#define FG_MAX_EXTS 96
+#define FG_MAX_SIGALGS 64
+/* RFC 1035: a host name has at most 253 characters; one more 8-byte store may run past it. */
+#define FG_MAX_SNI 256
+
+/* A sequence advance beyond this in one segment is not progress but a forgery or a new
+ * connection: four times the largest default TCP buffer (tcp_rmem, tcp_wmem: 6 and 4 MiB). */
+#define FG_WINDOW_MAX_BYTES (16U << 20)
+/* Client payload that makes a turn an exchange (DESIGN: exchange). */
+#define FG_EXCHANGE_MIN_BYTES 200
+
+/* Tags of a table row. Any other value is the keyed hash of the row's key. */
+#define FG_TAG_FREE 0ULL
+#define FG_TAG_BUSY 1ULL
+
+/* --- What became of a frame: exactly one of these for each, so that
+ *     received = sum(accounted) + sum(losses). ------------------------------------------------ */
+
+/* X(name): the frame was understood and counted. */
+#define FG_ACCOUNTED(X)                                                                            \
+	X(not_ip)         /* ARP, LLDP and others */                                               \
+	X(other_protocol) /* IP, neither TCP nor UDP */                                            \
+	X(other_port)     /* no protected port or prefix, or not this hook's direction */          \
+	X(udp)            /* UDP on a protected port */                                            \
+	X(syn)            /* client SYN */                                                         \
+	X(syn_ack)        /* server SYN-ACK */                                                     \
+	X(ack)            /* client segment without payload on a known connection */               \
+	X(hello)          /* client segment that carried hello bytes */                            \
+	X(data)           /* client segment with other payload on a known connection */            \
+	X(close)          /* FIN or RST of either side */                                          \
+	X(server)         /* server segment */                                                     \
+	X(midstream)      /* client segment of a connection whose start was not seen */            \
+	X(blocked)        /* dropped by the gate */
+
+/* X(name): the frame was received, but could not be counted where it belongs. */
+#define FG_LOSSES(X)                                                                               \
+	X(frame_truncated) /* ends inside a header */                                              \
+	X(ip_malformed)    /* header lengths contradict each other */                              \
+	X(tcp_malformed)                                                                           \
+	X(vlan_too_deep)                                                                           \
+	X(ext_too_deep) /* more IPv6 extension headers than we walk */                             \
+	X(fragment)     /* later IP fragment: no ports */                                          \
+	X(flow_table_full)                                                                         \
+	X(link_type) /* capture record of a link type we do not read */                            \
+	X(internal)  /* a look-up that cannot fail, failed */
+
+#define FG_NAME_ENUM(name) FG_FRAME_##name,
+enum fg_outcome {
+	FG_ACCOUNTED(FG_NAME_ENUM) _FG_ACCOUNTED_END,
+	_FG_LOSSES_BEGIN = _FG_ACCOUNTED_END - 1,
+	FG_LOSSES(FG_NAME_ENUM) _FG_OUTCOME_MAX,
+};
+#undef FG_NAME_ENUM
+
+/* X(name): why a hello could not be completed. Printed as incomplete:NAME. */
+#define FG_INCOMPLETE(X)                                                                           \
+	X(gap)        /* a segment is missing or out of order */                                   \
+	X(timeout)    /* no end within FG_HELLO_TIMEOUT_NS */                                      \
+	X(closed)     /* connection ended first */                                                 \
+	X(table_full) /* no row free in the streams table */                                       \
+	X(busy)       /* another CPU held the row */                                               \
+	X(too_long)   /* beyond FG_HELLO_MAX_BYTES */                                              \
+	X(too_many)   /* beyond a list cap */                                                      \
+	X(malformed)  /* lengths do not add up */                                                  \
+	X(snaplen)    /* the capture cut the segment */                                            \
+	X(end)        /* the capture ended first */
+
+#define FG_NAME_ENUM(name) FG_INCOMPLETE_##name,
+enum fg_incomplete { FG_INCOMPLETE(FG_NAME_ENUM) _FG_INCOMPLETE_MAX };
+#undef FG_NAME_ENUM
+
+/* X(name): things that happened beside the outcome of a frame. */
+#define FG_EVENTS(X)                                                                               \
+	X(syns)             /* client SYNs, all */                                                 \
+	X(syns_proven)      /* of these, SYNs credited to a proven source */                       \
+	X(connections)      /* connections begun, proven or not */                                 \
+	X(proven)           /* connections with a proof */                                         \
+	X(proven_socket)    /* ... by the socket table */                                          \
+	X(proven_handshake) /* ... by the acknowledged ISN of the reply direction */               \
+	X(hellos)           /* complete hellos, first of their connection */                       \
+	X(hellos_unproven)  /* of these, on connections without proof */                           \
+	X(second_hellos)    /* second hello of a connection (HelloRetryRequest) */                 \
+	X(not_tls)          /* first payload is no TLS hello */                                    \
+	X(socket_listener)  /* proof: only a listener (SYN cookie) */                              \
+	X(socket_none)      /* proof: no socket here (container, router) */                        \
+	X(socket_mismatch)  /* proof: a socket, but other sequence numbers */                      \
+	X(dropped_source)   /* frames dropped for a blocked source */                              \
+	X(dropped_client)   /* frames dropped for a blocked client */                              \
+	X(knock_replaced)   /* a waiting SYN gave way to a newer one */                            \
+	X(flow_replaced)    /* an idle or unproven connection gave way */                          \
+	X(source_table_full)                                                                       \
+	X(client_table_full)                                                                       \
+	X(print_table_full)                                                                        \
+	X(untaken_lost) /* rows replaced before the agent took their counts */                     \
+	X(samples)      /* hello samples handed to the agent */                                    \
+	X(sample_lost)  /* sample ring full */                                                     \
+	X(record_lost)  /* record boundary lost behind the hello: exchanges not counted */         \
+	X(clock_back)   /* capture time went back and was clamped */
+
+#define FG_NAME_ENUM(name) FG_EVENT_##name,
+enum fg_event { FG_EVENTS(FG_NAME_ENUM) _FG_EVENT_MAX };
+#undef FG_NAME_ENUM
+
+/* One row a CPU and a slot; slots 0..FG_MAX_IFACES-1 are ingress interfaces, the next
+ * FG_MAX_IFACES the same interfaces' egress. */
+#define FG_TOTAL_SLOTS (2 * FG_MAX_IFACES)
+struct fg_totals {
+	__u64 frames[_FG_OUTCOME_MAX];
+	__u64 bytes; /* wire length of all frames */
+	__u64 incomplete[_FG_INCOMPLETE_MAX];
+	__u64 events[_FG_EVENT_MAX];
+};
+
+/* --- Configuration (const volatile in the object, a struct on the host) ---------------------- */
+
+enum fg_role { FG_ROLE_TERMINATE, FG_ROLE_TRANSIT, FG_ROLE_MIRROR, _FG_ROLE_MAX };
+enum fg_hook { FG_HOOK_INGRESS, FG_HOOK_EGRESS };
+
+struct fg_prefix {
+	__u8 addr[16];
+	__u8 bits; /* of 128; an IPv4 /24 is 120 */
+	__u8 pad[7];
+};
+
+struct fg_config {
+	__u64 seed[4]; /* secret; fingerprint keys, tags and sets are only comparable under one */
+	__u64 ports[1024]; /* bitmap of protected ports, host order */
+	struct fg_prefix prefixes[FG_MAX_PREFIXES];
+	__u32 n_prefixes; /* 0 = any */
+	__u32 ifindex[FG_MAX_IFACES];
+	__u32 n_ifaces;
+	__u32 tick_ns; /* length of a jiffy */
+	/* set counts minus one; sizes are powers of two */
+	__u32 flow_mask, knock_mask, source_mask, client_mask, print_mask, stream_mask;
+	__u8 role;         /* enum fg_role */
+	__u8 replay;       /* time and tick come with the frame, nothing from the host */
+	__u8 sample_all;   /* a sample for each hello and each incomplete one, not only new keys */
+	__u8 socket_proof; /* look connections up in the host's socket table */
+	__u8 volume;       /* count bytes and exchanges */
+	__u8 pad[3];
+};
+
+/* --- Tables. A set is one array row: eight tags, then eight rows. ----------------------------- */
+
+enum fg_proof { FG_PROOF_NONE, FG_PROOF_HANDSHAKE, FG_PROOF_SOCKET, _FG_PROOF_MAX };
+
+/* fg_flow.flags */
+#define FG_FLOW_HELLO_SEEN (1U << 0)  /* the first hello is complete or given up */
+#define FG_FLOW_NOT_TLS (1U << 1)     /* first payload was no hello */
+#define FG_FLOW_APP_SEEN (1U << 2)    /* an application-data record of the client was seen */
+#define FG_FLOW_TURN_COUNTED (1U << 3) /* the running turn is already an exchange */
+#define FG_FLOW_CLOSED (1U << 4)      /* FIN or RST in sequence */
+#define FG_FLOW_KNOCKED (1U << 5)     /* a SYN with another ISN came on this 4-tuple */
+#define FG_FLOW_DROPPED (1U << 6)     /* client block: payload is dropped from now on */
+#define FG_FLOW_REPLY_SEEN (1U << 7)  /* server_next comes from the reply direction */
+#define FG_FLOW_NO_SYN (1U << 8)      /* begun by a payload, the SYN was not kept */
+#define FG_FLOW_RECORD_LOST (1U << 9) /* record boundaries unknown: no exchanges */
+
+/*
+ * A connection, client side first. Written by the programs, one CPU at a time in the usual case
+ * (the NIC keeps a connection on one queue); the counters are atomic because the egress hook may
+ * run elsewhere.
+ */
+struct fg_flow {
+	__u8 client[16];
+	__u8 server[16];
+	__be16 client_port_be;
+	__be16 server_port_be;
+	__u16 flags;
+	__u8 proof; /* enum fg_proof */
+	__u8 record_have; /* bytes of a TLS record header carried over from the last segment */
+	__u32 generation; /* grows whenever the row is claimed */
+	__u32 touched;    /* epoch of the last change */
+	__u32 client_isn;
+	__u32 server_isn;
+	__u32 client_next; /* next new client byte */
+	__u32 server_next; /* next new server byte */
+	__u32 record_seq;  /* client sequence number of the next TLS record header */
+	__u32 turn_bytes;  /* client payload since the last server payload */
+	__u32 exchanges;
+	__u32 stream; /* row of the hello being read, plus one; 0 = none */
+	__u64 bytes_in;
+	__u64 bytes_out;
+	__u64 stack; /* struct-free packing, see stack.h; 0 = no SYN seen */
+	__u64 stem;  /* stem key; 0 until a hello is complete */
+};
+_Static_assert(sizeof(struct fg_flow) == 120, "fg_flow");
+
+/* A SYN that waits for its handshake. Its tag is its identity: a collision (2^-64 for a pair)
+ * only delays one connection's counts, since the ISN must match too. */
+struct fg_knock {
+	__u64 stack;
+	__u32 client_isn;
+	__u32 server_isn;
+	__u32 ticks; /* low half of the tick counter at the last SYN */
+	__u16 syns;
+	__u8 replied; /* server_isn is valid */
+	__u8 pad;
+};
+_Static_assert(sizeof(struct fg_knock) == 24, "fg_knock");
+
+/* Counters of one proven source. bytes and exchanges are not here: the agent adds them from the
+ * connections, so that data segments touch one row only. */
+struct fg_source {
+	__u8 addr[16];
+	__u32 generation;
+	__u32 touched;
+	__u64 syns;
+	__u64 connections;
+	__u64 proven;
+	__u64 hellos;
+	__u64 incomplete;
+	__u64 fins;
+	__u64 rsts;
+};
+_Static_assert(sizeof(struct fg_source) == 80, "fg_source");
+
+/* Counters of one client: (source, stem, stack). Made by its first proven hello. */
+struct fg_client {
+	__u8 addr[16];
+	__u64 stem;
+	__u64 stack;
+	__u32 generation;
+	__u32 touched;
+	__u64 print; /* fingerprint key of the latest hello */
+	__u64 connections;
+	__u64 proof_socket; /* of these, proven by the socket table; the rest by the handshake */
+	__u64 resumed;
+	__u64 reserved;
+};
+_Static_assert(sizeof(struct fg_client) == 80, "fg_client");
+
+/* Counters of one fingerprint. */
+struct fg_print {
+	__u64 print;
+	__u64 stem;
+	__u32 generation;
+	__u32 touched;
+	__u64 hellos; /* proven connections' first hellos */
+	__u32 known;  /* written by the agent: it has the text, no sample needed */
+	__u32 asked;  /* tick of the last sample, low half */
+};
+_Static_assert(sizeof(struct fg_print) == 40, "fg_print");
+
+#define FG_SET(row)                                                                                \
+	{                                                                                          \
+		__u64 tag[FG_WAYS];                                                                \
+		struct row row[FG_WAYS];                                                           \
+	}
+struct fg_flow_set FG_SET(fg_flow);
+struct fg_knock_set FG_SET(fg_knock);
+struct fg_source_set FG_SET(fg_source);
+struct fg_client_set FG_SET(fg_client);
+struct fg_print_set FG_SET(fg_print);
+
+/* fg_hello.flags */
+#define FG_HELLO_SNI (1U << 0)       /* extension 0x0000 is there */
+#define FG_HELLO_RESUMED (1U << 1)   /* pre_shared_key */
+#define FG_HELLO_EARLY (1U << 2)     /* early_data */
+#define FG_HELLO_ECH (1U << 3)       /* encrypted_client_hello */
+#define FG_HELLO_PQ (1U << 4)        /* a key share of a post-quantum hybrid group */
+#define FG_HELLO_GREASE (1U << 5)    /* any GREASE value */
+#define FG_HELLO_VERSIONS (1U << 6)  /* supported_versions is there */
+#define FG_HELLO_ALPN (1U << 7)      /* ALPN with a first name */
+#define FG_HELLO_TICKET (1U << 8)    /* session_ticket with content */
+
+/*
+ * A hello being read: parser state first, then what was gathered. The first part is what a resume
+ * needs hot; lists hold host-order values in wire order, GREASE left out.
+ */
+struct fg_hello {
+	/* parser (hello.h) */
+	__u64 carry;   /* bytes of a token cut by a segment or record end */
+	__u64 rec_carry;
+	__u32 left;    /* bytes of the handshake message still to come */
+	__u32 scope;   /* value of left where the current extension ends */
+	__u32 list;    /* value of left where the list inside it ends */
+	__u32 skip;    /* bytes to jump over */
+	__u32 rec_left; /* bytes of the TLS record still to come */
+	__u32 total;   /* bytes fed so far */
+	__u8 state, need, have, rec_have;
+	__u8 next; /* state after the run of skipped bytes */
+	__u8 result; /* enum fg_hello_result */
+	__u8 reason; /* enum fg_incomplete, where the result is FG_HELLO_FAILED */
+	__u8 pad0;
+	/* folds (fingerprint.h) */
+	__u64 ciphers_fold; /* sum over the multiset */
+	__u64 exts_fold;    /* same, without SNI and ALPN */
+	__u64 stem_fold;    /* same, without the extensions that come and go */
+	__u64 sigalgs_fold; /* in order */
+	__u64 order_fold;   /* extension types in wire order */
+	__u64 print;        /* results */
+	__u64 stem;
+	/* gathered */
+	__u16 legacy_version;
+	__u16 version; /* highest of supported_versions, 0 = none known */
+	__u16 flags;
+	__u16 n_ciphers, n_exts, n_sigalgs; /* GREASE left out, never capped at 99 */
+	__u16 n_stem_exts;
+	__u8 alpn_first, alpn_last; /* first and last byte of the first ALPN name */
+	__u8 alpn_len;
+	__u8 sni_len;
+	__u8 pad1[6];
+	char sni[FG_MAX_SNI + 8]; /* not terminated */
+	__u16 exts[FG_MAX_EXTS];
+	__u16 sigalgs[FG_MAX_SIGALGS];
+	__u16 ciphers[FG_MAX_CIPHERS];
+};
+
+/* A hello whose end has not come yet, kept apart from the flow rows because it is large and
+ * short-lived. */
+struct fg_stream {
+	__u64 tag;   /* FREE, BUSY while a CPU works on it, else the flow's tag */
+	__u32 next;  /* expected client sequence number */
+	__u32 ticks; /* of the first segment, low half */
+	__u64 begun_ns;
+	struct fg_hello hello;
+};
+
+/* What the agent is told once for a new fingerprint key, or for each hello with sample_all. */
+struct fg_sample {
+	__u64 time_ns;
+	__u8 client[16];
+	__u8 server[16];
+	__be16 client_port_be;
+	__be16 server_port_be;
+	__u8 proto;  /* 't' */
+	__u8 status; /* 0 = complete, else 1 + enum fg_incomplete */
+	__u8 proof;
+	__u8 pad;
+	__u64 stack;
+	struct fg_hello hello;
+};
+
+/* --- Blocks (the gate) ------------------------------------------------------------------------ */
+
+struct fg_block_source {
+	__u8 addr[16]; /* IPv4 /32 v4-mapped, or the /64 with the host half zero */
+};
+struct fg_block_client {
+	__u8 addr[16];
+	__u64 stem;
+	__u64 stack; /* 0 = any stack */
+};
+struct fg_block {
+	__u64 until_ticks; /* in ticks of the kernel's own counter: it expires without the agent */
+	__u64 hits;
+	__u64 last_ticks;
+};
+
+/* fg_meta, one row: the handshake between programs and agent. mmapable. */
+struct fg_meta {
+	__u32 abi_version;
+	__u32 epoch;           /* agent: current epoch, from 2 on */
+	__u64 heartbeat_ticks; /* agent: last sign of life; 0 = never */
+	__u32 source_blocks;   /* agent: rows in fg_drop_sources; 0 lets the gate skip the look-up */
+	__u32 client_blocks;
+	__u64 tick_ns;
+	__u64 seed[4];
+	__u64 now_ticks; /* replay: ticks of the frame being run */
+};
+
+/* Ticks without a heartbeat after which untaken rows may be replaced (DESIGN 3.1(6)). */
+#define FG_HEARTBEAT_LOST_NS 60000000000ULL
+
+/* In front of each frame of --engine kernel, as XDP metadata. */
+struct fg_replay_meta {
+	__u64 time_ns;
+	__u32 ticks_lo, ticks_hi;
+	__u32 wire_len; /* length on the wire, the frame may be cut */
+	__u32 pad;
+};

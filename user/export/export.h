@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Verdicts leaving for a firewall or another system. What may leave is decided here once
+ * (fg_export_select): tier at or above the asked one, whole sources only, proven, not shared, not
+ * allowlisted, unexpired, at most FG_EXPORT_CAP automatic ones. Operator blocks are always
+ * eligible; automatic verdicts only in tier enforce, which mode observe never gives.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "verdict/store.h"
+
+/* Until the collateral guards exist: no more automatic blocks than one person can review. */
+#define FG_EXPORT_CAP 1000
+
+struct fg_export_item {
+	uint8_t addr[16];
+	uint8_t bits; /* of 128 */
+	uint64_t until_ns;
+	bool by_operator;
+	char reason[160];
+};
+
+struct fg_export_set {
+	struct fg_export_item *items; /* sorted by address, then bits; no duplicates, no item inside
+					 another */
+	size_t n;
+	size_t withheld; /* matched the tier but were held back by a guard or the cap */
+};
+
+/** @return 0, -ENOMEM. Free with fg_export_set_done(). */
+int fg_export_select(const struct fg_store *store, enum fg_tier min_tier, uint64_t now_ns,
+		     struct fg_export_set *ret_set);
+void fg_export_set_done(struct fg_export_set *set);
+
+/* Ports that the nft rules protect. */
+struct fg_export_conf {
+	const uint16_t *ports;
+	size_t n_ports;
+	bool udp; /* also match UDP to these ports */
+};
+
+/** Complete documents for the consumer. @return 0, -EIO. */
+int fg_export_nft(FILE *out, const struct fg_export_set *set, const struct fg_export_conf *conf,
+		  uint64_t now_ns);
+int fg_export_plain(FILE *out, const struct fg_export_set *set);
+int fg_export_csv(FILE *out, const struct fg_export_set *set, uint64_t now_ns);
+int fg_export_json(FILE *out, const struct fg_export_set *set, uint64_t now_ns);
+
+/* The live nft target: keeps table inet farmgate equal to the set. */
+struct fg_nft;
+int fg_nft_new(const struct fg_export_conf *conf, struct fg_nft **ret_nft);
+void fg_nft_free(struct fg_nft **nft);
+/** One transaction with the differences (whole table where it is not there). why gets a sentence on
+ * failure. @return number of changed elements, -errno. */
+int fg_nft_apply(struct fg_nft *nft, const struct fg_export_set *set, uint64_t now_ns, char *why,
+		 size_t n_why);
+/** Looks whether table, chain and sets still stand (terse list); forgets its shadow when not, so
+ * that the next apply writes everything. With full, also compares the elements.
+ * @return 0 in place, 1 gone or different, -errno. */
+int fg_nft_check(struct fg_nft *nft, bool full, char *why, size_t n_why);
+/** Removes the table (clean stop leaves it standing by default: blocks expire by themselves). */
+int fg_nft_remove(struct fg_nft *nft, char *why, size_t n_why);

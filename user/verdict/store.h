@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Memory of decisions: standing verdicts with evidence, tier and TTL, operator decisions, the
+ * allowlist. One SQLite file (WAL) in the state folder, one writer; an in-memory copy answers
+ * reads. A verdict is on disk before anybody hears of it. Without a folder (replay without
+ * --state) everything stays in memory. Time is a parameter (unix ns).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "detect/detect.h"
+
+#define FG_MAX_TTL_S (24 * 3600)
+#define FG_DEFAULT_TTL_S 3600
+/* Standing verdicts kept; a flood of flags must not eat the host (about 1 kB each). */
+#define FG_MAX_VERDICTS 100000
+
+enum fg_origin { FG_ORIGIN_DETECTOR, FG_ORIGIN_OPERATOR, _FG_ORIGIN_MAX };
+
+struct fg_verdict {
+	int64_t id;
+	uint8_t addr[16];  /* v4-mapped or v6 prefix, host bits zero */
+	uint8_t bits;	   /* of 128; 128 = one IPv4 address, 64 = an IPv6 /64 */
+	uint64_t stem;	   /* client block; 0 = the whole source */
+	uint64_t stack;
+	enum fg_origin origin;
+	enum fg_tier tier;
+	bool proven, shared;
+	double score;
+	uint64_t first_ns, updated_ns, until_ns;
+	char ja4[40], stem_text[44], stack_text[96];
+	char reason[160]; /* operator's reason, or why the tier is capped */
+	struct fg_evidence evidence[FG_MAX_EVIDENCE];
+	size_t n_evidence;
+};
+
+struct fg_allow {
+	int64_t id;
+	uint8_t addr[16];
+	uint8_t bits;
+	uint64_t until_ns; /* 0 = no end */
+	char reason[160];
+};
+
+struct fg_store;
+
+/** Opens or makes DIR/farmgate.db and loads what still stands at now_ns; dir NULL = memory only.
+ * why (at least 256 bytes) gets one sentence on failure. @return 0, -errno. */
+int fg_store_open(const char *dir, uint64_t now_ns, struct fg_store **ret_store, char *why,
+		  size_t n_why);
+void fg_store_close(struct fg_store **store);
+
+/** A finding becomes or renews a verdict. enforce: automatic verdicts may reach tier enforce
+ * (mode enforce); without it, or where the source is shared, unproven or allowlisted, the tier
+ * stops at alert and reason says why. Renewing extends until_ns and keeps first_ns.
+ * Texts (ja4, stem_text, stack_text) come from names. @return 1 new, 0 renewed, -errno. */
+struct fg_names {
+	char ja4[40], stem_text[44], stack_text[96];
+};
+int fg_store_note(struct fg_store *store, const struct fg_finding *finding,
+		  const struct fg_names *names, bool enforce, uint32_t ttl_s, uint64_t now_ns);
+
+/** Operator block; tier enforce. ttl_s 1..FG_MAX_TTL_S. An allowed prefix is refused with -EPERM
+ * (allow wins). @return 0, -errno. */
+int fg_store_block(struct fg_store *store, const uint8_t addr[16], uint8_t bits, uint64_t stem,
+		   const char *stem_text, uint32_t ttl_s, const char *reason, uint64_t now_ns,
+		   int64_t *ret_id);
+/** Ends every verdict on exactly this prefix (operator's and detectors'). A detector's verdict is
+ * not renewed for the rest of its TTL. @return number ended, -errno. */
+int fg_store_unblock(struct fg_store *store, const uint8_t addr[16], uint8_t bits,
+		     const char *reason, uint64_t now_ns);
+/** Allow wins over every verdict, standing or to come; standing ones inside it fall to alert.
+ * ttl_s 0 = no end. @return 0, -errno. */
+int fg_store_allow(struct fg_store *store, const uint8_t addr[16], uint8_t bits, uint32_t ttl_s,
+		   const char *reason, uint64_t now_ns, int64_t *ret_id);
+/** @return number removed, -errno. */
+int fg_store_disallow(struct fg_store *store, const uint8_t addr[16], uint8_t bits,
+		      uint64_t now_ns);
+bool fg_store_allowed(const struct fg_store *store, const uint8_t addr[16], uint8_t bits,
+		      uint64_t now_ns);
+
+/** Drops what has expired. @return number dropped, -errno. */
+int fg_store_expire(struct fg_store *store, uint64_t now_ns);
+
+size_t fg_store_n(const struct fg_store *store);
+const struct fg_verdict *fg_store_at(const struct fg_store *store, size_t i);
+size_t fg_store_n_allow(const struct fg_store *store);
+const struct fg_allow *fg_store_allow_at(const struct fg_store *store, size_t i);
+/** Verdicts that cover an address, newest first. Writes at most n, returns how many. */
+size_t fg_store_find(const struct fg_store *store, const uint8_t addr[16],
+		     const struct fg_verdict **ret, size_t n);
+/** Grows with every change that an export could have to act on. */
+uint64_t fg_store_revision(const struct fg_store *store);
+
+/** Key/value state that must survive a restart (hash seed, ...). @return bytes read or 0/-errno. */
+int fg_store_get_blob(struct fg_store *store, const char *name, void *ret_buf, size_t n);
+int fg_store_put_blob(struct fg_store *store, const char *name, const void *buf, size_t n);
