@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the API and the reports may see of an agent. The agent fills one in and keeps it; readers
+ * run on the agent's own loop, so nothing here is locked. Actions go back through the callbacks.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "detect/detect.h"
+#include "model/model.h"
+#include "verdict/store.h"
+
+struct fg_view_interface {
+	char name[16];
+	char attach[8]; /* native, generic, tc, file */
+	uint64_t packets;
+};
+
+struct fg_view_map {
+	char name[16];
+	uint64_t entries, capacity;
+};
+
+#define FG_VIEW_MAX_MAPS 16
+#define FG_VIEW_MAX_DEGRADED 16
+
+struct fg_view {
+	const struct fg_model *model;
+	struct fg_store *store;
+	const char *role; /* terminate, transit, mirror */
+	const char *mode; /* observe, enforce */
+	uint64_t started_ns; /* unix */
+	struct fg_view_interface interfaces[FG_MAX_IFACES];
+	size_t n_interfaces;
+	struct fg_view_map maps[FG_VIEW_MAX_MAPS];
+	size_t n_maps;
+	char degraded[FG_VIEW_MAX_DEGRADED][160]; /* sentences; none = healthy */
+	size_t n_degraded;
+	uint64_t first_packet_ns, last_packet_ns; /* 0 = none yet */
+
+	void *agent; /* first argument of the callbacks */
+	uint64_t (*now_ns)(void *agent); /* unix; packet time in replay */
+	/** Brings counters above up to date (interfaces, maps) before a status answer. */
+	void (*refresh)(void *agent);
+	/** Writes an export (nft plain json csv) of the tier. @return 0, -EINVAL unknown format,
+	 * -errno. */
+	int (*write_export)(void *agent, FILE *out, const char *format, enum fg_tier min_tier,
+			    bool dry_run);
+	/** Called after each operator decision so that exports follow at once. */
+	void (*changed)(void *agent);
+};
