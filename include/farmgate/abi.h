@@ -224,8 +224,11 @@ struct fg_flow {
 	__u64 bytes_out;
 	__u64 stack; /* struct-free packing, see stack.h; 0 = no SYN seen */
 	__u64 stem;  /* stem key; 0 until a hello is complete */
+	__u64 print; /* fingerprint key of that hello */
+	__u32 record_len; /* length bytes of a carried record header */
+	__u32 ticks;      /* of the last segment that moved something, low half */
 };
-_Static_assert(sizeof(struct fg_flow) == 120, "fg_flow");
+_Static_assert(sizeof(struct fg_flow) == 128, "fg_flow: two cache lines, sets stay aligned");
 
 /* A SYN that waits for its handshake. Its tag is its identity: a collision (2^-64 for a pair)
  * only delays one connection's counts, since the ISN must match too. */
