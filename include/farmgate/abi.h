@@ -322,11 +322,11 @@ struct fg_hello {
 	__u32 skip;    /* bytes to jump over */
 	__u32 rec_left; /* bytes of the TLS record still to come */
 	__u32 total;   /* bytes fed so far */
+	__u32 pos, end; /* of the segment being read */
 	__u8 state, need, have, rec_have;
-	__u8 next; /* state after the run of skipped bytes */
 	__u8 result; /* enum fg_hello_result */
 	__u8 reason; /* enum fg_incomplete, where the result is FG_HELLO_FAILED */
-	__u8 pad0;
+	__u8 pad0[2];
 	/* folds (fingerprint.h) */
 	__u64 ciphers_fold; /* sum over the multiset */
 	__u64 exts_fold;    /* same, without SNI and ALPN */
@@ -344,7 +344,7 @@ struct fg_hello {
 	__u8 alpn_first, alpn_last; /* first and last byte of the first ALPN name */
 	__u8 alpn_len;
 	__u8 sni_len;
-	__u8 pad1[6];
+	__u8 pad1[2];
 	char sni[FG_MAX_SNI + 8]; /* not terminated */
 	__u16 exts[FG_MAX_EXTS];
 	__u16 sigalgs[FG_MAX_SIGALGS];
