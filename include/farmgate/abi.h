@@ -189,11 +189,9 @@ enum fg_proof { FG_PROOF_NONE, FG_PROOF_HANDSHAKE, FG_PROOF_SOCKET, _FG_PROOF_MA
 #define FG_FLOW_HELLO_SEEN (1U << 0)  /* the first hello is complete or given up */
 #define FG_FLOW_NOT_TLS (1U << 1)     /* first payload was no hello */
 #define FG_FLOW_APP_SEEN (1U << 2)    /* an application-data record of the client was seen */
-#define FG_FLOW_TURN_COUNTED (1U << 3) /* the running turn is already an exchange */
-#define FG_FLOW_CLOSED (1U << 4)      /* FIN or RST in sequence */
+#define FG_FLOW_CLOSED (1U << 4)      /* client's FIN or RST in sequence */
 #define FG_FLOW_KNOCKED (1U << 5)     /* a SYN with another ISN came on this 4-tuple */
 #define FG_FLOW_DROPPED (1U << 6)     /* client block: payload is dropped from now on */
-#define FG_FLOW_REPLY_SEEN (1U << 7)  /* server_next comes from the reply direction */
 #define FG_FLOW_NO_SYN (1U << 8)      /* begun by a payload, the SYN was not kept */
 #define FG_FLOW_RECORD_LOST (1U << 9) /* record boundaries unknown: no exchanges */
 
@@ -225,7 +223,9 @@ struct fg_flow {
 	__u64 stack; /* struct-free packing, see stack.h; 0 = no SYN seen */
 	__u64 stem;  /* stem key; 0 until a hello is complete */
 	__u64 print; /* fingerprint key of that hello */
-	__u32 record_len; /* length bytes of a carried record header */
+	__u16 record_len; /* length bytes of a carried record header */
+	__u8 syns;        /* SYNs that led here, credited to the source with the proof */
+	__u8 reply_seen;  /* server_next comes from the reply direction; its hook writes it */
 	__u32 ticks;      /* of the last segment that moved something, low half */
 };
 _Static_assert(sizeof(struct fg_flow) == 128, "fg_flow: two cache lines, sets stay aligned");

@@ -93,7 +93,7 @@ static __always_inline void hello_skip(struct fg_hello *h, __u32 n)
 		return;
 	}
 	h->left -= n;
-	h->skip = n;
+	h->skip += n;
 }
 
 static __always_inline void hello_next_ext(struct fg_hello *h)

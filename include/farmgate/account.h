@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Counting stage: rows of sources, clients and fingerprints, found or made. Only proven
+ * connections come here, so a forged segment can neither make a row nor push one out.
+ */
+#pragma once
+
+#include "farmgate/hash.h"
+#include "farmgate/platform.h"
+#include "farmgate/table.h"
+
+#define fg_event(env, name) ((env)->totals->events[FG_EVENT_##name]++)
+
+static __always_inline int fg_agent_lost(struct fg_env *env)
+{
+	__u64 limit = FG_HEARTBEAT_LOST_NS / (FG_CFG(env)->tick_ns ? FG_CFG(env)->tick_ns : 1);
+
+	return env->ticks - env->meta->heartbeat_ticks > limit;
+}
+
+/* The source of a client address: IPv4 as it is, IPv6 its /64. */
+static __always_inline void fg_source_of(const struct fg_key *k, __u64 addr[2])
+{
+	int v4 = k->client[0] == 0;
+
+	addr[0] = k->client[0];
+	addr[1] = v4 ? k->client[1] : 0;
+}
+
+/*
+ * Defines NAME_claim(env, set, hash): a row for a new key, tag still busy. Free ones first, else
+ * the longest idle clean one. FG_WAY_NONE where every row is live.
+ */
+#define FG_DEFINE_CLAIM(name, set_type)                                                            \
+	static __always_inline __u32 name##_claim(struct fg_env *env, struct set_type *set)        \
+	{                                                                                          \
+		__u32 best = 0, best_rank = 0, i;                                                  \
+		int lost = fg_agent_lost(env);                                                     \
+		__u64 old;                                                                         \
+                                                                                                   \
+		for (i = 0; i < FG_WAYS; i++) {                                                    \
+			__u64 tag = set->tag[i];                                                   \
+			__u32 rank = fg_age_rank(set->row[i].touched, env->epoch, lost);           \
+                                                                                                   \
+			if (tag == FG_TAG_FREE)                                                    \
+				rank = ~0U;                                                        \
+			if (tag == FG_TAG_BUSY)                                                    \
+				rank = 0;                                                          \
+			if (rank > best_rank) {                                                    \
+				best = i;                                                          \
+				best_rank = rank;                                                  \
+			}                                                                          \
+		}                                                                                  \
+		best = fg_forget(env, best) & (FG_WAYS - 1);                                       \
+		if (!best_rank)                                                                    \
+			return FG_WAY_NONE;                                                        \
+		old = best_rank == ~0U ? FG_TAG_FREE : set->tag[best];                             \
+		if (old == FG_TAG_BUSY || !fg_tag_claim(&set->tag[best], old))                     \
+			return FG_WAY_NONE;                                                        \
+		if (best_rank == 1)                                                                \
+			fg_event(env, untaken_lost);                                               \
+		return best;                                                                       \
+	}
+
+FG_DEFINE_CLAIM(source, fg_source_set)
+FG_DEFINE_CLAIM(client, fg_client_set)
+FG_DEFINE_CLAIM(print, fg_print_set)
+
+/* The row of a proven connection's source; NULL and counted where the table is full. */
+static __always_inline struct fg_source *account_source(struct fg_env *env, const struct fg_key *k)
+{
+	struct fg_source_set *set;
+	struct fg_source *row;
+	__u64 addr[2], hash;
+	__u32 way;
+
+	fg_source_of(k, addr);
+	hash = fg_hash_source(FG_CFG(env)->seed, addr);
+	set = fg_source_set(env, fg_set_index(hash, FG_CFG(env)->source_mask));
+	if (!set)
+		return 0;
+	way = fg_forget(env, fg_set_find(set->tag, hash));
+	if (way < FG_WAYS) {
+		row = &set->row[way];
+		row->touched = env->epoch;
+		return row;
+	}
+	way = source_claim(env, set);
+	if (way >= FG_WAYS) {
+		fg_event(env, source_table_full);
+		return 0;
+	}
+	row = &set->row[way];
+	row->generation++;
+	row->touched = env->epoch;
+	__builtin_memcpy(row->addr, addr, sizeof(row->addr));
+	row->syns = row->connections = row->proven = row->hellos = 0;
+	row->incomplete = row->fins = row->rsts = 0;
+	fg_tag_publish(&set->tag[way], hash);
+	return row;
+}
+
+static __always_inline void account_client(struct fg_env *env, const struct fg_key *k,
+					   const struct fg_flow *flow, const struct fg_hello *h)
+{
+	struct fg_client_set *set;
+	struct fg_client *row;
+	__u64 addr[2], hash;
+	__u32 way;
+
+	fg_source_of(k, addr);
+	hash = fg_hash_client(FG_CFG(env)->seed, addr, flow->stem, flow->stack);
+	set = fg_client_set(env, fg_set_index(hash, FG_CFG(env)->client_mask));
+	if (!set)
+		return;
+	way = fg_forget(env, fg_set_find(set->tag, hash));
+	if (way >= FG_WAYS) {
+		way = client_claim(env, set);
+		if (way >= FG_WAYS) {
+			fg_event(env, client_table_full);
+			return;
+		}
+		row = &set->row[way];
+		row->generation++;
+		__builtin_memcpy(row->addr, addr, sizeof(row->addr));
+		row->stem = flow->stem;
+		row->stack = flow->stack;
+		row->connections = row->proof_socket = row->resumed = 0;
+		row->touched = env->epoch;
+		fg_tag_publish(&set->tag[way], hash);
+	}
+	row = &set->row[way];
+	row->touched = env->epoch;
+	row->print = flow->print;
+	fg_add(&row->connections, 1);
+	if (flow->proof == FG_PROOF_SOCKET)
+		fg_add(&row->proof_socket, 1);
+	if (h->flags & FG_HELLO_RESUMED)
+		fg_add(&row->resumed, 1);
+}
+
+/* At most one sample of a key in this time, so that a popular new key does not fill the ring
+ * before the agent has named it. */
+#define FG_ASK_AGAIN_NS 100000000ULL
+
+/* Counts the fingerprint. True where the agent should be asked to name it. */
+static __always_inline int account_print(struct fg_env *env, const struct fg_hello *h)
+{
+	__u64 hash = fg_hash_print(FG_CFG(env)->seed, h->print);
+	__u32 ask_ticks = FG_ASK_AGAIN_NS / (FG_CFG(env)->tick_ns ? FG_CFG(env)->tick_ns : 1);
+	struct fg_print_set *set;
+	struct fg_print *row;
+	__u32 way;
+
+	set = fg_print_set(env, fg_set_index(hash, FG_CFG(env)->print_mask));
+	if (!set)
+		return 0;
+	way = fg_forget(env, fg_set_find(set->tag, hash));
+	if (way >= FG_WAYS) {
+		way = print_claim(env, set);
+		if (way >= FG_WAYS) {
+			fg_event(env, print_table_full);
+			return 0;
+		}
+		row = &set->row[way];
+		row->generation++;
+		row->print = h->print;
+		row->stem = h->stem;
+		row->hellos = 0;
+		row->known = 0;
+		row->asked = (__u32)env->ticks - ask_ticks - 1;
+		row->touched = env->epoch;
+		fg_tag_publish(&set->tag[way], hash);
+	}
+	row = &set->row[way];
+	row->touched = env->epoch;
+	fg_add(&row->hellos, 1);
+	if (row->known || (__u32)env->ticks - row->asked <= ask_ticks)
+		return 0;
+	row->asked = env->ticks;
+	return 1;
+}

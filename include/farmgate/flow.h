@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Connection stage: SYNs wait in the knocks table, connections live in the flows table.
+ *
+ *   SYN ──► knock ──(SYN-ACK: server's ISN)──► first client segment with seq = ISN + 1 ──► flow
+ *
+ * A flow is proven when that segment acknowledged the server's ISN (`handshake`), or when the
+ * host's socket table confirms exact sequence numbers at a hello (`socket`). Whatever a sender
+ * without a real address can send only ever touches knocks and unproven flows, which give way
+ * first.
+ */
+#pragma once
+
+#include "farmgate/account.h"
+#include "farmgate/hash.h"
+#include "farmgate/platform.h"
+#include "farmgate/stack.h"
+#include "farmgate/table.h"
+
+static __always_inline __u64 flow_hash(struct fg_env *env, const struct fg_key *k)
+{
+	return fg_hash_flow(FG_CFG(env)->seed, k->client, k->server,
+			    (__u32)k->client_port << 16 | k->server_port);
+}
+
+static __always_inline int flow_is(const struct fg_flow *row, const struct fg_key *k)
+{
+	return fg_load_u64(row->client) == k->client[0] &&
+	       fg_load_u64(row->client + 8) == k->client[1] &&
+	       fg_load_u64(row->server) == k->server[0] &&
+	       fg_load_u64(row->server + 8) == k->server[1];
+}
+
+static __always_inline struct fg_flow *flow_find(struct fg_env *env, const struct fg_key *k,
+						 __u64 hash)
+{
+	struct fg_flow_set *set;
+	__u32 way;
+
+	set = fg_flow_set(env, fg_set_index(hash, FG_CFG(env)->flow_mask));
+	if (!set)
+		return 0;
+	way = fg_forget(env, fg_set_find(set->tag, hash));
+	if (way >= FG_WAYS || !flow_is(&set->row[way], k))
+		return 0;
+	return &set->row[way];
+}
+
+/* How gladly a flow row gives way: closed and taken, then unproven, then idle and taken. */
+static __always_inline __u32 flow_rank(const struct fg_flow *row, __u32 epoch, int agent_lost)
+{
+	__u32 rank = fg_age_rank(row->touched, epoch, agent_lost);
+
+	if (row->flags & FG_FLOW_DROPPED && !(row->flags & FG_FLOW_CLOSED))
+		return rank == 1;
+	if (row->proof == FG_PROOF_NONE)
+		return rank + 0x40000000;
+	if (rank > 1 && row->flags & FG_FLOW_CLOSED)
+		return rank + 0x40000000 + 0x3fffffff;
+	return rank;
+}
+
+static __always_inline __u32 flow_claim(struct fg_env *env, struct fg_flow_set *set)
+{
+	__u32 best = 0, best_rank = 0, i;
+	int lost = fg_agent_lost(env);
+	__u64 old;
+
+	for (i = 0; i < FG_WAYS; i++) {
+		__u64 tag = set->tag[i];
+		__u32 rank = flow_rank(&set->row[i], env->epoch, lost);
+
+		if (tag == FG_TAG_FREE)
+			rank = ~0U;
+		if (tag == FG_TAG_BUSY)
+			rank = 0;
+		if (rank > best_rank) {
+			best = i;
+			best_rank = rank;
+		}
+	}
+	best = fg_forget(env, best) & (FG_WAYS - 1);
+	if (!best_rank)
+		return FG_WAY_NONE;
+	old = best_rank == ~0U ? FG_TAG_FREE : set->tag[best];
+	if (old == FG_TAG_BUSY || !fg_tag_claim(&set->tag[best], old))
+		return FG_WAY_NONE;
+	if (best_rank == 1)
+		fg_event(env, untaken_lost);
+	else if (best_rank != ~0U)
+		fg_event(env, flow_replaced);
+	return best;
+}
+
+/* A fresh row for this connection: the old one of the same 4-tuple when there is one and the agent
+ * has taken it, else another. NULL and counted by the caller where the set is full. */
+static __always_inline struct fg_flow *flow_make(struct fg_env *env, const struct fg_key *k,
+						 __u64 hash)
+{
+	struct fg_flow_set *set;
+	struct fg_flow *row;
+	__u32 way;
+
+	set = fg_flow_set(env, fg_set_index(hash, FG_CFG(env)->flow_mask));
+	if (!set)
+		return 0;
+	way = flow_claim(env, set);
+	if (way >= FG_WAYS)
+		return 0;
+	row = &set->row[way];
+	__builtin_memcpy(row->client, k->client, 16);
+	__builtin_memcpy(row->server, k->server, 16);
+	row->client_port_be = fg_ntohs(k->client_port);
+	row->server_port_be = fg_ntohs(k->server_port);
+	row->flags = 0;
+	row->proof = FG_PROOF_NONE;
+	row->record_have = 0;
+	row->record_len = 0;
+	row->reply_seen = 0;
+	row->generation++;
+	row->touched = env->epoch;
+	row->turn_bytes = 0;
+	row->exchanges = 0;
+	row->stream = 0;
+	row->bytes_in = 0;
+	row->bytes_out = 0;
+	row->stem = 0;
+	row->print = 0;
+	row->ticks = env->ticks;
+	fg_tag_publish(&set->tag[way], hash);
+	return row;
+}
+
+static __always_inline struct fg_knock *knock_find(struct fg_env *env, __u64 hash,
+						   __u64 **ret_tag)
+{
+	struct fg_knock_set *set;
+	__u32 way;
+
+	set = fg_knock_set(env, fg_set_index(hash, FG_CFG(env)->knock_mask));
+	if (!set)
+		return 0;
+	way = fg_forget(env, fg_set_find(set->tag, hash));
+	if (way >= FG_WAYS)
+		return 0;
+	*ret_tag = &set->tag[way];
+	return &set->row[way];
+}
+
+/* Row for a new SYN: a free one, else the oldest. Unproven state may always give way. */
+static __always_inline struct fg_knock *knock_make(struct fg_env *env, __u64 hash)
+{
+	struct fg_knock_set *set;
+	__u32 best = 0, best_age = 0, i;
+	__u64 old;
+
+	set = fg_knock_set(env, fg_set_index(hash, FG_CFG(env)->knock_mask));
+	if (!set)
+		return 0;
+	for (i = 0; i < FG_WAYS; i++) {
+		__u32 age = ((__u32)env->ticks - set->row[i].ticks) & 0x7fffffff;
+
+		if (set->tag[i] == FG_TAG_FREE)
+			age = ~0U;
+		if (age >= best_age) {
+			best = i;
+			best_age = age;
+		}
+	}
+	best = fg_forget(env, best) & (FG_WAYS - 1);
+	old = set->tag[best];
+	if (old == FG_TAG_BUSY || !fg_tag_claim(&set->tag[best], old))
+		return 0;
+	if (old != FG_TAG_FREE)
+		fg_event(env, knock_replaced);
+	set->row[best].ticks = env->ticks;
+	set->row[best].syns = 0;
+	set->row[best].replied = 0;
+	fg_tag_publish(&set->tag[best], hash);
+	return &set->row[best];
+}
+
+/* Copies the TCP options word by word (their length is a multiple of four) into the scratch. */
+static __always_inline void flow_copy_options(struct fg_env *env, const void *data,
+					      const void *data_end, const struct fg_frame *f)
+{
+	const __u8 *options = data + (f->l4_off & 0x3fff) + 20;
+	__u32 i;
+
+	for (i = 0; i < 40; i += 4) {
+		if (i >= f->options_len || (const void *)(options + i + 4) > data_end)
+			break;
+		__builtin_memcpy(env->scratch->options + i, options + i, 4);
+	}
+}
+
+/* A client's SYN: remembered, nothing else. It proves nothing about its source. */
+static __always_inline enum fg_action flow_syn(struct fg_env *env, const void *data,
+					       const void *data_end, const struct fg_frame *f,
+					       const struct fg_key *k, int *ret_outcome)
+{
+	__u64 hash = flow_hash(env, k), *tag;
+	struct fg_knock *knock;
+	struct fg_flow *flow;
+
+	fg_event(env, syns);
+	if (env->meta->source_blocks && fg_source_blocked(env, k)) {
+		fg_event(env, dropped_source);
+		*ret_outcome = FG_FRAME_blocked;
+		return FG_DROP;
+	}
+	flow = flow_find(env, k, hash);
+	if (flow && flow->client_isn != f->seq)
+		flow->flags |= FG_FLOW_KNOCKED;
+	knock = knock_find(env, hash, &tag);
+	if (!knock)
+		knock = knock_make(env, hash);
+	if (!knock)
+		return FG_PASS;
+	if (knock->client_isn != f->seq) {
+		knock->syns = 0;
+		knock->replied = 0;
+	}
+	flow_copy_options(env, data, data_end, f);
+	knock->client_isn = f->seq;
+	knock->stack = fg_stack_of_syn(f, env->scratch->options);
+	knock->ticks = env->ticks;
+	if (knock->syns < 255)
+		knock->syns++;
+	return FG_PASS;
+}
+
+/* The server's SYN-ACK: from now on the handshake can be proven. */
+static __always_inline void flow_syn_ack(struct fg_env *env, const struct fg_frame *f,
+					 const struct fg_key *k)
+{
+	struct fg_knock *knock;
+	__u64 *tag;
+
+	knock = knock_find(env, flow_hash(env, k), &tag);
+	if (!knock || f->ack != knock->client_isn + 1)
+		return;
+	knock->server_isn = f->seq;
+	knock->replied = 1;
+}
+
+/* The connection's source address is real: only from here on anything counts against it. */
+static __always_inline void flow_prove(struct fg_env *env, const struct fg_key *k,
+				       struct fg_flow *flow, enum fg_proof proof)
+{
+	__u8 before = flow->proof;
+	struct fg_source *source;
+
+	flow->proof = proof;
+	if (before != FG_PROOF_NONE)
+		return;
+	fg_event(env, proven);
+	if (proof == FG_PROOF_SOCKET)
+		fg_event(env, proven_socket);
+	else
+		fg_event(env, proven_handshake);
+	source = account_source(env, k);
+	if (!source)
+		return;
+	fg_add(&source->connections, 1);
+	fg_add(&source->proven, 1);
+	fg_add(&source->syns, flow->syns);
+	env->totals->events[FG_EVENT_syns_proven] += flow->syns;
+}
+
+/*
+ * Begins the connection that a waiting SYN announced, when this segment is its first. Where the
+ * reply direction was seen, the segment must acknowledge the server's ISN exactly: anything looser
+ * could be guessed by a sender who never saw the reply.
+ */
+static __always_inline struct fg_flow *flow_open(struct fg_env *env, const struct fg_frame *f,
+						 const struct fg_key *k, __u64 hash, int *ret_full)
+{
+	struct fg_knock *knock;
+	struct fg_flow *flow;
+	__u64 *tag;
+
+	knock = knock_find(env, hash, &tag);
+	if (!knock || f->seq != knock->client_isn + 1 || !(f->tcp_flags & FG_TCP_ACK))
+		return 0;
+	if (knock->replied && f->ack != knock->server_isn + 1)
+		return 0;
+	flow = flow_make(env, k, hash);
+	if (!flow) {
+		*ret_full = 1;
+		return 0;
+	}
+	flow->client_isn = knock->client_isn;
+	flow->server_isn = f->ack - 1;
+	flow->client_next = f->seq;
+	flow->server_next = f->ack;
+	flow->record_seq = f->seq;
+	flow->stack = knock->stack;
+	flow->syns = knock->syns;
+	fg_event(env, connections);
+	if (knock->replied)
+		flow_prove(env, k, flow, FG_PROOF_HANDSHAKE);
+	fg_tag_publish(tag, FG_TAG_FREE);
+	return flow;
+}
+
+/* Begins a connection whose SYN was not kept, at a payload that looks like a hello. */
+static __always_inline struct fg_flow *flow_open_midway(struct fg_env *env,
+							const struct fg_frame *f,
+							const struct fg_key *k, __u64 hash,
+							int *ret_full)
+{
+	struct fg_flow *flow;
+	__u8 b[8];
+
+	if (f->payload_len < 6 || !fg_peek(env, f->payload_off, b, 6))
+		return 0;
+	if (b[0] != 22 || b[1] != 3 || b[5] != 1)
+		return 0;
+	flow = flow_make(env, k, hash);
+	if (!flow) {
+		*ret_full = 1;
+		return 0;
+	}
+	flow->flags = FG_FLOW_NO_SYN;
+	flow->client_isn = f->seq - 1;
+	flow->server_isn = f->ack - 1;
+	flow->client_next = f->seq;
+	flow->server_next = f->ack;
+	flow->record_seq = f->seq;
+	flow->stack = 0;
+	flow->syns = 0;
+	fg_event(env, connections);
+	return flow;
+}
+
+/* Server bytes up to `end` exist. One CPU wins the advance and adds it. */
+static __always_inline void flow_server_progress(struct fg_env *env, struct fg_flow *flow,
+						 __u32 end)
+{
+	__u32 old = flow->server_next, advance = end - old;
+
+	if (advance == 0 || advance > FG_WINDOW_MAX_BYTES)
+		return;
+	if (!fg_swap32(&flow->server_next, old, end))
+		return;
+	fg_add(&flow->bytes_out, advance);
+	flow->turn_bytes = 0;
+	flow->touched = env->epoch;
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the stages need from the side they run on. bpf/platform.bpf.h answers with maps and
+ * helpers, user/source/platform_host.h with memory; a third side (a fuzzer) would answer likewise.
+ * Each side defines, before it includes pipeline.h:
+ *
+ *   struct fg_env          at least the members of FG_ENV below
+ *   FG_CFG(env)            pointer to the configuration
+ *   fg_TABLE_set(env, i)   set i of flows, knocks, sources, clients, prints; NULL only if i is out
+ *                          of range, which the mask excludes
+ *   fg_stream_at(env, i)   row i of streams
+ *   fg_forget(env, x)      x; the kernel's verifier loses its value, so that paths converge
+ *   fg_add(p, n)           adds to a counter that other CPUs may add to
+ *   fg_swap32(p, old, new) compare-and-swap, true when it stored
+ *   fg_now_ns(env)         fine clock; costs about 150 ns on a cold path, so: hellos only
+ *   fg_peek(env, off, dst, n)   n <= 8 bytes of the frame into dst; false where they are missing
+ *   fg_payload(env, off, n)     n bytes of the frame into scratch->segment; answers how many
+ *   fg_hello_run(env, h)   fg_hello_step() until it answers 0
+ *   fg_socket_proof(env, f, k)  enum fg_socket
+ *   fg_source_blocked(env, k), fg_client_blocked(env, k, stem, stack)
+ *   fg_emit(env, k, flow, h, status)   hands the agent a sample
+ */
+#pragma once
+
+#include "farmgate/abi.h"
+#include "farmgate/cursor.h"
+#include "farmgate/frame.h"
+
+/* One CPU's working memory: what is too large for a program's stack. */
+struct fg_scratch {
+	__u64 zero; /* always 0; its value is unknown to the verifier */
+	__u8 options[64];
+	struct fg_hello hello;
+	__u8 segment[FG_SEGMENT_MAX_BYTES + 64];
+};
+
+#define FG_ENV                                                                                     \
+	struct fg_scratch *scratch;                                                                \
+	struct fg_totals *totals; /* of this CPU and slot */                                       \
+	struct fg_meta *meta;                                                                      \
+	__u64 ticks;                                                                               \
+	__u32 epoch;                                                                               \
+	__u8 hook /* enum fg_hook */
+
+/* What the host's socket table says about a segment. */
+enum fg_socket { FG_SOCKET_PROVES, FG_SOCKET_LISTENER, FG_SOCKET_NONE, FG_SOCKET_MISMATCH };
+
+/* A connection's name, client first; addresses as in memory, ports in host order. */
+struct fg_key {
+	__u64 client[2];
+	__u64 server[2];
+	__u16 client_port, server_port;
+};
+
+/* Directions a frame may have. */
+enum fg_direction { FG_FROM_CLIENT, FG_FROM_SERVER, FG_NOT_OURS };
+
+/* Sensor's answer for a frame. */
+enum fg_action { FG_PASS, FG_DROP };
