@@ -92,14 +92,15 @@ static __always_inline __u32 flow_claim(struct fg_env *env, struct fg_flow_set *
 	return best;
 }
 
-/* A fresh row for this connection: the old one of the same 4-tuple when there is one and the agent
- * has taken it, else another. NULL and counted by the caller where the set is full. */
+/* A fresh row for this connection; NULL where the set is full, which the caller counts. An older
+ * connection of the same 4-tuple keeps its row until the agent has taken its counts, under a tag
+ * that no look-up asks for. */
 static __always_inline struct fg_flow *flow_make(struct fg_env *env, const struct fg_key *k,
 						 __u64 hash)
 {
 	struct fg_flow_set *set;
 	struct fg_flow *row;
-	__u32 way;
+	__u32 way, older;
 
 	set = fg_flow_set(env, fg_set_index(hash, FG_CFG(env)->flow_mask));
 	if (!set)
@@ -107,6 +108,11 @@ static __always_inline struct fg_flow *flow_make(struct fg_env *env, const struc
 	way = flow_claim(env, set);
 	if (way >= FG_WAYS)
 		return 0;
+	older = fg_forget(env, fg_set_find(set->tag, hash));
+	if (older < FG_WAYS) {
+		set->row[older].flags |= FG_FLOW_CLOSED;
+		fg_tag_publish(&set->tag[older], ~hash);
+	}
 	row = &set->row[way];
 	__builtin_memcpy(row->client, k->client, 16);
 	__builtin_memcpy(row->server, k->server, 16);

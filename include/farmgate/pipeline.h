@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * One frame through all stages, the same on every side:
+ *
+ *   frame.h ─► direction ─► flow.h ─► stream.h + hello.h ─► fingerprint.h ─► account.h
+ *                            SYN, proof   hello bytes           keys            rows
+ *                            └► turn.h: exchanges
+ *
+ * Each frame ends in exactly one outcome (abi.h), counted at the end of fg_pipeline().
+ */
+#pragma once
+
+#include "farmgate/flow.h"
+#include "farmgate/platform.h"
+#include "farmgate/stream.h"
+#include "farmgate/turn.h"
+
+static __always_inline int fg_port_protected(struct fg_env *env, __u16 port)
+{
+	return FG_CFG(env)->ports[port >> 6] >> (port & 63) & 1;
+}
+
+/* Is the server's address inside a protected prefix? True where none is configured. */
+static __always_inline int fg_prefix_protected(struct fg_env *env, const __u64 server[2])
+{
+	__u32 i;
+
+	if (!FG_CFG(env)->n_prefixes)
+		return 1;
+	for (i = 0; i < FG_MAX_PREFIXES; i++) {
+		__u64 high, low, mask_high, mask_low;
+		__u32 bits;
+
+		if (i >= FG_CFG(env)->n_prefixes)
+			break;
+		bits = FG_CFG(env)->prefixes[i].bits;
+		mask_high = bits >= 64 ? ~0ULL : bits ? ~0ULL << (64 - bits) : 0;
+		mask_low = bits >= 128 ? ~0ULL : bits > 64 ? ~0ULL << (128 - bits) : 0;
+		high = *(const volatile __u64 *)&FG_CFG(env)->prefixes[i].addr[0] ^ server[0];
+		low = *(const volatile __u64 *)&FG_CFG(env)->prefixes[i].addr[8] ^ server[1];
+		if (!(fg_be64(high) & mask_high) && !(fg_be64(low) & mask_low))
+			return 1;
+	}
+	return 0;
+}
+
+static __always_inline void fg_key_swap(struct fg_key *k)
+{
+	struct fg_key old = *k;
+
+	k->client[0] = old.server[0];
+	k->client[1] = old.server[1];
+	k->server[0] = old.client[0];
+	k->server[1] = old.client[1];
+	k->client_port = old.server_port;
+	k->server_port = old.client_port;
+}
+
+/*
+ * Who sent it? By the protected port; where both ports are protected the SYN decides, then a known
+ * connection the other way round, else the sender is taken for the client. On a terminating host
+ * each hook only sees one direction that matters. Leaves *k client first.
+ */
+static __always_inline enum fg_direction fg_direction_of(struct fg_env *env,
+							 const struct fg_frame *f,
+							 struct fg_key *k)
+{
+	int to = fg_port_protected(env, f->dport) && fg_prefix_protected(env, k->server);
+	int from = fg_port_protected(env, f->sport) && fg_prefix_protected(env, k->client);
+	__u32 syn = f->tcp_flags & (FG_TCP_SYN | FG_TCP_ACK);
+
+	if (FG_CFG(env)->role == FG_ROLE_TERMINATE) {
+		to = to && env->hook == FG_HOOK_INGRESS;
+		from = from && env->hook == FG_HOOK_EGRESS;
+	}
+	if (!to && !from)
+		return FG_NOT_OURS;
+	if (to && from && syn == FG_TCP_SYN)
+		return FG_FROM_CLIENT;
+	if (to && !from)
+		return FG_FROM_CLIENT;
+	fg_key_swap(k);
+	if (!to || syn == (FG_TCP_SYN | FG_TCP_ACK) || flow_find(env, k, flow_hash(env, k)))
+		return FG_FROM_SERVER;
+	fg_key_swap(k);
+	return FG_FROM_CLIENT;
+}
+
+/* FIN or RST of the client, in sequence: the connection's row may go once its counts are taken. */
+static __always_inline void fg_client_close(struct fg_env *env, const struct fg_frame *f,
+					    const struct fg_key *k, struct fg_flow *flow)
+{
+	struct fg_source *source;
+
+	if (flow->flags & FG_FLOW_CLOSED || f->seq + f->payload_len != flow->client_next)
+		return;
+	if (flow->stream)
+		stream_give_up(env, k, flow, &env->scratch->hello, FG_INCOMPLETE_closed);
+	flow->flags |= FG_FLOW_CLOSED;
+	flow->touched = env->epoch;
+	if (flow->proof == FG_PROOF_NONE)
+		return;
+	source = account_source(env, k);
+	if (!source)
+		return;
+	if (f->tcp_flags & FG_TCP_RST)
+		fg_add(&source->rsts, 1);
+	else
+		fg_add(&source->fins, 1);
+}
+
+/* Client payload on a known connection. */
+static __always_inline enum fg_action fg_client_payload(struct fg_env *env,
+							const struct fg_frame *f,
+							const struct fg_key *k,
+							struct fg_flow *flow, __u64 hash,
+							int *ret_outcome)
+{
+	__u32 end = f->seq + f->payload_len, next = flow->client_next, fresh = end - next;
+	enum fg_action action = FG_PASS;
+
+	*ret_outcome = FG_FRAME_data;
+	if (flow->flags & FG_FLOW_DROPPED) {
+		fg_event(env, dropped_client);
+		*ret_outcome = FG_FRAME_blocked;
+		return FG_DROP;
+	}
+	if (fresh == 0 || fresh > FG_WINDOW_MAX_BYTES)
+		return FG_PASS; /* seen before, or not of this connection */
+	flow->client_next = end;
+	flow->touched = env->epoch;
+	flow->ticks = env->ticks;
+	if (FG_CFG(env)->volume)
+		fg_add(&flow->bytes_in, fresh);
+	if (!(flow->flags & (FG_FLOW_HELLO_SEEN | FG_FLOW_NOT_TLS))) {
+		if (fresh > f->payload_len) {
+			fg_hello_begin(&env->scratch->hello);
+			stream_give_up(env, k, flow, &env->scratch->hello, FG_INCOMPLETE_gap);
+			return FG_PASS;
+		}
+		action = stream_feed(env, f, k, flow, hash, f->payload_len - fresh, ret_outcome);
+		next = flow->record_seq;
+		if (!(flow->flags & FG_FLOW_HELLO_SEEN) || !fg_seq_before(next, end))
+			return action;
+	}
+	if (FG_CFG(env)->volume)
+		turn_client_bytes(env, f, flow, next, end);
+	return action;
+}
+
+static __always_inline enum fg_action fg_from_client(struct fg_env *env, const void *data,
+						     const void *data_end,
+						     const struct fg_frame *f,
+						     const struct fg_key *k, int *ret_outcome)
+{
+	__u64 hash = flow_hash(env, k);
+	enum fg_action action = FG_PASS;
+	struct fg_flow *flow, *opened;
+	int full = 0;
+
+	if (f->tcp_flags & FG_TCP_SYN) {
+		*ret_outcome = FG_FRAME_syn;
+		return flow_syn(env, data, data_end, f, k, ret_outcome);
+	}
+	*ret_outcome = FG_FRAME_midstream;
+	flow = flow_find(env, k, hash);
+	if (!flow || flow->flags & (FG_FLOW_CLOSED | FG_FLOW_KNOCKED)) {
+		opened = flow_open(env, f, k, hash, &full);
+		if (!opened && !flow && !full)
+			opened = flow_open_midway(env, f, k, hash, &full);
+		if (full) {
+			*ret_outcome = FG_FRAME_flow_table_full;
+			return FG_PASS;
+		}
+		if (opened)
+			flow = opened;
+	}
+	if (!flow)
+		return FG_PASS;
+	*ret_outcome = FG_FRAME_ack;
+	if (f->tcp_flags & FG_TCP_ACK && !flow->reply_seen && FG_CFG(env)->volume)
+		flow_server_progress(env, flow, f->ack);
+	if (f->payload_len)
+		action = fg_client_payload(env, f, k, flow, hash, ret_outcome);
+	if (f->tcp_flags & (FG_TCP_FIN | FG_TCP_RST)) {
+		fg_client_close(env, f, k, flow);
+		if (*ret_outcome == FG_FRAME_ack || *ret_outcome == FG_FRAME_data)
+			*ret_outcome = FG_FRAME_close;
+	}
+	return action;
+}
+
+static __always_inline void fg_from_server(struct fg_env *env, const struct fg_frame *f,
+					   const struct fg_key *k, int *ret_outcome)
+{
+	struct fg_flow *flow;
+
+	*ret_outcome = FG_FRAME_server;
+	if (f->tcp_flags & FG_TCP_SYN) {
+		*ret_outcome = FG_FRAME_syn_ack;
+		flow_syn_ack(env, f, k);
+		return;
+	}
+	if (f->tcp_flags & (FG_TCP_FIN | FG_TCP_RST))
+		*ret_outcome = FG_FRAME_close;
+	if (!f->payload_len || !FG_CFG(env)->volume)
+		return;
+	flow = flow_find(env, k, flow_hash(env, k));
+	if (!flow)
+		return;
+	flow->reply_seen = 1;
+	flow_server_progress(env, flow, f->seq + f->payload_len);
+}
+
+/* What becomes of a frame whose transport header was found. */
+static __always_inline enum fg_action fg_transport(struct fg_env *env, const void *data,
+						   const void *data_end,
+						   const struct fg_frame *f, int *ret_outcome)
+{
+	struct fg_key k;
+
+	*ret_outcome = FG_FRAME_other_port;
+	if (!fg_port_protected(env, f->dport) && !fg_port_protected(env, f->sport))
+		return FG_PASS;
+	if (f->proto == FG_IPPROTO_UDP) {
+		*ret_outcome = FG_FRAME_udp;
+		return FG_PASS;
+	}
+	if (!fg_frame_addresses(data, data_end, f, k.client, k.server)) {
+		*ret_outcome = FG_FRAME_internal;
+		return FG_PASS;
+	}
+	k.client_port = f->sport;
+	k.server_port = f->dport;
+	switch (fg_direction_of(env, f, &k)) {
+	case FG_FROM_CLIENT:
+		return fg_from_client(env, data, data_end, f, &k, ret_outcome);
+	case FG_FROM_SERVER:
+		fg_from_server(env, f, &k, ret_outcome);
+		return FG_PASS;
+	default:
+		return FG_PASS;
+	}
+}
+
+/**
+ * Counts one frame and says what to do with it.
+ *
+ * data..data_end holds at least the headers; wire_len is the frame's whole length. env->totals is
+ * the row of this CPU and slot.
+ */
+static __always_inline enum fg_action fg_pipeline(struct fg_env *env, const void *data,
+						  const void *data_end, __u32 wire_len)
+{
+	enum fg_action action = FG_PASS;
+	struct fg_frame f = {};
+	int outcome;
+
+	outcome = fg_frame_parse(data, data_end, wire_len, &f);
+	if (outcome == FG_FRAME_OK)
+		action = fg_transport(env, data, data_end, &f, &outcome);
+	if ((__u32)outcome < _FG_OUTCOME_MAX)
+		env->totals->frames[outcome]++;
+	env->totals->bytes += wire_len;
+	return action;
+}
