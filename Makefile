@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# One Makefile for everything. `make help` lists targets and variables. Output goes to .out/ only.
+# Objects are listed in the order packets flow through them: this file is also the map.
+
+VERSION := $(or $(VERSION),$(patsubst v%,%,$(shell git describe --tags --match 'v[0-9]*' \
+	2>/dev/null)),0.1.0)
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+CLANG ?= clang
+BPFTOOL ?= $(or $(shell PATH="$$PATH:/usr/sbin" command -v bpftool),bpftool)
+PKG_CONFIG ?= pkg-config
+CLANG_FORMAT ?= clang-format
+CLANG_TIDY ?= clang-tidy
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+ifeq ($(origin AR),default)
+AR := gcc-ar
+endif
+
+OUT ?= .out
+# The kernel side knows no sanitizer: all builds share one.
+BPF_OUT := .out
+SKEL := $(BPF_OUT)/farmgate.skel.h
+SAN ?=
+CFLAGS ?= -O2 -g
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes $(if $(WERROR),-Werror)
+SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.DEFAULT_GOAL := all
+MAKEFLAGS += --no-builtin-rules
+ifeq ($(V),1)
+Q :=
+say :=
+else
+Q := @
+say = @printf '  %-8s %s\n' $1 $2;
+endif
+
+# --- What there is, in flow order. A file not named here comes last in its folder. -----------
+files = $(wildcard $(patsubst %,user/$1/%.c,$2))
+group = $(call files,$1,$2) $(filter-out $(call files,$1,$2),$(sort $(wildcard user/$1/*.c)))
+
+SENSOR := $(call group,sensor,sensor probe)
+SOURCE := $(call group,source,live capture engine_host engine_kernel)
+MODEL := $(call group,model,model ja4 stack)
+DETECT := $(call group,detect,detect volume)
+VERDICT := $(call group,verdict,store allowlist)
+EXPORT := $(call group,export,export nft text)
+SERVE := $(call group,serve,http routes report api)
+AGENT := $(call group,agent,agent conf replay)
+CMD := $(call group,cmd,cmd run replay ja4)
+LIB := $(call group,lib,ip num log jsonw loop notify)
+HOST := $(SENSOR) $(SOURCE) $(MODEL) $(DETECT) $(VERDICT) $(EXPORT) $(SERVE) $(AGENT) $(CMD) $(LIB)
+
+UNIT := $(sort $(wildcard tests/unit/*_test.c))
+ROOT := $(sort $(wildcard tests/bpf/*_test.c tests/parity/*_test.c))
+FUZZ := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+BENCH := $(sort $(wildcard tests/bench/*.c))
+HARNESS := $(sort $(wildcard tests/harness/*.c))
+
+HOST_OBJ := $(HOST:%.c=$(OUT)/obj/%.o)
+MAIN_OBJ := $(OUT)/obj/user/main.o
+HARNESS_OBJ := $(HARNESS:%.c=$(OUT)/obj/%.o)
+UNIT_BIN := $(UNIT:%.c=$(OUT)/%)
+ROOT_BIN := $(ROOT:%.c=$(OUT)/%)
+FUZZ_BIN := $(FUZZ:%.c=$(OUT)/%)
+BENCH_BIN := $(BENCH:tests/bench/%.c=$(OUT)/bench/%)
+
+# --- Libraries: pkg-config name and Debian package. Looked for only where something is built. -
+LIBS := libbpf:libbpf-dev libelf:libelf-dev zlib:zlib1g-dev libcrypto:libssl-dev \
+	libpcap:libpcap-dev jansson:libjansson-dev libmicrohttpd:libmicrohttpd-dev \
+	libcyaml:libcyaml-dev yaml-0.1:libyaml-dev sqlite3:libsqlite3-dev
+name_of = $(firstword $(subst :, ,$1))
+package_of = $(lastword $(subst :, ,$1))
+found = $(shell $(PKG_CONFIG) --exists $(call name_of,$1) 2>/dev/null && echo yes)
+
+NOTHING_BUILT := help clean format format-check uninstall check-tree
+ifneq ($(filter-out $(NOTHING_BUILT),$(or $(MAKECMDGOALS),all)),)
+ifeq ($(shell command -v $(PKG_CONFIG)),)
+$(error $(PKG_CONFIG) is missing: apt-get install pkg-config (or sudo scripts/deps build))
+endif
+MISSING := $(foreach l,$(LIBS),$(if $(call found,$l),,$(call package_of,$l)))
+MISSING += $(if $(shell command -v $(CLANG)),,clang) $(if $(shell command -v $(BPFTOOL)),,bpftool)
+ifneq ($(strip $(MISSING)),)
+$(error missing: apt-get install $(strip $(MISSING)) (or sudo scripts/deps build))
+endif
+PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(foreach l,$(LIBS),$(call name_of,$l)))
+PKG_LIBS := $(shell $(PKG_CONFIG) --libs $(foreach l,$(LIBS),$(call name_of,$l)))
+MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null || gcc -print-multiarch)
+endif
+
+ALL_CFLAGS = -std=gnu17 $(WARN) $(SANFLAGS) $(CFLAGS) $(PKG_CFLAGS) -DFG_VERSION='"$(VERSION)"' \
+	-Iinclude -Iuser $(CPPFLAGS) -MMD -MP
+ALL_LIBS = $(PKG_LIBS) -lm -pthread
+BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -std=gnu17 -Wall -Wextra -Iinclude -Ibpf
+
+# --- Product ---------------------------------------------------------------------------------
+.PHONY: all
+all: $(OUT)/farmgate ## build the program (default)
+
+$(OUT)/farmgate: $(MAIN_OBJ) $(OUT)/libfarmgate.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(SANFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(ALL_LIBS)
+
+# An archive, so that a test program links only what it uses.
+$(OUT)/libfarmgate.a: $(HOST_OBJ)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(OUT)/obj/%.o: %.c Makefile
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+# Only these see the skeleton of the kernel side.
+SKELETON_USERS := $(filter user/sensor/% user/source/engine_kernel.c,$(HOST))
+$(SKELETON_USERS:%.c=$(OUT)/obj/%.o): ALL_CFLAGS += -isystem $(BPF_OUT)
+$(SKELETON_USERS:%.c=$(OUT)/obj/%.o): $(SKEL)
+
+# A new version rebuilds just the files that print it.
+$(OUT)/version: FORCE
+	@mkdir -p $(@D)
+	@echo '$(VERSION)' | cmp -s - $@ || echo '$(VERSION)' >$@
+$(patsubst %.c,$(OUT)/obj/%.o,$(shell grep -ls FG_VERSION $(HOST) user/main.c)): $(OUT)/version
+
+$(BPF_OUT)/farmgate.bpf.o: bpf/farmgate.bpf.c Makefile
+	$(call say,BPF,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -idirafter /usr/include/$(MULTIARCH) -MMD -MP -c -o $@ $<
+
+$(SKEL): $(BPF_OUT)/farmgate.bpf.o
+	$(call say,SKEL,$@)
+	$(Q)$(BPFTOOL) gen skeleton $< name farmgate_bpf >$@
+
+# --- Tests -----------------------------------------------------------------------------------
+TEST_CFLAGS = -Itests -Itests/harness -isystem $(BPF_OUT)
+
+$(OUT)/obj/tests/%.o: ALL_CFLAGS += $(TEST_CFLAGS)
+$(OUT)/obj/tests/bpf/%.o $(OUT)/obj/tests/parity/%.o $(OUT)/obj/tests/bench/%.o: $(SKEL)
+
+$(UNIT_BIN) $(ROOT_BIN): $(OUT)/tests/%: $(OUT)/obj/tests/%.o $(HARNESS_OBJ) $(OUT)/libfarmgate.a
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(SANFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(ALL_LIBS)
+
+# With FUZZER set (make fuzz) libFuzzer brings main(); else tests/fuzz/main.c replays the corpus.
+$(FUZZ_BIN): $(OUT)/tests/%: $(OUT)/obj/tests/%.o $(if $(FUZZER),,$(OUT)/obj/tests/fuzz/main.o) \
+		$(OUT)/libfarmgate.a
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(SANFLAGS) $(if $(FUZZER),-fsanitize=fuzzer) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(ALL_LIBS)
+
+$(BENCH_BIN): $(OUT)/bench/%: $(OUT)/obj/tests/bench/%.o $(HARNESS_OBJ) $(OUT)/libfarmgate.a
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(SANFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(ALL_LIBS)
+
+.PHONY: unit-programs root-programs tests
+unit-programs: $(UNIT_BIN) $(FUZZ_BIN)
+root-programs: $(ROOT_BIN)
+tests: all unit-programs root-programs ## build every test program
+
+.PHONY: check check-root check-all check-tree asan fuzz bench conformance
+check: all unit-programs ## tests that need no root: unit, fuzz corpora, replay, tree checks
+	$(Q)OUT=$(OUT) tests/run unit fuzz replay check
+
+check-root: all root-programs ## tests that need root: bpf, parity, netns
+	$(Q)OUT=$(OUT) tests/run bpf parity netns
+
+check-all: tests ## every test
+	$(Q)OUT=$(OUT) tests/run
+
+check-tree: ## only the checks of the source tree
+	$(Q)tests/run check
+
+asan: $(SKEL) ## unit tests and fuzz corpora under ASan and UBSan
+	$(Q)$(MAKE) --no-print-directory OUT=.out/asan SAN=address,undefined all unit-programs
+	$(Q)OUT=.out/asan tests/run unit fuzz
+
+FUZZ_SECONDS ?= 20
+fuzz: $(SKEL) ## each fuzz target under libFuzzer for FUZZ_SECONDS
+	$(Q)$(MAKE) --no-print-directory OUT=.out/fuzz CC=$(CLANG) AR=ar FUZZER=1 \
+		SAN=fuzzer-no-link,address,undefined fuzz-programs
+	$(Q)OUT=.out/fuzz scripts/fuzz $(FUZZ_SECONDS)
+
+.PHONY: fuzz-programs
+fuzz-programs: $(FUZZ_BIN)
+
+bench: all $(BENCH_BIN) ## benchmarks (root for the kernel side)
+	$(Q)OUT=$(OUT) scripts/bench
+
+conformance: all ## fingerprints of a set of captures against its expected.tsv: DIR=…
+	$(Q)OUT=$(OUT) scripts/conformance "$(DIR)"
+
+# --- Source tree -----------------------------------------------------------------------------
+.PHONY: format format-check tidy
+format: ## format every C file
+	$(Q)CLANG_FORMAT=$(CLANG_FORMAT) scripts/format
+
+format-check: ## list C files that are not formatted
+	$(Q)CLANG_FORMAT=$(CLANG_FORMAT) scripts/format --check
+
+tidy: $(SKEL) ## clang-tidy over the host side
+	$(Q)$(CLANG_TIDY) --quiet $(HOST) -- -std=gnu17 -Iinclude -Iuser -isystem $(BPF_OUT) \
+		-DFG_VERSION='""' $(PKG_CFLAGS)
+
+# --- Installation ----------------------------------------------------------------------------
+CONF_DIR := $(DESTDIR)$(SYSCONFDIR)/farmgate
+UNIT_DIR := $(DESTDIR)$(PREFIX)/lib/systemd/system
+
+.PHONY: install uninstall
+install: all ## install below DESTDIR and PREFIX; an existing configuration stays
+	$(Q)install -D -m 755 $(OUT)/farmgate $(DESTDIR)$(PREFIX)/sbin/farmgate
+	$(Q)install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 $(wildcard user/man/*.8)
+	$(Q)install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man5 $(wildcard user/man/*.5)
+	$(Q)test -e $(CONF_DIR)/farmgate.yaml || \
+		install -D -m 644 scripts/farmgate.yaml $(CONF_DIR)/farmgate.yaml
+	$(Q)install -d $(UNIT_DIR)
+	$(Q)sed 's|@sbindir@|$(PREFIX)/sbin|g' scripts/farmgate.service >$(UNIT_DIR)/farmgate.service
+
+uninstall: ## remove what install put there, but the configuration
+	$(Q)rm -f $(DESTDIR)$(PREFIX)/sbin/farmgate $(UNIT_DIR)/farmgate.service
+	$(Q)cd $(DESTDIR)$(PREFIX)/share/man && rm -f $(patsubst user/man/%,man*/%,$(wildcard user/man/*.[58]))
+
+.PHONY: clean help FORCE
+clean: ## remove .out
+	$(Q)rm -rf .out
+
+help: ## this list
+	@awk -f scripts/help.awk Makefile
+FORCE:
+
+-include $(HOST_OBJ:.o=.d) $(MAIN_OBJ:.o=.d) $(HARNESS_OBJ:.o=.d) $(BPF_OUT)/farmgate.bpf.d
+-include $(patsubst %.c,$(OUT)/obj/%.d,$(UNIT) $(ROOT) $(FUZZ) $(BENCH) tests/fuzz/main.c)
