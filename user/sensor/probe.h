@@ -11,8 +11,9 @@
 struct fg_probe {
 	/* this process; CAP_SYS_ADMIN stands for each */
 	bool bpf, net_admin, perfmon;
-	/* this kernel. All false where the capability to ask is missing. */
-	bool btf;	   /* /sys/kernel/btf/vmlinux can be read */
+	bool btf;   /* /sys/kernel/btf/vmlinux can be read */
+	bool bpffs; /* /sys/fs/bpf is a bpf file system */
+	/* this kernel; all false without CAP_BPF, since nothing can be tried then */
 	bool xdp;	   /* XDP programs load */
 	bool tc;	   /* tc classifiers load */
 	bool may_goto;	   /* the instruction is accepted (6.9) */
@@ -21,7 +22,6 @@ struct fg_probe {
 	bool ringbuf;
 	bool mmap_array;   /* arrays that user space maps */
 	bool skc_lookup;   /* XDP may look into the socket table */
-	bool bpffs;	   /* /sys/fs/bpf is a bpf file system */
 };
 
 /** @return 0; -errno only where asking itself fails. */
@@ -41,7 +41,6 @@ struct fg_probe_iface {
 	uint32_t rx_queues, tx_queues; /* in use; 0 = not known */
 	uint32_t rx_queues_max;	       /* 0 = not known */
 	bool lro;		       /* receive offload that XDP can't see through */
-	bool gro_hw;
 	enum fg_probe_native native; /* native XDP */
 	uint32_t xdp_prog;	     /* id of the XDP program that sits there; 0 = none */
 	char xdp_mode[8];	     /* its mode: native, generic, hw, several; "" = none */
