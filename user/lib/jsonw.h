@@ -18,9 +18,9 @@ struct fg_jsonw {
 	FILE *out;
 	unsigned int depth;
 	uint8_t level[FG_JSONW_DEPTH]; /* FG_JSONW_* bits of each open object or array */
-	bool key_done;		       /* a key stands, its value is due */
+	bool key_done; /* a key stands, its value is due */
 	bool root_done;
-	int error;		       /* first error, 0 = none */
+	int error; /* first error, 0 = none */
 };
 
 void fg_jsonw_init(struct fg_jsonw *w, FILE *out);

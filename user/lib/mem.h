@@ -25,20 +25,20 @@ static inline void fg_fclosep(FILE **f)
 		fclose(*f);
 }
 
-#define _cleanup_free_ _cleanup_(fg_freep)
-#define _cleanup_close_ _cleanup_(fg_closep)
+#define _cleanup_free_	 _cleanup_(fg_freep)
+#define _cleanup_close_	 _cleanup_(fg_closep)
 #define _cleanup_fclose_ _cleanup_(fg_fclosep)
 
 /* The value, leaving NULL or -1 behind so that the cleanup does nothing. */
-#define FG_TAKE_PTR(p)                                                                             \
-	({                                                                                         \
-		__typeof__(p) _taken = (p);                                                        \
-		(p) = NULL;                                                                        \
-		_taken;                                                                            \
+#define FG_TAKE_PTR(p)                      \
+	({                                  \
+		__typeof__(p) _taken = (p); \
+		(p) = NULL;                 \
+		_taken;                     \
 	})
-#define FG_TAKE_FD(fd)                                                                             \
-	({                                                                                         \
-		int _taken = (fd);                                                                 \
-		(fd) = -1;                                                                         \
-		_taken;                                                                            \
+#define FG_TAKE_FD(fd)             \
+	({                         \
+		int _taken = (fd); \
+		(fd) = -1;         \
+		_taken;            \
 	})

@@ -7,6 +7,8 @@
 
 /** Decimal. @return 0, -EINVAL, -ERANGE. */
 int fg_num_u64(const char *text, uint64_t min, uint64_t max, uint64_t *ret_value);
+/** Decimal with an optional fraction: no sign, no exponent. @return 0, -EINVAL, -ERANGE. */
+int fg_num_double(const char *text, double min, double max, double *ret_value);
 /** "90", "90s", "15m", "1h", "2d" to seconds. @return 0, -EINVAL, -ERANGE above max_s. */
 int fg_num_duration(const char *text, uint64_t max_s, uint64_t *ret_s);
 /** "443" or "443,8443": at least one of 1..65535, no duplicates. @return count, -EINVAL, -ERANGE. */
