@@ -286,10 +286,10 @@ struct fg_print {
 };
 _Static_assert(sizeof(struct fg_print) == 40, "fg_print");
 
-#define FG_SET(row)                                                                                \
+#define FG_SET(row_type)                                                                           \
 	{                                                                                          \
 		__u64 tag[FG_WAYS];                                                                \
-		struct row row[FG_WAYS];                                                           \
+		struct row_type row[FG_WAYS];                                                      \
 	}
 struct fg_flow_set FG_SET(fg_flow);
 struct fg_knock_set FG_SET(fg_knock);
@@ -411,6 +411,6 @@ struct fg_meta {
 struct fg_replay_meta {
 	__u64 time_ns;
 	__u32 ticks_lo, ticks_hi;
-	__u32 wire_len; /* length on the wire, the frame may be cut */
-	__u32 pad;
+	__u32 frame_len; /* of the frame as if not cut by the capture */
+	__u32 wire_len;  /* what counts as received */
 };

@@ -27,39 +27,51 @@ static __always_inline void fg_source_of(const struct fg_key *k, __u64 addr[2])
 	addr[1] = v4 ? k->client[1] : 0;
 }
 
-/*
- * Defines NAME_claim(env, set, hash): a row for a new key, tag still busy. Free ones first, else
- * the longest idle clean one. FG_WAY_NONE where every row is live.
- */
+/* One way of a set as a place for a new row. The best so far is kept in the scratch. */
+static __always_inline void claim_consider(struct fg_env *env, __u64 tag, __u32 rank, __u32 way)
+{
+	struct fg_scratch *s = env->scratch;
+
+	if (tag == FG_TAG_FREE)
+		rank = ~0U;
+	if (tag == FG_TAG_BUSY)
+		rank = 0;
+	if (rank > s->best_rank) {
+		s->best = way;
+		s->best_rank = rank;
+	}
+	fg_reload();
+}
+
+/* Takes the best way of a set; FG_WAY_NONE where all are live or another CPU was faster. */
+static __always_inline __u32 claim_take(struct fg_env *env, __u64 tag[FG_WAYS])
+{
+	__u32 way = env->scratch->best & (FG_WAYS - 1), rank = env->scratch->best_rank;
+	__u64 old;
+
+	if (!rank)
+		return FG_WAY_NONE;
+	old = rank == ~0U ? FG_TAG_FREE : tag[way];
+	if (old == FG_TAG_BUSY || !fg_tag_claim(&tag[way], old))
+		return FG_WAY_NONE;
+	if (rank == 1)
+		fg_event(env, untaken_lost);
+	return way;
+}
+
+/* Defines NAME_claim(env, set): a row for a new key, tag still busy. Free ones first, else the
+ * longest idle clean one. */
 #define FG_DEFINE_CLAIM(name, set_type)                                                            \
 	static __always_inline __u32 name##_claim(struct fg_env *env, struct set_type *set)        \
 	{                                                                                          \
-		__u32 best = 0, best_rank = 0, i;                                                  \
 		int lost = fg_agent_lost(env);                                                     \
-		__u64 old;                                                                         \
+		__u32 i;                                                                           \
                                                                                                    \
-		for (i = 0; i < FG_WAYS; i++) {                                                    \
-			__u64 tag = set->tag[i];                                                   \
-			__u32 rank = fg_age_rank(set->row[i].touched, env->epoch, lost);           \
-                                                                                                   \
-			if (tag == FG_TAG_FREE)                                                    \
-				rank = ~0U;                                                        \
-			if (tag == FG_TAG_BUSY)                                                    \
-				rank = 0;                                                          \
-			if (rank > best_rank) {                                                    \
-				best = i;                                                          \
-				best_rank = rank;                                                  \
-			}                                                                          \
-		}                                                                                  \
-		best = fg_forget(env, best) & (FG_WAYS - 1);                                       \
-		if (!best_rank)                                                                    \
-			return FG_WAY_NONE;                                                        \
-		old = best_rank == ~0U ? FG_TAG_FREE : set->tag[best];                             \
-		if (old == FG_TAG_BUSY || !fg_tag_claim(&set->tag[best], old))                     \
-			return FG_WAY_NONE;                                                        \
-		if (best_rank == 1)                                                                \
-			fg_event(env, untaken_lost);                                               \
-		return best;                                                                       \
+		env->scratch->best_rank = 0;                                                       \
+		for (i = 0; i < FG_WAYS; i++)                                                      \
+			claim_consider(env, set->tag[i],                                           \
+				       fg_age_rank(set->row[i].touched, env->epoch, lost), i);     \
+		return claim_take(env, set->tag);                                                  \
 	}
 
 FG_DEFINE_CLAIM(source, fg_source_set)

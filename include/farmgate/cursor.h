@@ -28,6 +28,9 @@
 #define fg_barrier(x) ((void)(x))
 #endif
 
+/* Values written before are read again from memory behind this. */
+#define fg_reload() asm volatile("" ::: "memory")
+
 #define fg_likely(x) __builtin_expect(!!(x), 1)
 #define fg_unlikely(x) __builtin_expect(!!(x), 0)
 

@@ -62,34 +62,16 @@ static __always_inline __u32 flow_rank(const struct fg_flow *row, __u32 epoch, i
 
 static __always_inline __u32 flow_claim(struct fg_env *env, struct fg_flow_set *set)
 {
-	__u32 best = 0, best_rank = 0, i;
 	int lost = fg_agent_lost(env);
-	__u64 old;
+	__u32 i, way;
 
-	for (i = 0; i < FG_WAYS; i++) {
-		__u64 tag = set->tag[i];
-		__u32 rank = flow_rank(&set->row[i], env->epoch, lost);
-
-		if (tag == FG_TAG_FREE)
-			rank = ~0U;
-		if (tag == FG_TAG_BUSY)
-			rank = 0;
-		if (rank > best_rank) {
-			best = i;
-			best_rank = rank;
-		}
-	}
-	best = fg_forget(env, best) & (FG_WAYS - 1);
-	if (!best_rank)
-		return FG_WAY_NONE;
-	old = best_rank == ~0U ? FG_TAG_FREE : set->tag[best];
-	if (old == FG_TAG_BUSY || !fg_tag_claim(&set->tag[best], old))
-		return FG_WAY_NONE;
-	if (best_rank == 1)
-		fg_event(env, untaken_lost);
-	else if (best_rank != ~0U)
+	env->scratch->best_rank = 0;
+	for (i = 0; i < FG_WAYS; i++)
+		claim_consider(env, set->tag[i], flow_rank(&set->row[i], env->epoch, lost), i);
+	way = claim_take(env, set->tag);
+	if (way < FG_WAYS && env->scratch->best_rank != ~0U)
 		fg_event(env, flow_replaced);
-	return best;
+	return way;
 }
 
 /* A fresh row for this connection; NULL where the set is full, which the caller counts. An older
@@ -157,42 +139,37 @@ static __always_inline struct fg_knock *knock_find(struct fg_env *env, __u64 has
 static __always_inline struct fg_knock *knock_make(struct fg_env *env, __u64 hash)
 {
 	struct fg_knock_set *set;
-	__u32 best = 0, best_age = 0, i;
-	__u64 old;
+	__u32 i, way;
 
 	set = fg_knock_set(env, fg_set_index(hash, FG_CFG(env)->knock_mask));
 	if (!set)
 		return 0;
-	for (i = 0; i < FG_WAYS; i++) {
-		__u32 age = ((__u32)env->ticks - set->row[i].ticks) & 0x7fffffff;
-
-		if (set->tag[i] == FG_TAG_FREE)
-			age = ~0U;
-		if (age >= best_age) {
-			best = i;
-			best_age = age;
-		}
-	}
-	best = fg_forget(env, best) & (FG_WAYS - 1);
-	old = set->tag[best];
-	if (old == FG_TAG_BUSY || !fg_tag_claim(&set->tag[best], old))
+	env->scratch->best_rank = 0;
+	for (i = 0; i < FG_WAYS; i++)
+		claim_consider(env, set->tag[i],
+			       2 + (((__u32)env->ticks - set->row[i].ticks) & 0x3fffffff), i);
+	way = claim_take(env, set->tag);
+	if (way >= FG_WAYS)
 		return 0;
-	if (old != FG_TAG_FREE)
+	if (env->scratch->best_rank != ~0U)
 		fg_event(env, knock_replaced);
-	set->row[best].ticks = env->ticks;
-	set->row[best].syns = 0;
-	set->row[best].replied = 0;
-	fg_tag_publish(&set->tag[best], hash);
-	return &set->row[best];
+	way = fg_forget(env, way) & (FG_WAYS - 1);
+	set->row[way].ticks = env->ticks;
+	set->row[way].syns = 0;
+	set->row[way].replied = 0;
+	fg_tag_publish(&set->tag[way], hash);
+	return &set->row[way];
 }
 
 /* Copies the TCP options word by word (their length is a multiple of four) into the scratch. */
-static __always_inline void flow_copy_options(struct fg_env *env, const void *data,
-					      const void *data_end, const struct fg_frame *f)
+static __always_inline void flow_copy_options(struct fg_env *env, const struct fg_frame *f)
 {
-	const __u8 *options = data + (f->l4_off & 0x3fff) + 20;
+	const void *data, *data_end;
+	const __u8 *options;
 	__u32 i;
 
+	fg_headers(env, &data, &data_end);
+	options = data + (f->l4_off & 0x3fff) + 20;
 	for (i = 0; i < 40; i += 4) {
 		if (i >= f->options_len || (const void *)(options + i + 4) > data_end)
 			break;
@@ -201,8 +178,7 @@ static __always_inline void flow_copy_options(struct fg_env *env, const void *da
 }
 
 /* A client's SYN: remembered, nothing else. It proves nothing about its source. */
-static __always_inline enum fg_action flow_syn(struct fg_env *env, const void *data,
-					       const void *data_end, const struct fg_frame *f,
+static __always_inline enum fg_action flow_syn(struct fg_env *env, const struct fg_frame *f,
 					       const struct fg_key *k, int *ret_outcome)
 {
 	__u64 hash = flow_hash(env, k), *tag;
@@ -227,7 +203,8 @@ static __always_inline enum fg_action flow_syn(struct fg_env *env, const void *d
 		knock->syns = 0;
 		knock->replied = 0;
 	}
-	flow_copy_options(env, data, data_end, f);
+	flow_copy_options(env, f);
+	fg_reload();
 	knock->client_isn = f->seq;
 	knock->stack = fg_stack_of_syn(f, env->scratch->options);
 	knock->ticks = env->ticks;

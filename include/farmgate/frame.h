@@ -4,6 +4,9 @@
  * extension headers, TCP, UDP. Cursor in, values out; no TLS, no tables. Reads only headers, and
  * only between data and data_end: the payload may lie elsewhere (multi-buffer frames), so it is
  * described by offset and length from the IP header, never by what follows in memory.
+ *
+ * Steps keep what they found in *f and read it back (fg_reload), so that in the kernel, where *f
+ * lies in a map, the verifier does not follow each combination of tags and headers on its own.
  */
 #pragma once
 
@@ -35,6 +38,7 @@ struct fg_frame {
 	__u32 seq, ack;
 	__u16 sport, dport; /* host order */
 	__u16 window;
+	__u16 kind; /* EtherType behind the tags */
 	__u8 ipv6;
 	__u8 proto;
 	__u8 ttl;
@@ -75,24 +79,25 @@ static __always_inline int fg_frame_ipv4(const void *data, const void *data_end,
 	return FG_FRAME_OK;
 }
 
-/* One extension header (RFC 8200 section 4): moves *off, answers OK to go on. */
-static __always_inline int fg_frame_ip6_ext(const void *data, const void *data_end, __u32 *off,
-					    __u8 *proto)
+/* One extension header (RFC 8200 section 4): moves f->l4_off and f->proto to the next. */
+static __always_inline int fg_frame_ip6_ext(const void *data, const void *data_end,
+					    struct fg_frame *f)
 {
-	const __u8 *ext = data + (*off & 0x3fff);
+	const __u8 *ext = data + (f->l4_off & 0x3fff);
 	__u32 len;
 
 	if ((const void *)(ext + 8) > data_end)
 		return FG_FRAME_frame_truncated;
-	if (*proto == 44) { /* fragment header: only a first fragment has the ports */
+	if (f->proto == 44) { /* fragment header: only a first fragment has the ports */
 		if (fg_load_be16(ext + 2) & 0xfff8)
 			return FG_FRAME_fragment;
 		len = 8;
 	} else {
-		len = *proto == 51 ? (ext[1] + 2) * 4 : (ext[1] + 1) * 8;
+		len = f->proto == 51 ? (ext[1] + 2) * 4 : (ext[1] + 1) * 8;
 	}
-	*proto = ext[0];
-	*off += len;
+	f->proto = ext[0];
+	f->l4_off += len;
+	fg_reload();
 	return FG_FRAME_OK;
 }
 
@@ -100,38 +105,39 @@ static __always_inline int fg_frame_ipv6(const void *data, const void *data_end,
 					 __u32 frame_len, struct fg_frame *f)
 {
 	const __u8 *ip = data + off;
-	__u32 end, next = off + 40;
-	__u8 proto;
+	__u32 end;
 	int i, r;
 
 	if ((const void *)(ip + 40) > data_end)
 		return FG_FRAME_frame_truncated;
-	end = next + fg_load_be16(ip + 4);
+	end = off + 40 + fg_load_be16(ip + 4);
 	if (fg_load_be16(ip + 4) == 0) /* jumbo or GSO beyond 64 kB */
 		end = frame_len;
 	if (ip[0] >> 4 != 6 || end > frame_len)
 		return FG_FRAME_ip_malformed;
-	proto = ip[6];
+	f->proto = ip[6];
 	f->ttl = ip[7];
+	f->l4_off = off + 40;
+	f->l4_len = end;
+	fg_reload();
 	for (i = 0; i <= FG_MAX_IP6_EXTS; i++) {
 		/* hop-by-hop, routing, fragment, authentication, destination, mobility */
-		if (proto != 0 && proto != 43 && proto != 44 && proto != 51 && proto != 60 &&
-		    proto != 135)
+		__u8 p = f->proto;
+
+		if (p != 0 && p != 43 && p != 44 && p != 51 && p != 60 && p != 135)
 			break;
 		if (i == FG_MAX_IP6_EXTS)
 			return FG_FRAME_ext_too_deep;
-		r = fg_frame_ip6_ext(data, data_end, &next, &proto);
+		r = fg_frame_ip6_ext(data, data_end, f);
 		if (r != FG_FRAME_OK)
 			return r;
 	}
-	if (next > end)
+	if (f->l4_off > f->l4_len)
 		return FG_FRAME_ip_malformed;
 	f->ipv6 = 1;
-	f->proto = proto;
 	f->dont_fragment = 1;
 	f->ip_off = off;
-	f->l4_off = next;
-	f->l4_len = end - next;
+	f->l4_len -= f->l4_off;
 	return FG_FRAME_OK;
 }
 
@@ -172,6 +178,7 @@ static __always_inline int fg_frame_parse_ip(const void *data, const void *data_
 		return FG_FRAME_not_ip;
 	if (r != FG_FRAME_OK)
 		return r;
+	fg_reload();
 	if (f->proto == FG_IPPROTO_TCP)
 		return fg_frame_tcp(data, data_end, f);
 	if (f->proto != FG_IPPROTO_UDP)
@@ -212,7 +219,10 @@ static __always_inline int fg_frame_parse(const void *data, const void *data_end
 		kind = fg_load_be16(eth + off + 2);
 		off += 4;
 	}
-	return fg_frame_parse_ip(data, data_end, off, kind, frame_len, f);
+	f->ip_off = off;
+	f->kind = kind;
+	fg_reload();
+	return fg_frame_parse_ip(data, data_end, f->ip_off & 0x3f, f->kind, frame_len, f);
 }
 
 /* Both addresses in the 16-byte form; false where the headers are not in memory (cannot happen

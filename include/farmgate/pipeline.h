@@ -148,9 +148,7 @@ static __always_inline enum fg_action fg_client_payload(struct fg_env *env,
 	return action;
 }
 
-static __always_inline enum fg_action fg_from_client(struct fg_env *env, const void *data,
-						     const void *data_end,
-						     const struct fg_frame *f,
+static __always_inline enum fg_action fg_from_client(struct fg_env *env, const struct fg_frame *f,
 						     const struct fg_key *k, int *ret_outcome)
 {
 	__u64 hash = flow_hash(env, k);
@@ -160,7 +158,7 @@ static __always_inline enum fg_action fg_from_client(struct fg_env *env, const v
 
 	if (f->tcp_flags & FG_TCP_SYN) {
 		*ret_outcome = FG_FRAME_syn;
-		return flow_syn(env, data, data_end, f, k, ret_outcome);
+		return flow_syn(env, f, k, ret_outcome);
 	}
 	*ret_outcome = FG_FRAME_midstream;
 	flow = flow_find(env, k, hash);
@@ -212,12 +210,23 @@ static __always_inline void fg_from_server(struct fg_env *env, const struct fg_f
 	flow_server_progress(env, flow, f->seq + f->payload_len);
 }
 
-/* What becomes of a frame whose transport header was found. */
-static __always_inline enum fg_action fg_transport(struct fg_env *env, const void *data,
-						   const void *data_end,
-						   const struct fg_frame *f, int *ret_outcome)
+/* Addresses and ports into the scratch, sender first. */
+static __always_inline int fg_read_key(struct fg_env *env, const struct fg_frame *f)
 {
-	struct fg_key k;
+	struct fg_key *k = &env->scratch->key;
+	const void *data, *data_end;
+
+	fg_headers(env, &data, &data_end);
+	k->client_port = f->sport;
+	k->server_port = f->dport;
+	return fg_frame_addresses(data, data_end, f, k->client, k->server);
+}
+
+/* What becomes of a frame whose transport header was found. */
+static __always_inline enum fg_action fg_transport(struct fg_env *env, const struct fg_frame *f,
+						   int *ret_outcome)
+{
+	struct fg_key *k = &env->scratch->key;
 
 	*ret_outcome = FG_FRAME_other_port;
 	if (!fg_port_protected(env, f->dport) && !fg_port_protected(env, f->sport))
@@ -226,17 +235,18 @@ static __always_inline enum fg_action fg_transport(struct fg_env *env, const voi
 		*ret_outcome = FG_FRAME_udp;
 		return FG_PASS;
 	}
-	if (!fg_frame_addresses(data, data_end, f, k.client, k.server)) {
+	if (!fg_read_key(env, f)) {
 		*ret_outcome = FG_FRAME_internal;
 		return FG_PASS;
 	}
-	k.client_port = f->sport;
-	k.server_port = f->dport;
-	switch (fg_direction_of(env, f, &k)) {
+	fg_reload();
+	switch (fg_direction_of(env, f, k)) {
 	case FG_FROM_CLIENT:
-		return fg_from_client(env, data, data_end, f, &k, ret_outcome);
+		fg_reload();
+		return fg_from_client(env, f, k, ret_outcome);
 	case FG_FROM_SERVER:
-		fg_from_server(env, f, &k, ret_outcome);
+		fg_reload();
+		fg_from_server(env, f, k, ret_outcome);
 		return FG_PASS;
 	default:
 		return FG_PASS;
@@ -246,19 +256,22 @@ static __always_inline enum fg_action fg_transport(struct fg_env *env, const voi
 /**
  * Counts one frame and says what to do with it.
  *
- * data..data_end holds at least the headers; wire_len is the frame's whole length. env->totals is
- * the row of this CPU and slot.
+ * frame_len is the length that the headers may describe, wire_len what is counted as received (they
+ * differ where a capture had another link header). env->totals is the row of this CPU and slot.
  */
-static __always_inline enum fg_action fg_pipeline(struct fg_env *env, const void *data,
-						  const void *data_end, __u32 wire_len)
+static __always_inline enum fg_action fg_pipeline(struct fg_env *env, __u32 frame_len,
+						  __u32 wire_len)
 {
+	struct fg_frame *f = &env->scratch->frame;
 	enum fg_action action = FG_PASS;
-	struct fg_frame f = {};
+	const void *data, *data_end;
 	int outcome;
 
-	outcome = fg_frame_parse(data, data_end, wire_len, &f);
+	fg_headers(env, &data, &data_end);
+	outcome = fg_frame_parse(data, data_end, frame_len, f);
+	fg_reload();
 	if (outcome == FG_FRAME_OK)
-		action = fg_transport(env, data, data_end, &f, &outcome);
+		action = fg_transport(env, f, &outcome);
 	if ((__u32)outcome < _FG_OUTCOME_MAX)
 		env->totals->frames[outcome]++;
 	env->totals->bytes += wire_len;

@@ -9,6 +9,7 @@
  *   fg_TABLE_set(env, i)   set i of flows, knocks, sources, clients, prints; NULL only if i is out
  *                          of range, which the mask excludes
  *   fg_stream_at(env, i)   row i of streams
+ *   fg_headers(env, &data, &data_end)   the frame's bytes in memory, at least its headers
  *   fg_forget(env, x)      x; the kernel's verifier loses its value, so that paths converge
  *   fg_add(p, n)           adds to a counter that other CPUs may add to
  *   fg_swap32(p, old, new) compare-and-swap, true when it stored
@@ -26,9 +27,23 @@
 #include "farmgate/cursor.h"
 #include "farmgate/frame.h"
 
-/* One CPU's working memory: what is too large for a program's stack. */
+/* A connection's name, client first; addresses as in memory, ports in host order. */
+struct fg_key {
+	__u64 client[2];
+	__u64 server[2];
+	__u16 client_port, server_port;
+};
+
+/*
+ * One CPU's working memory: what is too large for a program's stack, and what the verifier should
+ * not follow. It tracks each value on the stack along each path; of values here it knows nothing,
+ * so that the many ways through the headers meet again behind the parser.
+ */
 struct fg_scratch {
 	__u64 zero; /* always 0; its value is unknown to the verifier */
+	struct fg_frame frame;
+	struct fg_key key;
+	__u32 best, best_rank; /* fg_claim_consider() */
 	__u8 options[64];
 	struct fg_hello hello;
 	__u8 segment[FG_SEGMENT_MAX_BYTES + 64];
@@ -45,12 +60,14 @@ struct fg_scratch {
 /* What the host's socket table says about a segment. */
 enum fg_socket { FG_SOCKET_PROVES, FG_SOCKET_LISTENER, FG_SOCKET_NONE, FG_SOCKET_MISMATCH };
 
-/* A connection's name, client first; addresses as in memory, ports in host order. */
-struct fg_key {
-	__u64 client[2];
-	__u64 server[2];
-	__u16 client_port, server_port;
-};
+/* Copies a hello in two halves: the BPF compiler expands a copy of at most 128 stores. */
+static __always_inline void fg_hello_copy(struct fg_hello *to, const struct fg_hello *from)
+{
+	__builtin_memcpy(to, from, sizeof(*to) / 16 * 8);
+	__builtin_memcpy((__u8 *)to + sizeof(*to) / 16 * 8,
+			 (const __u8 *)from + sizeof(*to) / 16 * 8,
+			 sizeof(*to) - sizeof(*to) / 16 * 8);
+}
 
 /* Directions a frame may have. */
 enum fg_direction { FG_FROM_CLIENT, FG_FROM_SERVER, FG_NOT_OURS };

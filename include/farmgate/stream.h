@@ -68,10 +68,13 @@ static __always_inline void stream_give_up(struct fg_env *env, const struct fg_k
 					   enum fg_incomplete reason)
 {
 	struct fg_source *source;
+	__u64 at = reason;
 
 	stream_release(env, flow);
 	flow->flags |= FG_FLOW_HELLO_SEEN | FG_FLOW_RECORD_LOST;
-	env->totals->incomplete[reason]++;
+	fg_barrier(at);
+	if (at < _FG_INCOMPLETE_MAX)
+		env->totals->incomplete[at]++;
 	if (FG_CFG(env)->sample_all)
 		fg_emit(env, k, flow, h, 1 + reason);
 	if (flow->proof == FG_PROOF_NONE)
@@ -142,7 +145,7 @@ static __always_inline int stream_park(struct fg_env *env, struct fg_flow *flow,
 	row = fg_stream_at(env, (at - 1) & FG_CFG(env)->stream_mask);
 	if (!row)
 		return 0;
-	__builtin_memcpy(&row->hello, &env->scratch->hello, sizeof(row->hello));
+	fg_hello_copy(&row->hello, &env->scratch->hello);
 	flow->stream = at;
 	fg_tag_publish(&row->tag, hash);
 	return 1;
@@ -166,7 +169,7 @@ static __always_inline int stream_resume(struct fg_env *env, struct fg_flow *flo
 		flow->stream = 0; /* not ours to release */
 		return 0;
 	}
-	__builtin_memcpy(&env->scratch->hello, &row->hello, sizeof(row->hello));
+	fg_hello_copy(&env->scratch->hello, &row->hello);
 	return 1;
 }
 
@@ -178,7 +181,7 @@ static __always_inline void stream_keep(struct fg_env *env, struct fg_flow *flow
 	row = fg_stream_at(env, (flow->stream - 1) & FG_CFG(env)->stream_mask);
 	if (!row)
 		return;
-	__builtin_memcpy(&row->hello, &env->scratch->hello, sizeof(row->hello));
+	fg_hello_copy(&row->hello, &env->scratch->hello);
 	fg_tag_publish(&row->tag, hash);
 }
 

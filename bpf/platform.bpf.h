@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The kernel's answers to farmgate/platform.h: tables are maps, bytes come by load_bytes (payload
+ * may lie in fragments), clocks and the socket table are helpers.
+ */
+#pragma once
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "config.bpf.h"
+#include "maps.bpf.h"
+
+struct fg_env {
+	FG_ENV;
+	__u8 tc;     /* ctx is a struct __sk_buff, else a struct xdp_md */
+	__u8 may_goto; /* which hello loop this program was built for */
+	void *ctx;
+	__u64 replay_ns;
+};
+
+#define FG_CFG(env) ((void)(env), &fg_config)
+
+#define FG_TABLE_LOOKUP(name, type, map)                                                           \
+	static __always_inline struct type *name(struct fg_env *env, __u32 i)                      \
+	{                                                                                          \
+		(void)env;                                                                         \
+		return bpf_map_lookup_elem(&map, &i);                                              \
+	}
+FG_TABLE_LOOKUP(fg_flow_set, fg_flow_set, fg_flows)
+FG_TABLE_LOOKUP(fg_knock_set, fg_knock_set, fg_knocks)
+FG_TABLE_LOOKUP(fg_source_set, fg_source_set, fg_sources)
+FG_TABLE_LOOKUP(fg_client_set, fg_client_set, fg_clients)
+FG_TABLE_LOOKUP(fg_print_set, fg_print_set, fg_prints)
+FG_TABLE_LOOKUP(fg_stream_at, fg_stream, fg_streams)
+
+/* Read anew each time, so that what earlier checks proved about the old pointers is forgotten. */
+static __always_inline void fg_headers(struct fg_env *env, const void **ret_data,
+				       const void **ret_data_end)
+{
+	if (env->tc) {
+		volatile struct __sk_buff *skb = env->ctx;
+
+		*ret_data = (void *)(long)skb->data;
+		*ret_data_end = (void *)(long)skb->data_end;
+	} else {
+		volatile struct xdp_md *xdp = env->ctx;
+
+		*ret_data = (void *)(long)xdp->data;
+		*ret_data_end = (void *)(long)xdp->data_end;
+	}
+}
+
+/* Adding a zero that the verifier cannot know makes its copies of the state equal again; without
+ * it each way of a set would be followed to the program's end on its own. */
+static __always_inline __u32 fg_forget(struct fg_env *env, __u32 x)
+{
+	return x + *(volatile __u64 *)&env->scratch->zero;
+}
+
+#define fg_add(p, n) ((void)__sync_fetch_and_add(p, n))
+#define fg_swap32(p, old, new) (__sync_val_compare_and_swap(p, old, new) == (old))
+
+static __always_inline __u64 fg_now_ns(struct fg_env *env)
+{
+	return fg_config.replay ? env->replay_ns : bpf_ktime_get_boot_ns();
+}
+
+static __always_inline int fg_load(struct fg_env *env, __u32 off, void *dst, __u32 n)
+{
+	if (env->tc)
+		return bpf_skb_load_bytes(env->ctx, off, dst, n);
+	return bpf_xdp_load_bytes(env->ctx, off, dst, n);
+}
+
+static __always_inline int fg_peek(struct fg_env *env, __u32 off, __u8 dst[8], __u32 n)
+{
+	return fg_load(env, off, dst, n) == 0;
+}
+
+/* n, known to lie in 1..FG_SEGMENT_MAX_BYTES, said in a way that the verifier can follow. */
+static __always_inline __u32 fg_bounded(__u32 n)
+{
+	n--;
+	fg_barrier(n);
+	return (n & (FG_SEGMENT_MAX_BYTES - 1)) + 1;
+}
+
+/* As much of the payload as is there: a capture may have cut it, so the second try takes what the
+ * frame holds. */
+static __always_inline __u32 fg_payload(struct fg_env *env, __u32 off, __u32 n)
+{
+	__u32 there;
+
+	if (n == 0 || n > FG_SEGMENT_MAX_BYTES)
+		return 0;
+	n = fg_bounded(n);
+	if (!fg_load(env, off, env->scratch->segment, n))
+		return n;
+	if (env->tc)
+		there = ((struct __sk_buff *)env->ctx)->len;
+	else
+		there = bpf_xdp_get_buff_len(env->ctx);
+	if (there <= off)
+		return 0;
+	there -= off;
+	if (there > FG_SEGMENT_MAX_BYTES)
+		return 0;
+	there = fg_bounded(there);
+	return fg_load(env, off, env->scratch->segment, there) ? 0 : there;
+}
+
+#include "farmgate/hello.h"
+
+struct fg_hello_loop {
+	struct fg_scratch *scratch;
+};
+
+static long fg_hello_turn(__u32 i, struct fg_hello_loop *loop)
+{
+	(void)i;
+	return !fg_hello_step(&loop->scratch->hello, fg_config.seed, loop->scratch->segment);
+}
+
+/* may_goto 0 (kernel 6.9): leaves the loop when its budget of iterations is spent, which lets the
+ * verifier accept a loop without a bound. clang 14 does not know the mnemonic, hence the bytes:
+ * opcode 0xe5, offset to `out` in instructions. */
+#define FG_MAY_GOTO(out)                                                                           \
+	asm volatile goto("1:.byte 0xe5;.byte 0;.long ((%l[" #out                                  \
+			  "] - 1b - 8) / 8) & 0xffff;.short 0" ::::out)
+
+/* fg_hello_step() until it answers 0. Worst case one token a byte and one for the end. */
+static __always_inline void fg_hello_run(struct fg_env *env, struct fg_hello *h)
+{
+	struct fg_hello_loop loop = {.scratch = env->scratch};
+
+	(void)h;
+	if (!env->may_goto) {
+		bpf_loop(2 * FG_SEGMENT_MAX_BYTES, fg_hello_turn, &loop, 0);
+		return;
+	}
+	for (;;) {
+		FG_MAY_GOTO(out);
+		if (!fg_hello_step(&env->scratch->hello, fg_config.seed, env->scratch->segment))
+			break;
+	}
+out:
+	return;
+}
+
+/* Kernel structures, only the fields read; relocated at load (CO-RE). */
+struct tcp_sock {
+	__u32 rcv_nxt;
+	__u32 snd_nxt;
+	__u32 snd_una;
+} __attribute__((preserve_access_index));
+
+struct tcp_request_sock {
+	__u32 rcv_isn;
+	__u32 snt_isn;
+} __attribute__((preserve_access_index));
+
+/* include/net/tcp_states.h */
+#define FG_TCP_ESTABLISHED 1
+#define FG_TCP_LISTEN 10
+#define FG_TCP_NEW_SYN_RECV 12
+
+static __always_inline enum fg_socket fg_socket_check(struct bpf_sock *sk,
+						      const struct fg_frame *f)
+{
+	struct tcp_request_sock *request;
+	struct tcp_sock *tcp;
+
+	if (sk->state == FG_TCP_LISTEN)
+		return FG_SOCKET_LISTENER;
+	if (sk->state == FG_TCP_NEW_SYN_RECV) {
+		/* the ACK and the hello share a batch: TCP has not seen the ACK yet */
+		request = bpf_skc_to_tcp_request_sock(sk);
+		if (request && f->seq == request->rcv_isn + 1 && f->ack == request->snt_isn + 1)
+			return FG_SOCKET_PROVES;
+		return FG_SOCKET_MISMATCH;
+	}
+	if (sk->state != FG_TCP_ESTABLISHED)
+		return FG_SOCKET_MISMATCH;
+	tcp = bpf_skc_to_tcp_sock(sk);
+	if (!tcp)
+		return FG_SOCKET_NONE;
+	if (f->seq == tcp->rcv_nxt && f->ack - tcp->snd_una <= tcp->snd_nxt - tcp->snd_una)
+		return FG_SOCKET_PROVES;
+	return FG_SOCKET_MISMATCH;
+}
+
+static __always_inline enum fg_socket fg_socket_proof(struct fg_env *env, const struct fg_frame *f,
+						      const struct fg_key *k)
+{
+	struct bpf_sock_tuple t = {};
+	enum fg_socket answer;
+	struct bpf_sock *sk;
+
+	if (f->ipv6) {
+		__builtin_memcpy(t.ipv6.saddr, k->client, 16);
+		__builtin_memcpy(t.ipv6.daddr, k->server, 16);
+		t.ipv6.sport = fg_ntohs(k->client_port);
+		t.ipv6.dport = fg_ntohs(k->server_port);
+		sk = bpf_skc_lookup_tcp(env->ctx, &t, sizeof(t.ipv6), BPF_F_CURRENT_NETNS, 0);
+	} else {
+		t.ipv4.saddr = fg_load_u32((const __u8 *)k->client + 12);
+		t.ipv4.daddr = fg_load_u32((const __u8 *)k->server + 12);
+		t.ipv4.sport = fg_ntohs(k->client_port);
+		t.ipv4.dport = fg_ntohs(k->server_port);
+		sk = bpf_skc_lookup_tcp(env->ctx, &t, sizeof(t.ipv4), BPF_F_CURRENT_NETNS, 0);
+	}
+	if (!sk)
+		return FG_SOCKET_NONE;
+	answer = fg_socket_check(sk, f);
+	bpf_sk_release(sk);
+	return answer;
+}
+
+/* A block counts while its end, in this kernel's own ticks, has not come: no agent needed. */
+static __always_inline int fg_block_holds(struct fg_env *env, struct fg_block *block)
+{
+	if (!block || block->until_ticks <= env->ticks)
+		return 0;
+	fg_add(&block->hits, 1);
+	block->last_ticks = env->ticks;
+	return 1;
+}
+
+static __always_inline int fg_source_blocked(struct fg_env *env, const struct fg_key *k)
+{
+	struct fg_block_source key = {};
+	__u64 addr[2];
+
+	addr[0] = k->client[0];
+	addr[1] = k->client[0] ? 0 : k->client[1];
+	__builtin_memcpy(key.addr, addr, sizeof(key.addr));
+	return fg_block_holds(env, bpf_map_lookup_elem(&fg_drop_sources, &key));
+}
+
+static __always_inline int fg_client_blocked(struct fg_env *env, const struct fg_key *k,
+					     __u64 stem, __u64 stack)
+{
+	struct fg_block_client key = {.stem = stem, .stack = stack};
+	__u64 addr[2];
+
+	addr[0] = k->client[0];
+	addr[1] = k->client[0] ? 0 : k->client[1];
+	__builtin_memcpy(key.addr, addr, sizeof(key.addr));
+	if (stack && fg_block_holds(env, bpf_map_lookup_elem(&fg_drop_clients, &key)))
+		return 1;
+	key.stack = 0; /* a block on the stem alone */
+	return fg_block_holds(env, bpf_map_lookup_elem(&fg_drop_clients, &key));
+}
+
+static __always_inline void fg_emit(struct fg_env *env, const struct fg_key *k,
+				    const struct fg_flow *flow, const struct fg_hello *h,
+				    __u32 status)
+{
+	struct fg_sample *s = bpf_ringbuf_reserve(&fg_samples, sizeof(*s), 0);
+
+	if (!s) {
+		env->totals->events[FG_EVENT_sample_lost]++;
+		return;
+	}
+	env->totals->events[FG_EVENT_samples]++;
+	s->time_ns = fg_now_ns(env);
+	__builtin_memcpy(s->client, k->client, 16);
+	__builtin_memcpy(s->server, k->server, 16);
+	s->client_port_be = fg_ntohs(k->client_port);
+	s->server_port_be = fg_ntohs(k->server_port);
+	s->proto = 't';
+	s->status = status;
+	s->proof = flow->proof;
+	s->pad = 0;
+	s->stack = flow->stack;
+	fg_hello_copy(&s->hello, h);
+	bpf_ringbuf_submit(s, 0);
+}
