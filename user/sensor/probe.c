@@ -37,16 +37,16 @@
 #define PROBE_OP_MAY_GOTO 0xe5 /* BPF_JMP | BPF_JCOND */
 #define PROBE_TCX_INGRESS 46
 /* linux/netdev.h: family "netdev", which tells each device's XDP features. */
-#define PROBE_NETDEV_CMD_DEV_GET 1
-#define PROBE_NETDEV_A_IFINDEX 1
+#define PROBE_NETDEV_CMD_DEV_GET    1
+#define PROBE_NETDEV_A_IFINDEX	    1
 #define PROBE_NETDEV_A_XDP_FEATURES 3
-#define PROBE_NETDEV_XDP_BASIC 1ULL
+#define PROBE_NETDEV_XDP_BASIC	    1ULL
 
 /* --- Capabilities ---------------------------------------------------------------------------- */
 
 static int probe_capabilities(struct fg_probe *probe)
 {
-	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2] = {};
 	uint64_t caps, admin;
 
@@ -73,10 +73,10 @@ static bool probe_may_goto(void)
 {
 	/* while (may_goto) ; return 0. Kernels that don't know the opcode refuse it. */
 	static const struct bpf_insn insns[] = {
-		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = 0},
-		{.code = PROBE_OP_MAY_GOTO, .off = 1},
-		{.code = BPF_JMP | BPF_JA, .off = -2},
-		{.code = BPF_JMP | BPF_EXIT},
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = 0 },
+		{ .code = PROBE_OP_MAY_GOTO, .off = 1 },
+		{ .code = BPF_JMP | BPF_JA, .off = -2 },
+		{ .code = BPF_JMP | BPF_EXIT },
 	};
 
 	return loads(BPF_PROG_TYPE_XDP, insns, sizeof(insns) / sizeof(insns[0]));
@@ -152,7 +152,7 @@ struct question {
 
 static void put_attr(struct question *q, uint16_t type, const void *data, size_t n)
 {
-	struct nlattr attr = {.nla_len = (uint16_t)(NLA_HDRLEN + n), .nla_type = type};
+	struct nlattr attr = { .nla_len = (uint16_t)(NLA_HDRLEN + n), .nla_type = type };
 	char *at = (char *)q + q->head.nlmsg_len;
 
 	memcpy(at, &attr, sizeof(attr));
@@ -163,10 +163,10 @@ static void put_attr(struct question *q, uint16_t type, const void *data, size_t
 static struct question question_of(uint16_t family, uint8_t cmd)
 {
 	struct question q = {
-		.head = {.nlmsg_len = NLMSG_LENGTH(GENL_HDRLEN),
-			 .nlmsg_type = family,
-			 .nlmsg_flags = NLM_F_REQUEST},
-		.genl = {.cmd = cmd, .version = 1},
+		.head = { .nlmsg_len = NLMSG_LENGTH(GENL_HDRLEN),
+			  .nlmsg_type = family,
+			  .nlmsg_flags = NLM_F_REQUEST },
+		.genl = { .cmd = cmd, .version = 1 },
 	};
 
 	return q;
@@ -190,8 +190,8 @@ static int ask(int fd, const struct question *q, uint16_t type, void *ret_value,
 	if (head->nlmsg_type == NLMSG_ERROR) {
 		const struct nlmsgerr *e = NLMSG_DATA(head);
 
-		return head->nlmsg_len >= NLMSG_LENGTH(sizeof(*e)) && e->error ? e->error
-									       : -EBADMSG;
+		return head->nlmsg_len >= NLMSG_LENGTH(sizeof(*e)) && e->error ? e->error :
+										 -EBADMSG;
 	}
 	end = head->nlmsg_len;
 	for (at = NLMSG_LENGTH(GENL_HDRLEN); at + NLA_HDRLEN <= end;) {
@@ -213,7 +213,7 @@ static int ask(int fd, const struct question *q, uint16_t type, void *ret_value,
 static int netdev_xdp_features(unsigned int ifindex, uint64_t *ret_features)
 {
 	_cleanup_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_GENERIC);
-	struct timeval patience = {.tv_sec = 2};
+	struct timeval patience = { .tv_sec = 2 };
 	struct question q;
 	uint16_t family;
 	int r;
@@ -238,12 +238,14 @@ static int netdev_xdp_features(unsigned int ifindex, uint64_t *ret_features)
  * that have none. Any other is unknown. */
 static enum fg_probe_native native_by_driver(const char *driver)
 {
-	static const char *const yes[] = {"veth", "virtio_net", "ixgbe", "i40e", "ice", "igb",
-					  "igc", "mlx5_core", "mlx4_en", "bnxt_en", "ena", "tun",
-					  "hv_netvsc", "nfp", "qede", "sfc", "mvneta", "bonding"};
-	static const char *const no[] = {"dummy", "bridge", "802.1Q VLAN Support", "vxlan", "ipvlan",
-					 "macvlan", "wireguard", "e1000", "e1000e", "8139cp", "r8169",
-					 "team"};
+	static const char *const yes[] = { "veth", "virtio_net", "ixgbe",     "i40e",	 "ice",
+					   "igb",  "igc",	 "mlx5_core", "mlx4_en", "bnxt_en",
+					   "ena",  "tun",	 "hv_netvsc", "nfp",	 "qede",
+					   "sfc",  "mvneta",	 "bonding" };
+	static const char *const no[] = { "dummy",     "bridge", "802.1Q VLAN Support",
+					  "vxlan",     "ipvlan", "macvlan",
+					  "wireguard", "e1000",	 "e1000e",
+					  "8139cp",    "r8169",	 "team" };
 
 	for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++)
 		if (!strcmp(driver, yes[i]))
@@ -262,7 +264,7 @@ static int ethtool(int fd, struct ifreq *req, void *cmd)
 
 static void probe_queues(int fd, struct ifreq *req, struct fg_probe_iface *iface)
 {
-	struct ethtool_channels channels = {.cmd = ETHTOOL_GCHANNELS};
+	struct ethtool_channels channels = { .cmd = ETHTOOL_GCHANNELS };
 
 	if (ethtool(fd, req, &channels) < 0)
 		return;
@@ -274,7 +276,7 @@ static void probe_queues(int fd, struct ifreq *req, struct fg_probe_iface *iface
 static void probe_xdp(struct fg_probe_iface *iface)
 {
 	LIBBPF_OPTS(bpf_xdp_query_opts, opts);
-	static const char *const modes[] = {"", "native", "generic", "hw", "several"};
+	static const char *const modes[] = { "", "native", "generic", "hw", "several" };
 	struct bpf_prog_info info = {};
 	__u32 n = sizeof(info);
 	__u32 id;
@@ -299,8 +301,8 @@ static void probe_xdp(struct fg_probe_iface *iface)
 int fg_probe_iface(const char *name, struct fg_probe_iface *ret_iface)
 {
 	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	struct ethtool_drvinfo driver = {.cmd = ETHTOOL_GDRVINFO};
-	struct ethtool_value flags = {.cmd = ETHTOOL_GFLAGS};
+	struct ethtool_drvinfo driver = { .cmd = ETHTOOL_GDRVINFO };
+	struct ethtool_value flags = { .cmd = ETHTOOL_GFLAGS };
 	struct fg_probe_iface iface = {};
 	struct ifreq req = {};
 	uint64_t features;
@@ -326,8 +328,8 @@ int fg_probe_iface(const char *name, struct fg_probe_iface *ret_iface)
 		iface.lro = flags.data & ETH_FLAG_LRO;
 	probe_queues(fd, &req, &iface);
 	if (netdev_xdp_features(iface.ifindex, &features) == 0)
-		iface.native = features & PROBE_NETDEV_XDP_BASIC ? FG_PROBE_NATIVE_YES
-								 : FG_PROBE_NATIVE_NO;
+		iface.native = features & PROBE_NETDEV_XDP_BASIC ? FG_PROBE_NATIVE_YES :
+								   FG_PROBE_NATIVE_NO;
 	else
 		iface.native = native_by_driver(iface.driver);
 	probe_xdp(&iface);

@@ -11,17 +11,17 @@
 struct fg_probe {
 	/* this process; CAP_SYS_ADMIN stands for each */
 	bool bpf, net_admin, perfmon;
-	bool btf;   /* /sys/kernel/btf/vmlinux can be read */
+	bool btf; /* /sys/kernel/btf/vmlinux can be read */
 	bool bpffs; /* /sys/fs/bpf is a bpf file system */
 	/* this kernel; all false without CAP_BPF, since nothing can be tried then */
-	bool xdp;	   /* XDP programs load */
-	bool tc;	   /* tc classifiers load */
-	bool may_goto;	   /* the instruction is accepted (6.9) */
-	bool bpf_loop;	   /* the helper is there (5.17) */
-	bool tcx;	   /* tc programs attach by a link (6.6) */
+	bool xdp; /* XDP programs load */
+	bool tc; /* tc classifiers load */
+	bool may_goto; /* the instruction is accepted (6.9) */
+	bool bpf_loop; /* the helper is there (5.17) */
+	bool tcx; /* tc programs attach by a link (6.6) */
 	bool ringbuf;
-	bool mmap_array;   /* arrays that user space maps */
-	bool skc_lookup;   /* XDP may look into the socket table */
+	bool mmap_array; /* arrays that user space maps */
+	bool skc_lookup; /* XDP may look into the socket table */
 };
 
 /** @return 0; -errno only where asking itself fails. */
@@ -39,12 +39,12 @@ struct fg_probe_iface {
 	bool up;
 	uint32_t mtu;
 	uint32_t rx_queues, tx_queues; /* in use; 0 = not known */
-	uint32_t rx_queues_max;	       /* 0 = not known */
-	bool lro;		       /* receive offload that XDP can't see through */
+	uint32_t rx_queues_max; /* 0 = not known */
+	bool lro; /* receive offload that XDP can't see through */
 	enum fg_probe_native native; /* native XDP */
-	uint32_t xdp_prog;	     /* id of the XDP program that sits there; 0 = none */
-	char xdp_mode[8];	     /* its mode: native, generic, hw, several; "" = none */
-	char xdp_name[16];	     /* its name; "" = none or not readable */
+	uint32_t xdp_prog; /* id of the XDP program that sits there; 0 = none */
+	char xdp_mode[8]; /* its mode: native, generic, hw, several; "" = none */
+	char xdp_name[16]; /* its name; "" = none or not readable */
 };
 
 /** @return 0, -ENODEV, -EINVAL for a name that can't be one, -errno. */
