@@ -59,7 +59,9 @@ UNIT := $(sort $(wildcard tests/unit/*_test.c))
 ROOT := $(sort $(wildcard tests/bpf/*_test.c tests/parity/*_test.c))
 FUZZ := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 BENCH := $(sort $(wildcard tests/bench/*.c))
-HARNESS := $(sort $(wildcard tests/harness/*.c))
+# Programs that the root tests and the lab run: a load of real TLS clients, a forger of frames.
+TOOLS := tests/harness/tlsload.c tests/harness/rawsend.c
+HARNESS := $(filter-out $(TOOLS),$(sort $(wildcard tests/harness/*.c)))
 
 HOST_OBJ := $(HOST:%.c=$(OUT)/obj/%.o)
 MAIN_OBJ := $(OUT)/obj/user/main.o
@@ -67,7 +69,9 @@ HARNESS_OBJ := $(HARNESS:%.c=$(OUT)/obj/%.o)
 UNIT_BIN := $(UNIT:%.c=$(OUT)/%)
 ROOT_BIN := $(ROOT:%.c=$(OUT)/%)
 FUZZ_BIN := $(FUZZ:%.c=$(OUT)/%)
+TOOL_BIN := $(TOOLS:%.c=$(OUT)/%)
 BENCH_BIN := $(BENCH:tests/bench/%.c=$(OUT)/bench/%)
+TOOL_BIN := $(TOOLS:tests/harness/%.c=$(OUT)/tests/%)
 
 # --- Libraries: pkg-config name and Debian package. Looked for only where something is built. -
 LIBS := libbpf:libbpf-dev libelf:libelf-dev zlib:zlib1g-dev libcrypto:libssl-dev \
@@ -153,14 +157,24 @@ $(FUZZ_BIN): $(OUT)/tests/%: $(OUT)/obj/tests/%.o $(if $(FUZZER),,$(OUT)/obj/tes
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(SANFLAGS) $(if $(FUZZER),-fsanitize=fuzzer) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(ALL_LIBS)
 
+$(TOOL_BIN): $(OUT)/tests/%: $(OUT)/obj/tests/%.o $(OUT)/libfarmgate.a
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(SANFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lssl $(ALL_LIBS)
+
 $(BENCH_BIN): $(OUT)/bench/%: $(OUT)/obj/tests/bench/%.o $(HARNESS_OBJ) $(OUT)/libfarmgate.a
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(SANFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(ALL_LIBS)
 
+$(TOOL_BIN): $(OUT)/tests/%: $(OUT)/obj/tests/harness/%.o $(OUT)/libfarmgate.a
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(SANFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lssl $(ALL_LIBS)
+
 .PHONY: unit-programs root-programs tests
 unit-programs: $(UNIT_BIN) $(FUZZ_BIN)
-root-programs: $(ROOT_BIN)
+root-programs: $(ROOT_BIN) $(TOOL_BIN)
 tests: all unit-programs root-programs ## build every test program
 
 .PHONY: check check-root check-all check-tree asan fuzz bench conformance
@@ -189,7 +203,7 @@ fuzz: $(SKEL) ## each fuzz target under libFuzzer for FUZZ_SECONDS
 .PHONY: fuzz-programs
 fuzz-programs: $(FUZZ_BIN)
 
-bench: all $(BENCH_BIN) ## benchmarks (root for the kernel side)
+bench: all $(BENCH_BIN) $(TOOL_BIN) ## benchmarks (root for the kernel side)
 	$(Q)OUT=$(OUT) scripts/bench
 
 conformance: all ## fingerprints of a set of captures against its expected.tsv: DIR=…
@@ -234,4 +248,4 @@ help: ## this list
 FORCE:
 
 -include $(HOST_OBJ:.o=.d) $(MAIN_OBJ:.o=.d) $(HARNESS_OBJ:.o=.d) $(BPF_OUT)/farmgate.bpf.d
--include $(patsubst %.c,$(OUT)/obj/%.d,$(UNIT) $(ROOT) $(FUZZ) $(BENCH) tests/fuzz/main.c)
+-include $(patsubst %.c,$(OUT)/obj/%.d,$(UNIT) $(ROOT) $(FUZZ) $(BENCH) $(TOOLS) tests/fuzz/main.c)
