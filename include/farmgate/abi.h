@@ -354,10 +354,14 @@ struct fg_hello {
 /* A hello whose end has not come yet, kept apart from the flow rows because it is large and
  * short-lived. */
 struct fg_stream {
-	__u64 tag;   /* FREE, BUSY while a CPU works on it, else the flow's tag */
-	__u32 next;  /* expected client sequence number */
+	__u64 tag; /* FREE, BUSY while a CPU works on it, else the flow's tag */
+	__u8 client[16];
+	__u8 server[16];
+	__be16 client_port_be;
+	__be16 server_port_be;
 	__u32 ticks; /* of the first segment, low half */
-	__u64 begun_ns;
+	__u8 proof;
+	__u8 pad[7];
 	struct fg_hello hello;
 };
 
@@ -401,7 +405,6 @@ struct fg_meta {
 	__u32 client_blocks;
 	__u64 tick_ns;
 	__u64 seed[4];
-	__u64 now_ticks; /* replay: ticks of the frame being run */
 };
 
 /* Ticks without a heartbeat after which untaken rows may be replaced (DESIGN 3.1(6)). */

@@ -120,8 +120,7 @@ static __always_inline __u32 fg_version_chars(const struct fg_hello *h)
 static __always_inline __u64 fg_fold_key(const volatile __u64 seed[4], const struct fg_hello *h,
 					 __u32 proto, __u32 n_exts, __u64 exts_fold)
 {
-	__u64 head = (__u64)proto << 56 | (__u64)fg_version_chars(h) << 40 |
-		     (__u64)fg_alpn_chars(h) << 24 | fg_cap99(h->n_ciphers) << 16 |
+	__u64 head = (__u64)proto << 56 | h->carry << 24 | fg_cap99(h->n_ciphers) << 16 |
 		     fg_cap99(n_exts) << 8 | (h->flags & FG_HELLO_SNI);
 	__u64 key = fg_mix(seed[0], head, seed[1]);
 
@@ -130,10 +129,15 @@ static __always_inline __u64 fg_fold_key(const volatile __u64 seed[4], const str
 	return fg_mix_end(fg_mix(key, h->sigalgs_fold, seed[0]), seed[1]);
 }
 
-/* Both keys of a complete hello. proto is 't' or 'q'. */
+/* Both keys of a complete hello. proto is 't' or 'q'. The reader's carry is free by now and holds
+ * the characters for both keys. */
 static __always_inline void fg_fold_keys(const volatile __u64 seed[4], struct fg_hello *h,
 					 __u32 proto)
 {
+	h->carry = fg_version_chars(h) << 16;
+	fg_reload();
+	h->carry |= fg_alpn_chars(h);
+	fg_reload();
 	h->print = fg_fold_key(seed, h, proto, h->n_exts, h->exts_fold);
 	/* another first word than the fingerprint key, so that the two never mix up */
 	h->stem = fg_fold_key(seed, h, proto | 0x80, h->n_stem_exts, h->stem_fold);

@@ -56,7 +56,7 @@ static __always_inline __u32 flow_rank(const struct fg_flow *row, __u32 epoch, i
 	if (row->proof == FG_PROOF_NONE)
 		return rank + 0x40000000;
 	if (rank > 1 && row->flags & FG_FLOW_CLOSED)
-		return rank + 0x40000000 + 0x3fffffff;
+		return rank + 0x80000000;
 	return rank;
 }
 

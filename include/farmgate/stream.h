@@ -146,13 +146,19 @@ static __always_inline int stream_park(struct fg_env *env, struct fg_flow *flow,
 	if (!row)
 		return 0;
 	fg_hello_copy(&row->hello, &env->scratch->hello);
+	__builtin_memcpy(row->client, flow->client, 16);
+	__builtin_memcpy(row->server, flow->server, 16);
+	row->client_port_be = flow->client_port_be;
+	row->server_port_be = flow->server_port_be;
+	row->proof = flow->proof;
 	flow->stream = at;
 	fg_tag_publish(&row->tag, hash);
 	return 1;
 }
 
-/* Takes the parked hello back into the scratch; false where it is not this connection's any more
- * or another CPU holds it. The row stays ours (busy). */
+/* Takes the parked hello back into the scratch; the row stays ours (busy). False where it is too
+ * old, where another CPU holds it, or where the row was taken away after its time: whoever took it
+ * has counted the hello as timed out (_FG_INCOMPLETE_MAX counts nothing here). */
 static __always_inline int stream_resume(struct fg_env *env, struct fg_flow *flow, __u64 hash,
 					 enum fg_incomplete *ret_reason)
 {
@@ -165,7 +171,7 @@ static __always_inline int stream_resume(struct fg_env *env, struct fg_flow *flo
 	if ((__u32)env->ticks - row->ticks > stream_timeout_ticks(env) && row->tag == hash)
 		return 0;
 	if (!fg_tag_claim(&row->tag, hash)) {
-		*ret_reason = row->tag == FG_TAG_BUSY ? FG_INCOMPLETE_busy : FG_INCOMPLETE_timeout;
+		*ret_reason = row->tag == FG_TAG_BUSY ? FG_INCOMPLETE_busy : _FG_INCOMPLETE_MAX;
 		flow->stream = 0; /* not ours to release */
 		return 0;
 	}

@@ -9,9 +9,9 @@
  * claim the same key at the same time may end with two rows of it; the first is found from then
  * on and the agent adds both up, so nothing is lost or counted twice.
  *
- * Replacement, when no tag is free. A row is clean when the agent has taken its counts: it was
- * last touched two epochs ago or earlier (one for the agent's pass, one more so that no program
- * that read the old epoch number still holds the row). Only clean rows are replaced, the longest
+ * Replacement, when no tag is free. A row is clean when the agent has taken its counts: two whole
+ * epochs went by since it was last touched (the agent's pass over the first takes them; the second
+ * is there for a program that read the old epoch number and was late with its addition). Only clean rows are replaced, the longest
  * idle first. Where the agent has been silent for FG_HEARTBEAT_LOST_NS, rows go by age whether
  * clean or not, and each counts as untaken_lost: new sources must not go dark with the agent.
  *
@@ -47,8 +47,8 @@ static __always_inline __u32 fg_age_rank(__u32 touched, __u32 epoch, int agent_l
 {
 	__u32 idle = epoch - touched;
 
-	if (idle >= 2 && idle < 0x7fffffff)
-		return 2 + (idle < 0x3fffffff ? idle : 0x3fffffff);
+	if (idle >= 3 && idle < 0x7fffffff)
+		return 2 + (idle < 0x3ffffff0 ? idle : 0x3ffffff0);
 	return agent_lost ? 1 : 0;
 }
 

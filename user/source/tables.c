@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "source/tables.h"
+
+#include <string.h>
+#include <unistd.h>
+
+uint64_t fg_tables_bytes(const struct fg_tables *t)
+{
+	return (uint64_t)t->n_flows * sizeof(struct fg_flow_set) +
+	       (uint64_t)t->n_knocks * sizeof(struct fg_knock_set) +
+	       (uint64_t)t->n_sources * sizeof(struct fg_source_set) +
+	       (uint64_t)t->n_clients * sizeof(struct fg_client_set) +
+	       (uint64_t)t->n_prints * sizeof(struct fg_print_set) +
+	       (uint64_t)t->n_streams * sizeof(struct fg_stream);
+}
+
+/* Proportions: as many sources and clients as a quarter of the connections, and as many waiting
+ * SYNs; hellos in the middle of their segments are few and short-lived. */
+static void scale(struct fg_tables *t, uint32_t flows)
+{
+	t->n_flows = flows;
+	t->n_knocks = flows / 4;
+	t->n_sources = flows / 4;
+	t->n_clients = flows / 4;
+	t->n_prints = flows / 64 > 512 ? flows / 64 : 512;
+	t->n_streams = flows / 8 > 16384 ? 16384 : flows / 8;
+}
+
+void fg_tables_size(uint64_t bytes, struct fg_tables *ret_sizes)
+{
+	uint32_t flows = 1024;
+
+	memset(ret_sizes, 0, sizeof(*ret_sizes));
+	scale(ret_sizes, flows);
+	while (flows < 1U << 24) {
+		struct fg_tables larger = {0};
+
+		scale(&larger, flows * 2);
+		if (fg_tables_bytes(&larger) > bytes)
+			break;
+		flows *= 2;
+		*ret_sizes = larger;
+	}
+}
+
+uint64_t fg_tables_default_bytes(void)
+{
+	uint64_t ram = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+
+	return ram / 32 < 256ULL << 20 ? ram / 32 : 256ULL << 20;
+}
+
+void fg_tables_masks(const struct fg_tables *t, struct fg_config *config)
+{
+	config->flow_mask = t->n_flows - 1;
+	config->knock_mask = t->n_knocks - 1;
+	config->source_mask = t->n_sources - 1;
+	config->client_mask = t->n_clients - 1;
+	config->print_mask = t->n_prints - 1;
+	config->stream_mask = t->n_streams - 1;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The tables of one engine as memory, wherever they live (mapped from the kernel, or ours), and how
+ * large they are made.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "farmgate/abi.h"
+
+struct fg_tables {
+	struct fg_flow_set *flows;
+	struct fg_knock_set *knocks;
+	struct fg_source_set *sources;
+	struct fg_client_set *clients;
+	struct fg_print_set *prints;
+	struct fg_stream *streams;
+	struct fg_meta *meta;
+	/* sets (streams: rows); powers of two */
+	uint32_t n_flows, n_knocks, n_sources, n_clients, n_prints, n_streams;
+};
+
+/** Sizes that fit into so many bytes, the largest powers of two; pointers stay NULL. */
+void fg_tables_size(uint64_t bytes, struct fg_tables *ret_sizes);
+/** What tables of these sizes take. */
+uint64_t fg_tables_bytes(const struct fg_tables *sizes);
+/** The default: 1/32 of RAM, at most 256 MB. */
+uint64_t fg_tables_default_bytes(void);
+/** Writes the masks of the sizes into a configuration. */
+void fg_tables_masks(const struct fg_tables *sizes, struct fg_config *config);

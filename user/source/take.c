@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * One pass over all rows. The order inside a row matters: generation, counters, generation again;
+ * where the two differ the row changed hands meanwhile and is left for the next pass, which loses
+ * nothing because a row is only replaced when its counts were taken (farmgate/table.h).
+ */
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "farmgate/hash.h"
+#include "source/take.h"
+
+struct flow_shadow {
+	uint32_t generation, exchanges;
+	uint64_t bytes_in, bytes_out;
+};
+
+struct fg_taker {
+	struct fg_tables t;
+	struct flow_shadow *flows;
+	struct fg_source *sources;
+	struct fg_client *clients;
+	struct fg_print *prints;
+	/* results, reused from epoch to epoch */
+	struct fg_epoch_source *out_sources;
+	struct fg_epoch_client *out_clients;
+	struct fg_epoch_print *out_prints;
+	struct fg_epoch_flow *out_flows;
+	size_t n_sources, cap_sources, n_clients, cap_clients, n_prints, cap_prints, n_flows,
+		cap_flows;
+	uint64_t incomplete[_FG_INCOMPLETE_MAX];
+	struct fg_fill fill;
+	fg_given_up_fn given_up;
+	void *given_up_arg;
+};
+
+int fg_taker_new(const struct fg_tables *tables, struct fg_taker **ret_taker)
+{
+	struct fg_taker *k = calloc(1, sizeof(*k));
+
+	if (!k)
+		return -ENOMEM;
+	k->t = *tables;
+	k->flows = calloc((size_t)tables->n_flows * FG_WAYS, sizeof(*k->flows));
+	k->sources = calloc((size_t)tables->n_sources * FG_WAYS, sizeof(*k->sources));
+	k->clients = calloc((size_t)tables->n_clients * FG_WAYS, sizeof(*k->clients));
+	k->prints = calloc((size_t)tables->n_prints * FG_WAYS, sizeof(*k->prints));
+	if (!k->flows || !k->sources || !k->clients || !k->prints) {
+		fg_taker_free(&k);
+		return -ENOMEM;
+	}
+	*ret_taker = k;
+	return 0;
+}
+
+void fg_taker_free(struct fg_taker **taker)
+{
+	struct fg_taker *k = *taker;
+
+	if (!k)
+		return;
+	free(k->flows);
+	free(k->sources);
+	free(k->clients);
+	free(k->prints);
+	free(k->out_sources);
+	free(k->out_clients);
+	free(k->out_prints);
+	free(k->out_flows);
+	free(k);
+	*taker = NULL;
+}
+
+const uint64_t *fg_taker_incomplete(const struct fg_taker *k)
+{
+	return k->incomplete;
+}
+
+struct fg_fill fg_taker_fill(const struct fg_taker *k)
+{
+	return k->fill;
+}
+
+void fg_taker_on_given_up(struct fg_taker *k, fg_given_up_fn fn, void *arg)
+{
+	k->given_up = fn;
+	k->given_up_arg = arg;
+}
+
+/* One more element at the end of a growing array. Bounded by the rows of the table it is made of. */
+static void *push(void **array, size_t *n, size_t *cap, size_t size)
+{
+	void *larger;
+
+	if (*n == *cap) {
+		size_t next = *cap ? *cap * 2 : 256;
+
+		larger = realloc(*array, next * size);
+		if (!larger)
+			return NULL;
+		*array = larger;
+		*cap = next;
+	}
+	return memset((char *)*array + size * (*n)++, 0, size);
+}
+#define PUSH(k, what) push((void **)&(k)->out_##what, &(k)->n_##what, &(k)->cap_##what,            \
+			   sizeof(*(k)->out_##what))
+
+/* Was the row touched since the pass before last? Older ones hold nothing new. */
+static bool is_recent(uint32_t touched, uint32_t epoch)
+{
+	return epoch - touched <= 4;
+}
+
+static bool is_live(uint64_t tag)
+{
+	return tag != FG_TAG_FREE && tag != FG_TAG_BUSY;
+}
+
+/* A copy of a row that had one owner all the time; false where it changed hands. */
+#define SNAPSHOT(copy, row)                                                                        \
+	({                                                                                         \
+		uint32_t _generation = __atomic_load_n(&(row)->generation, __ATOMIC_ACQUIRE);      \
+                                                                                                   \
+		(copy) = *(row);                                                                   \
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);                                           \
+		_generation == __atomic_load_n(&(row)->generation, __ATOMIC_RELAXED) &&            \
+			_generation == (copy).generation;                                          \
+	})
+
+static void source_of(const uint8_t client[16], uint8_t ret_addr[16])
+{
+	static const uint8_t v4[12] = {[10] = 0xff, [11] = 0xff};
+
+	memcpy(ret_addr, client, 16);
+	if (memcmp(client, v4, sizeof(v4)))
+		memset(ret_addr + 8, 0, 8);
+}
+
+static int take_flow(struct fg_taker *k, const struct fg_flow *row, struct flow_shadow *shadow,
+		     uint32_t epoch)
+{
+	struct fg_epoch_flow *out;
+	struct fg_flow now;
+
+	if (!is_recent(row->touched, epoch) || !SNAPSHOT(now, row))
+		return 0;
+	if (now.proof == FG_PROOF_NONE)
+		return 0;
+	if (shadow->generation != now.generation)
+		*shadow = (struct flow_shadow){.generation = now.generation};
+	if (now.bytes_in == shadow->bytes_in && now.bytes_out == shadow->bytes_out &&
+	    now.exchanges == shadow->exchanges)
+		return 0;
+	out = PUSH(k, flows);
+	if (!out)
+		return -ENOMEM;
+	source_of(now.client, out->addr);
+	out->stem = now.stem;
+	out->stack = now.stack;
+	out->bytes_in = now.bytes_in - shadow->bytes_in;
+	out->bytes_out = now.bytes_out - shadow->bytes_out;
+	out->exchanges = now.exchanges - shadow->exchanges;
+	shadow->bytes_in = now.bytes_in;
+	shadow->bytes_out = now.bytes_out;
+	shadow->exchanges = now.exchanges;
+	return 0;
+}
+
+static int take_source(struct fg_taker *k, const struct fg_source *row, struct fg_source *shadow,
+		       uint32_t epoch)
+{
+	struct fg_epoch_source *out;
+	struct fg_source now;
+
+	if (!is_recent(row->touched, epoch) || !SNAPSHOT(now, row))
+		return 0;
+	if (shadow->generation != now.generation)
+		*shadow = (struct fg_source){.generation = now.generation};
+	if (!memcmp(&shadow->syns, &now.syns,
+		    sizeof(now) - __builtin_offsetof(struct fg_source, syns)))
+		return 0;
+	out = PUSH(k, sources);
+	if (!out)
+		return -ENOMEM;
+	memcpy(out->addr, now.addr, 16);
+	out->syns = now.syns - shadow->syns;
+	out->connections = now.connections - shadow->connections;
+	out->proven = now.proven - shadow->proven;
+	out->hellos = now.hellos - shadow->hellos;
+	out->incomplete = now.incomplete - shadow->incomplete;
+	out->fins = now.fins - shadow->fins;
+	out->rsts = now.rsts - shadow->rsts;
+	*shadow = now;
+	return 0;
+}
+
+static int take_client(struct fg_taker *k, const struct fg_client *row, struct fg_client *shadow,
+		       uint32_t epoch)
+{
+	struct fg_epoch_client *out;
+	struct fg_client now;
+
+	if (!is_recent(row->touched, epoch) || !SNAPSHOT(now, row))
+		return 0;
+	if (shadow->generation != now.generation)
+		*shadow = (struct fg_client){.generation = now.generation};
+	if (shadow->connections == now.connections)
+		return 0;
+	out = PUSH(k, clients);
+	if (!out)
+		return -ENOMEM;
+	memcpy(out->addr, now.addr, 16);
+	out->stem = now.stem;
+	out->stack = now.stack;
+	out->print = now.print;
+	out->connections = now.connections - shadow->connections;
+	out->proof_socket = now.proof_socket - shadow->proof_socket;
+	out->resumed = now.resumed - shadow->resumed;
+	*shadow = now;
+	return 0;
+}
+
+static int take_print(struct fg_taker *k, const struct fg_print *row, struct fg_print *shadow,
+		      uint32_t epoch)
+{
+	struct fg_epoch_print *out;
+	struct fg_print now;
+
+	if (!is_recent(row->touched, epoch) || !SNAPSHOT(now, row))
+		return 0;
+	if (shadow->generation != now.generation)
+		*shadow = (struct fg_print){.generation = now.generation};
+	if (shadow->hellos == now.hellos)
+		return 0;
+	out = PUSH(k, prints);
+	if (!out)
+		return -ENOMEM;
+	out->print = now.print;
+	out->stem = now.stem;
+	out->hellos = now.hellos - shadow->hellos;
+	*shadow = now;
+	return 0;
+}
+
+/* Gives up hellos whose time is over. Who frees the row counts the hello. */
+static int take_streams(struct fg_taker *k, uint64_t ticks, uint64_t tick_ns, bool all)
+{
+	uint32_t limit = (uint32_t)(FG_HELLO_TIMEOUT_NS / (tick_ns ? tick_ns : 1));
+	enum fg_incomplete reason = all ? FG_INCOMPLETE_end : FG_INCOMPLETE_timeout;
+
+	for (uint32_t i = 0; i < k->t.n_streams; i++) {
+		struct fg_stream *row = &k->t.streams[i];
+		uint64_t tag = __atomic_load_n(&row->tag, __ATOMIC_ACQUIRE);
+		struct fg_epoch_source *out;
+
+		if (!is_live(tag))
+			continue;
+		k->fill.streams++;
+		if (!all && (uint32_t)ticks - row->ticks <= limit)
+			continue;
+		if (!__atomic_compare_exchange_n(&row->tag, &tag, FG_TAG_BUSY, false,
+						 __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+			continue;
+		k->incomplete[reason]++;
+		if (k->given_up)
+			k->given_up(k->given_up_arg, row, reason);
+		if (row->proof != FG_PROOF_NONE) {
+			out = PUSH(k, sources);
+			if (out) {
+				source_of(row->client, out->addr);
+				out->incomplete = 1;
+			}
+		}
+		__atomic_store_n(&row->tag, FG_TAG_FREE, __ATOMIC_RELEASE);
+	}
+	return 0;
+}
+
+/* Walks the rows of one table; runs the statement for each live one. */
+#define FOR_EACH_ROW(table, n, what)                                                               \
+	for (uint32_t _set = 0; _set < (n); _set++)                                                \
+		for (uint32_t _way = 0; _way < FG_WAYS; _way++)                                    \
+			if (is_live(__atomic_load_n(&(table)[_set].tag[_way], __ATOMIC_ACQUIRE)))  \
+			what
+
+int fg_taker_take(struct fg_taker *k, uint64_t ticks, uint64_t tick_ns, bool all,
+		  struct fg_epoch *epoch)
+{
+	uint32_t e = k->t.meta->epoch + 1;
+	int r = 0;
+
+	__atomic_store_n(&k->t.meta->heartbeat_ticks, ticks, __ATOMIC_RELEASE);
+	__atomic_store_n(&k->t.meta->epoch, e, __ATOMIC_SEQ_CST);
+	k->n_flows = k->n_sources = k->n_clients = k->n_prints = 0;
+	memset(&k->fill, 0, sizeof(k->fill));
+	FOR_EACH_ROW(k->t.flows, k->t.n_flows, {
+		k->fill.flows++;
+		r |= take_flow(k, &k->t.flows[_set].row[_way], &k->flows[_set * FG_WAYS + _way], e);
+	})
+	FOR_EACH_ROW(k->t.sources, k->t.n_sources, {
+		k->fill.sources++;
+		r |= take_source(k, &k->t.sources[_set].row[_way],
+				 &k->sources[_set * FG_WAYS + _way], e);
+	})
+	FOR_EACH_ROW(k->t.clients, k->t.n_clients, {
+		k->fill.clients++;
+		r |= take_client(k, &k->t.clients[_set].row[_way],
+				 &k->clients[_set * FG_WAYS + _way], e);
+	})
+	FOR_EACH_ROW(k->t.prints, k->t.n_prints, {
+		k->fill.prints++;
+		r |= take_print(k, &k->t.prints[_set].row[_way],
+				&k->prints[_set * FG_WAYS + _way], e);
+	})
+	FOR_EACH_ROW(k->t.knocks, k->t.n_knocks, k->fill.knocks++;)
+	r |= take_streams(k, ticks, tick_ns, all);
+	epoch->flows = k->out_flows;
+	epoch->n_flows = k->n_flows;
+	epoch->sources = k->out_sources;
+	epoch->n_sources = k->n_sources;
+	epoch->clients = k->out_clients;
+	epoch->n_clients = k->n_clients;
+	epoch->prints = k->out_prints;
+	epoch->n_prints = k->n_prints;
+	return r ? -ENOMEM : 0;
+}
+
+void fg_taker_mark_known(struct fg_taker *k, uint64_t print)
+{
+	uint64_t hash = fg_hash_print(k->t.meta->seed, print);
+	struct fg_print_set *set = &k->t.prints[(hash >> 32) & (k->t.n_prints - 1)];
+
+	for (unsigned int i = 0; i < FG_WAYS; i++)
+		if (set->tag[i] == hash)
+			__atomic_store_n(&set->row[i].known, 1, __ATOMIC_RELEASE);
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Takes the counts of an epoch out of the tables without stopping the programs: their counters only
+ * grow, the taker subtracts what it saw last. A row with a new generation has a new owner, whose
+ * counts all are new.
+ */
+#pragma once
+
+#include "model/epoch.h"
+#include "source/tables.h"
+
+struct fg_taker;
+
+/** Shadows for tables of these sizes. The tables outlive the taker. @return 0, -ENOMEM. */
+int fg_taker_new(const struct fg_tables *tables, struct fg_taker **ret_taker);
+void fg_taker_free(struct fg_taker **taker);
+
+/**
+ * Begins the next epoch and takes the counts of the one that ends.
+ *
+ * ticks, tick_ns: the programs' clock now. Hellos that wait longer than FG_HELLO_TIMEOUT_NS are given
+ * up; with all, every waiting one (end of a capture). Fills the arrays of *epoch; times, totals and
+ * samples are the caller's. @return 0, -ENOMEM.
+ */
+int fg_taker_take(struct fg_taker *taker, uint64_t ticks, uint64_t tick_ns, bool all,
+		  struct fg_epoch *epoch);
+
+/** Hellos given up by the taker, to be added to the programs' totals. */
+const uint64_t *fg_taker_incomplete(const struct fg_taker *taker);
+
+/** Told about each hello that is given up, before its row is freed. */
+typedef void (*fg_given_up_fn)(void *arg, const struct fg_stream *stream,
+			       enum fg_incomplete reason);
+void fg_taker_on_given_up(struct fg_taker *taker, fg_given_up_fn fn, void *arg);
+
+/** Tells the programs that no more samples of this key are needed. */
+void fg_taker_mark_known(struct fg_taker *taker, uint64_t print);
+
+/** Rows in use of each table, as of the last take. */
+struct fg_fill {
+	uint64_t flows, knocks, sources, clients, prints, streams;
+};
+struct fg_fill fg_taker_fill(const struct fg_taker *taker);
