@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The kernel's tick counter (jiffies), read through two tiny programs run on demand: nothing else
+ * shows it to user space, and expiry of blocks must not depend on another clock. */
+#pragma once
+
+#include <stdint.h>
+
+struct fg_ticks {
+	int low_fd, high_fd;
+};
+
+/** @return 0, -errno of the program load (-EPERM without CAP_BPF). */
+int fg_ticks_open(struct fg_ticks *ret_ticks);
+void fg_ticks_close(struct fg_ticks *ticks);
+/** @return 0, -errno. */
+int fg_ticks_now(const struct fg_ticks *ticks, uint64_t *ret_ticks);
+/** Measures the length of a tick for about 100 ms; answers one of the kernel's possible lengths
+ * (HZ 100, 250, 300, 1000). @return 0, -errno. */
+int fg_ticks_length(const struct fg_ticks *ticks, uint64_t *ret_tick_ns);

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What replay runs frames through: the stages compiled for this host, or the program loaded into
+ * the kernel. Both fill the same tables.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "source/capture.h"
+#include "source/tables.h"
+
+/* Length of a tick in replay, where ticks come from packet time. */
+#define FG_REPLAY_TICK_NS 1000000ULL
+
+typedef void (*fg_sample_fn)(void *arg, const struct fg_sample *sample);
+
+struct fg_engine_conf {
+	struct fg_config config; /* seed, ports, role; masks are filled in by the engine */
+	uint64_t table_bytes;
+	fg_sample_fn on_sample;
+	void *arg;
+};
+
+struct fg_engine_ops {
+	const char *name;
+	int (*open)(const struct fg_engine_conf *conf, void **ret_engine, char *why, size_t n_why);
+	void (*close)(void *engine);
+	int (*frame)(void *engine, const struct fg_capture_frame *frame);
+	/** Hands pending samples to on_sample. */
+	int (*drain)(void *engine);
+	const struct fg_tables *(*tables)(void *engine);
+	int (*totals)(void *engine, struct fg_totals *ret_totals);
+};
+
+extern const struct fg_engine_ops fg_engine_host;
+extern const struct fg_engine_ops fg_engine_kernel;

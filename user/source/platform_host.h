@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The host's answers to farmgate/platform.h: tables are memory, time is the packet's, one thread.
+ * No blocks (replay observes) and no socket table (a capture is not this host).
+ */
+#pragma once
+
+#include <string.h>
+
+#include "farmgate/hello.h"
+#include "farmgate/platform.h"
+#include "source/engine.h"
+
+struct fg_env {
+	FG_ENV;
+	const struct fg_config *config;
+	const struct fg_tables *tables;
+	const uint8_t *data;
+	uint32_t len;
+	uint64_t time_ns;
+	fg_sample_fn on_sample;
+	void *arg;
+};
+
+#define FG_CFG(env) ((env)->config)
+
+static inline struct fg_flow_set *fg_flow_set(struct fg_env *env, uint32_t i)
+{
+	return &env->tables->flows[i];
+}
+
+static inline struct fg_knock_set *fg_knock_set(struct fg_env *env, uint32_t i)
+{
+	return &env->tables->knocks[i];
+}
+
+static inline struct fg_source_set *fg_source_set(struct fg_env *env, uint32_t i)
+{
+	return &env->tables->sources[i];
+}
+
+static inline struct fg_client_set *fg_client_set(struct fg_env *env, uint32_t i)
+{
+	return &env->tables->clients[i];
+}
+
+static inline struct fg_print_set *fg_print_set(struct fg_env *env, uint32_t i)
+{
+	return &env->tables->prints[i];
+}
+
+static inline struct fg_stream *fg_stream_at(struct fg_env *env, uint32_t i)
+{
+	return &env->tables->streams[i];
+}
+
+static inline uint32_t fg_forget(struct fg_env *env, uint32_t x)
+{
+	(void)env;
+	return x;
+}
+
+#define fg_add(p, n) ((void)(*(p) += (n)))
+#define fg_swap32(p, old, new) (*(p) == (old) ? (*(p) = (new), 1) : 0)
+
+static inline void fg_headers(struct fg_env *env, const void **ret_data, const void **ret_end)
+{
+	*ret_data = env->data;
+	*ret_end = env->data + env->len;
+}
+
+static inline uint64_t fg_now_ns(struct fg_env *env)
+{
+	return env->time_ns;
+}
+
+static inline int fg_peek(struct fg_env *env, uint32_t off, uint8_t dst[8], uint32_t n)
+{
+	if (off > env->len || n > env->len - off)
+		return 0;
+	memcpy(dst, env->data + off, n);
+	return 1;
+}
+
+static inline uint32_t fg_payload(struct fg_env *env, uint32_t off, uint32_t n)
+{
+	if (off > env->len || n > FG_SEGMENT_MAX_BYTES)
+		return 0;
+	if (n > env->len - off)
+		n = env->len - off;
+	memcpy(env->scratch->segment, env->data + off, n);
+	return n;
+}
+
+static inline void fg_hello_run(struct fg_env *env, struct fg_hello *h)
+{
+	while (fg_hello_step(h, env->config->seed, env->scratch->segment))
+		;
+}
+
+static inline enum fg_socket fg_socket_proof(struct fg_env *env, const struct fg_frame *f,
+					     const struct fg_key *k)
+{
+	(void)env;
+	(void)f;
+	(void)k;
+	return FG_SOCKET_NONE;
+}
+
+static inline int fg_source_blocked(struct fg_env *env, const struct fg_key *k)
+{
+	(void)env;
+	(void)k;
+	return 0;
+}
+
+static inline int fg_client_blocked(struct fg_env *env, const struct fg_key *k, uint64_t stem,
+				    uint64_t stack)
+{
+	(void)env;
+	(void)k;
+	(void)stem;
+	(void)stack;
+	return 0;
+}
+
+static inline void fg_emit(struct fg_env *env, const struct fg_key *k, const struct fg_flow *flow,
+			   const struct fg_hello *h, uint32_t status)
+{
+	struct fg_sample s = {
+		.time_ns = env->time_ns,
+		.client_port_be = htobe16(k->client_port),
+		.server_port_be = htobe16(k->server_port),
+		.proto = 't',
+		.status = (uint8_t)status,
+		.proof = flow->proof,
+		.stack = flow->stack,
+	};
+
+	memcpy(s.client, k->client, 16);
+	memcpy(s.server, k->server, 16);
+	s.hello = *h;
+	env->totals->events[FG_EVENT_samples]++;
+	env->on_sample(env->arg, &s);
+}
