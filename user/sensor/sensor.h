@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "farmgate/abi.h"
-#include "source/tables.h"
+#include "sensor/tables.h"
 
 struct fg_sensor;
 

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "source/capture.h"
-#include "source/tables.h"
+#include "sensor/tables.h"
 
 /* Length of a tick in replay, where ticks come from packet time. */
 #define FG_REPLAY_TICK_NS 1000000ULL

@@ -7,7 +7,7 @@
 #pragma once
 
 #include "model/epoch.h"
-#include "source/tables.h"
+#include "sensor/tables.h"
 
 struct fg_taker;
 

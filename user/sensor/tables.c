@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-#include "source/tables.h"
+#include "sensor/tables.h"
 
 #include <string.h>
 #include <unistd.h>
