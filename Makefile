@@ -69,7 +69,6 @@ HARNESS_OBJ := $(HARNESS:%.c=$(OUT)/obj/%.o)
 UNIT_BIN := $(UNIT:%.c=$(OUT)/%)
 ROOT_BIN := $(ROOT:%.c=$(OUT)/%)
 FUZZ_BIN := $(FUZZ:%.c=$(OUT)/%)
-TOOL_BIN := $(TOOLS:%.c=$(OUT)/%)
 BENCH_BIN := $(BENCH:tests/bench/%.c=$(OUT)/bench/%)
 TOOL_BIN := $(TOOLS:tests/harness/%.c=$(OUT)/tests/%)
 
@@ -156,11 +155,6 @@ $(FUZZ_BIN): $(OUT)/tests/%: $(OUT)/obj/tests/%.o $(if $(FUZZER),,$(OUT)/obj/tes
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(SANFLAGS) $(if $(FUZZER),-fsanitize=fuzzer) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(ALL_LIBS)
-
-$(TOOL_BIN): $(OUT)/tests/%: $(OUT)/obj/tests/%.o $(OUT)/libfarmgate.a
-	$(call say,LINK,$@)
-	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(SANFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lssl $(ALL_LIBS)
 
 $(BENCH_BIN): $(OUT)/bench/%: $(OUT)/obj/tests/bench/%.o $(HARNESS_OBJ) $(OUT)/libfarmgate.a
 	$(call say,LINK,$@)
