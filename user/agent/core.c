@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "agent/core.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "export/export.h"
+#include "lib/ip.h"
+#include "model/stack.h"
+
+static const char *const role_names[] = {"terminate", "transit", "mirror"};
+
+static uint64_t view_now(void *agent)
+{
+	return ((struct fg_core *)agent)->now_ns;
+}
+
+static void view_nothing(void *agent)
+{
+	(void)agent;
+}
+
+static int load_static_allow(struct fg_core *c, char *why, size_t n_why)
+{
+	for (size_t i = 0; i < c->conf->n_allow; i++) {
+		uint8_t addr[16], bits;
+		int r = fg_ip_parse(c->conf->allow[i], addr, &bits);
+
+		if (!r)
+			r = fg_store_allow_static(c->store, addr, bits);
+		if (r) {
+			snprintf(why, n_why, "allow: '%s': %s", c->conf->allow[i], strerror(-r));
+			return r;
+		}
+	}
+	return 0;
+}
+
+int fg_core_open(struct fg_core *c, const struct fg_conf *conf, const char *state_dir,
+		 uint64_t now_ns, char *why, size_t n_why)
+{
+	int r;
+
+	memset(c, 0, sizeof(*c));
+	c->conf = conf;
+	c->now_ns = now_ns;
+	c->samples = calloc(FG_MAX_PENDING_SAMPLES, sizeof(*c->samples));
+	r = c->samples ? fg_model_new(&conf->limits, &c->model) : -ENOMEM;
+	if (r) {
+		snprintf(why, n_why, "no memory for the model");
+		goto fail;
+	}
+	r = fg_store_open(state_dir, now_ns, &c->store, why, n_why);
+	if (!r)
+		r = load_static_allow(c, why, n_why);
+	if (r)
+		goto fail;
+	c->view = (struct fg_view){
+		.model = c->model,
+		.store = c->store,
+		.role = role_names[conf->role],
+		.mode = conf->mode == FG_MODE_ENFORCE ? "enforce" : "observe",
+		.started_ns = now_ns,
+		.agent = c,
+		.now_ns = view_now,
+		.refresh = view_nothing,
+		.write_export = fg_core_write_export,
+		.changed = view_nothing,
+	};
+	return 0;
+
+fail:
+	fg_core_close(c);
+	return r;
+}
+
+void fg_core_close(struct fg_core *c)
+{
+	fg_model_free(&c->model);
+	fg_store_close(&c->store);
+	free(c->samples);
+	c->samples = NULL;
+}
+
+void fg_core_sample(void *core, const struct fg_sample *sample)
+{
+	struct fg_core *c = core;
+
+	if (c->n_samples < FG_MAX_PENDING_SAMPLES)
+		c->samples[c->n_samples++] = *sample;
+}
+
+void fg_core_degraded(struct fg_core *c, const char *fmt, ...)
+{
+	struct fg_view *v = &c->view;
+	char text[sizeof(v->degraded[0])];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	for (size_t i = 0; i < v->n_degraded; i++)
+		if (!strcmp(v->degraded[i], text))
+			return;
+	if (v->n_degraded < FG_VIEW_MAX_DEGRADED)
+		memcpy(v->degraded[v->n_degraded++], text, sizeof(text));
+}
+
+static void name_finding(const struct fg_core *c, const struct fg_finding *f,
+			 struct fg_names *ret_names)
+{
+	const struct fg_model_print *print = f->print ? fg_model_print_find(c->model, f->print) :
+							NULL;
+	const char *stem = f->stem ? fg_model_stem_text(c->model, f->stem) : NULL;
+	char stack[FG_STACK_TEXT];
+
+	snprintf(ret_names->ja4, sizeof(ret_names->ja4), "%s",
+		 print && print->named ? print->ja4 : "-");
+	snprintf(ret_names->stem_text, sizeof(ret_names->stem_text), "%s", stem ? stem : "-");
+	snprintf(ret_names->stack_text, sizeof(ret_names->stack_text), "%s",
+		 fg_stack_text(f->stack, stack));
+}
+
+static int note(const struct fg_finding *f, void *arg)
+{
+	struct fg_core *c = arg;
+	struct fg_names names;
+	int r;
+
+	name_finding(c, f, &names);
+	r = fg_store_note(c->store, f, &names, c->conf->mode == FG_MODE_ENFORCE, c->conf->ttl_s,
+			  c->now_ns);
+	return r < 0 ? r : 0;
+}
+
+/* All detectors of one epoch in one transaction. */
+static int detect(struct fg_core *c)
+{
+	int r = fg_store_begin(c->store);
+
+	for (size_t i = 0; !r && fg_detectors[i]; i++)
+		r = fg_detectors[i]->run(c->model, &c->conf->detect, note, c);
+	if (!r)
+		return fg_store_commit(c->store);
+	fg_store_rollback(c->store);
+	return r;
+}
+
+int fg_core_epoch(struct fg_core *c, struct fg_epoch *epoch, struct fg_taker *taker)
+{
+	int r;
+
+	c->now_ns = epoch->end_ns;
+	epoch->samples = c->samples;
+	epoch->n_samples = c->n_samples;
+	r = fg_model_apply(c->model, epoch);
+	if (r)
+		return r;
+	for (size_t i = 0; i < c->n_samples; i++)
+		if (!c->samples[i].status && fg_model_knows(c->model, c->samples[i].hello.print))
+			fg_taker_mark_known(taker, c->samples[i].hello.print);
+	c->n_samples = 0;
+	r = detect(c);
+	if (r >= 0)
+		r = fg_store_expire(c->store, c->now_ns);
+	if (r < 0) {
+		c->store_errors++;
+		fg_core_degraded(c, "verdicts cannot be written (%s): nothing new is enforced",
+				 strerror(-r));
+	}
+	return r < 0 ? r : 0;
+}
+
+int fg_core_write_export(void *core, FILE *out, const char *format, enum fg_tier min_tier,
+			 bool dry_run)
+{
+	struct fg_core *c = core;
+	struct fg_export_conf ec = {.ports = c->conf->ports, .n_ports = c->conf->n_ports};
+	struct fg_export_set set;
+	int r = fg_export_select(c->store, min_tier, c->now_ns, &set);
+
+	if (r)
+		return r;
+	if (dry_run)
+		r = fg_export_dry_run(out, &set, c->model);
+	else if (!strcmp(format, "nft"))
+		r = fg_export_nft(out, &set, &ec, c->now_ns);
+	else if (!strcmp(format, "plain"))
+		r = fg_export_plain(out, &set);
+	else if (!strcmp(format, "csv"))
+		r = fg_export_csv(out, &set, c->now_ns);
+	else if (!strcmp(format, "json"))
+		r = fg_export_json(out, &set, c->now_ns);
+	else
+		r = -EINVAL;
+	fg_export_set_done(&set);
+	return r;
+}
+
+int fg_core_seed(struct fg_core *c, uint64_t ret_seed[4])
+{
+	const size_t size = 4 * sizeof(uint64_t);
+	int r = fg_store_get_blob(c->store, "hash_seed", ret_seed, size);
+
+	if (r == (int)size)
+		return 0;
+	if (getrandom(ret_seed, size, 0) != (ssize_t)size)
+		return -errno;
+	return fg_store_put_blob(c->store, "hash_seed", ret_seed, size);
+}

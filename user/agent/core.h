@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the live agent and replay have in common: model, detectors, store, and the view that readers
+ * get. Fed one epoch at a time; knows neither kernels nor files.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/conf.h"
+#include "model/epoch.h"
+#include "serve/view.h"
+#include "source/take.h"
+
+/* Samples kept until the epoch ends. The programs ask again for a key that was refused here. */
+#define FG_MAX_PENDING_SAMPLES 1024
+
+struct fg_core {
+	const struct fg_conf *conf;
+	struct fg_model *model;
+	struct fg_store *store;
+	struct fg_view view;
+	struct fg_sample *samples;
+	size_t n_samples;
+	uint64_t now_ns;
+	uint64_t store_errors; /* decisions that could not be written */
+};
+
+/** state_dir NULL keeps nothing. @return 0, -errno with one sentence in why. */
+int fg_core_open(struct fg_core *core, const struct fg_conf *conf, const char *state_dir,
+		 uint64_t now_ns, char *why, size_t n_why);
+void fg_core_close(struct fg_core *core);
+
+/** fg_sample_fn: keeps the sample for the epoch's end. */
+void fg_core_sample(void *core, const struct fg_sample *sample);
+
+/** Adds an epoch (samples are put in here), names keys, runs the detectors, notes verdicts.
+ * @return 0, -errno; what could not be written is counted and said in the view. */
+int fg_core_epoch(struct fg_core *core, struct fg_epoch *epoch, struct fg_taker *taker);
+
+/** fg_view.write_export with the configuration's ports; agent is the core. */
+int fg_core_write_export(void *core, FILE *out, const char *format, enum fg_tier min_tier,
+			 bool dry_run);
+
+/** The hash seed: the store's, or a new one that is stored. @return 0, -errno. */
+int fg_core_seed(struct fg_core *core, uint64_t ret_seed[4]);
+
+/** Adds a sentence to the view's list of what is degraded, once. */
+void fg_core_degraded(struct fg_core *core, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
