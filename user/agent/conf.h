@@ -49,3 +49,6 @@ void fg_conf_done(struct fg_conf *conf);
  * gets "FILE:LINE: unknown key 'x' (did you mean 'y'?)" and the like.
  * @return 0, -ENOENT, -EINVAL, -errno. */
 int fg_conf_load(struct fg_conf *conf, const char *path, char *why, size_t n_why);
+/** The same from memory; file is its name in messages. @return 0, -EINVAL, -ENOMEM. */
+int fg_conf_parse(struct fg_conf *conf, const char *text, size_t n, const char *file, char *why,
+		  size_t n_why);

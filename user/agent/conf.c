@@ -1,0 +1,566 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The configuration file. One schema table says which keys there are: lib/yaml checks the text
+ * against it and knows the lines, libcyaml loads it into struct raw, and the apply functions below
+ * bring each value into a copy of the configuration, which replaces the old one only when all of
+ * it was right. farmgate.yaml(5) describes the keys; the ranges are here.
+ */
+#define _GNU_SOURCE
+#include "agent/conf.h"
+
+#include <cyaml/cyaml.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "lib/ip.h"
+#include "lib/log.h"
+#include "lib/mem.h"
+#include "lib/num.h"
+#include "lib/yaml.h"
+
+#define COUNT(a)  (sizeof(a) / sizeof((a)[0]))
+#define MAX_ALLOW COUNT(((struct fg_conf *)0)->allow)
+/* 256 prefixes and a comment for each stay below 64 kB; more is not a configuration. */
+#define MAX_FILE_BYTES (256U << 10)
+#define MAX_TTL_S      86400
+#define S_TO_NS	       1000000000ULL
+
+enum format {
+	FORMAT_TEXT,
+	FORMAT_JSON
+};
+enum export {
+	EXPORT_NFT,
+	EXPORT_XDP
+};
+
+/* The file as libcyaml loads it. Which of it was given is asked of the fg_yaml beside it. */
+struct raw {
+	char **interfaces;
+	unsigned int interfaces_count;
+	enum fg_role role;
+	enum fg_attach attach;
+	struct {
+		char **ports;
+		unsigned int ports_count;
+		char **prefixes;
+		unsigned int prefixes_count;
+	} protect;
+	enum fg_mode mode;
+	char *ttl;
+	enum export *exports;
+	unsigned int exports_count;
+	char **allow;
+	unsigned int allow_count;
+	uint32_t memory_mb;
+	struct {
+		uint32_t sources, clients, fingerprints;
+		char *window;
+	} limits;
+	struct {
+		double flag_nats;
+		uint32_t min_connections, min_population, shared_stems;
+	} detect;
+	struct {
+		enum format format;
+		enum fg_log_level level;
+	} log;
+	char *socket;
+	char *state;
+	struct {
+		char *file;
+	} asn;
+};
+
+/* --- Schema ---------------------------------------------------------------------------------- */
+
+static const cyaml_strval_t roles[] = { { "terminate", FG_ROLE_TERMINATE },
+					{ "transit", FG_ROLE_TRANSIT },
+					{ "mirror", FG_ROLE_MIRROR } };
+static const cyaml_strval_t attaches[] = { { "auto", FG_ATTACH_AUTO },
+					   { "native", FG_ATTACH_NATIVE },
+					   { "generic", FG_ATTACH_GENERIC },
+					   { "tc", FG_ATTACH_TC } };
+static const cyaml_strval_t modes[] = { { "observe", FG_MODE_OBSERVE },
+					{ "enforce", FG_MODE_ENFORCE } };
+static const cyaml_strval_t exports[] = { { "nft", EXPORT_NFT }, { "xdp", EXPORT_XDP } };
+static const cyaml_strval_t formats[] = { { "text", FORMAT_TEXT }, { "json", FORMAT_JSON } };
+static const cyaml_strval_t levels[] = { { "error", FG_LOG_ERROR },
+					 { "warning", FG_LOG_WARNING },
+					 { "info", FG_LOG_INFO },
+					 { "debug", FG_LOG_DEBUG } };
+
+static const cyaml_schema_value_t text_entry = { CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 0,
+								    CYAML_UNLIMITED) };
+static const cyaml_schema_value_t export_entry = { CYAML_VALUE_ENUM(CYAML_FLAG_STRICT, enum export,
+								    exports, COUNT(exports)) };
+
+#define OPTIONAL CYAML_FLAG_OPTIONAL
+#define TEXT(key, type, member) \
+	CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | OPTIONAL, type, member, 0, CYAML_UNLIMITED)
+#define TEXTS(key, type, member, min, max)                                                       \
+	CYAML_FIELD_SEQUENCE(key, CYAML_FLAG_POINTER | OPTIONAL, type, member, &text_entry, min, \
+			     max)
+#define ENUM(key, type, member, names) \
+	CYAML_FIELD_ENUM(key, OPTIONAL | CYAML_FLAG_STRICT, type, member, names, COUNT(names))
+#define UINT(key, type, member) CYAML_FIELD_UINT(key, OPTIONAL, type, member)
+
+/* The type of a nested struct, which has no name of its own. */
+#define NESTED(member) __typeof__(((struct raw *)0)->member)
+
+static const cyaml_schema_field_t protect_fields[] = {
+	TEXTS("ports", NESTED(protect), ports, 1, FG_CONF_MAX_PORTS),
+	TEXTS("prefixes", NESTED(protect), prefixes, 0, FG_MAX_PREFIXES),
+	CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t limits_fields[] = {
+	UINT("sources", NESTED(limits), sources),
+	UINT("clients", NESTED(limits), clients),
+	UINT("fingerprints", NESTED(limits), fingerprints),
+	TEXT("window", NESTED(limits), window),
+	CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t detect_fields[] = {
+	CYAML_FIELD_FLOAT("flag_nats", OPTIONAL, NESTED(detect), flag_nats),
+	UINT("min_connections", NESTED(detect), min_connections),
+	UINT("min_population", NESTED(detect), min_population),
+	UINT("shared_stems", NESTED(detect), shared_stems),
+	CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t log_fields[] = {
+	ENUM("format", NESTED(log), format, formats),
+	ENUM("level", NESTED(log), level, levels),
+	CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t asn_fields[] = {
+	TEXT("file", NESTED(asn), file),
+	CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t root_fields[] = {
+	TEXTS("interfaces", struct raw, interfaces, 1, FG_MAX_IFACES),
+	ENUM("role", struct raw, role, roles),
+	ENUM("attach", struct raw, attach, attaches),
+	CYAML_FIELD_MAPPING("protect", OPTIONAL, struct raw, protect, protect_fields),
+	ENUM("mode", struct raw, mode, modes),
+	TEXT("ttl", struct raw, ttl),
+	CYAML_FIELD_SEQUENCE("exports", CYAML_FLAG_POINTER | OPTIONAL, struct raw, exports,
+			     &export_entry, 0, COUNT(exports)),
+	TEXTS("allow", struct raw, allow, 0, MAX_ALLOW),
+	UINT("memory_mb", struct raw, memory_mb),
+	CYAML_FIELD_MAPPING("limits", OPTIONAL, struct raw, limits, limits_fields),
+	CYAML_FIELD_MAPPING("detect", OPTIONAL, struct raw, detect, detect_fields),
+	CYAML_FIELD_MAPPING("log", OPTIONAL, struct raw, log, log_fields),
+	TEXT("socket", struct raw, socket),
+	TEXT("state", struct raw, state),
+	CYAML_FIELD_MAPPING("asn", OPTIONAL, struct raw, asn, asn_fields),
+	CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t root_schema = { CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER,
+								      struct raw, root_fields) };
+
+/* --- Life ------------------------------------------------------------------------------------ */
+
+void fg_conf_init(struct fg_conf *conf)
+{
+	*conf = (struct fg_conf){
+		.role = FG_ROLE_TERMINATE,
+		.attach = FG_ATTACH_AUTO,
+		.ports = { 443 },
+		.n_ports = 1,
+		.mode = FG_MODE_OBSERVE,
+		.ttl_s = 3600,
+		.export_xdp = true,
+		.limits = { .sources = 1000000,
+			    .clients = 2000000,
+			    .fingerprints = 65536,
+			    .window_ns = 60 * S_TO_NS },
+		.detect = fg_detect_defaults,
+		.log_level = FG_LOG_INFO,
+		.socket_path = strdup(FG_SOCKET_PATH),
+		.state_dir = strdup(FG_STATE_DIR),
+	};
+}
+
+static void free_texts(char **texts, size_t *n)
+{
+	while (*n)
+		free(texts[--*n]);
+}
+
+void fg_conf_done(struct fg_conf *conf)
+{
+	free_texts(conf->interfaces, &conf->n_interfaces);
+	free_texts(conf->allow, &conf->n_allow);
+	free(conf->socket_path);
+	free(conf->state_dir);
+	free(conf->asn_file);
+	*conf = (struct fg_conf){ 0 };
+}
+
+static int copy_text(char **to, const char *from)
+{
+	char *copy = from ? strdup(from) : NULL;
+
+	if (from && !copy)
+		return -ENOMEM;
+	free(*to);
+	*to = copy;
+	return 0;
+}
+
+static int copy_texts(char **to, size_t *n_to, char *const *from, size_t n)
+{
+	size_t i;
+
+	free_texts(to, n_to);
+	for (i = 0; i < n; i++) {
+		to[i] = NULL;
+		if (copy_text(&to[i], from[i]) < 0)
+			return -ENOMEM;
+		*n_to = i + 1;
+	}
+	return 0;
+}
+
+/* next becomes a copy that shares nothing; it must be cleaned up also after a failure. */
+static int copy_conf(struct fg_conf *next, const struct fg_conf *conf)
+{
+	*next = *conf;
+	next->n_interfaces = next->n_allow = 0;
+	next->socket_path = next->state_dir = next->asn_file = NULL;
+	if (copy_texts(next->interfaces, &next->n_interfaces, conf->interfaces,
+		       conf->n_interfaces) < 0 ||
+	    copy_texts(next->allow, &next->n_allow, conf->allow, conf->n_allow) < 0 ||
+	    copy_text(&next->socket_path, conf->socket_path) < 0 ||
+	    copy_text(&next->state_dir, conf->state_dir) < 0 ||
+	    copy_text(&next->asn_file, conf->asn_file) < 0)
+		return -ENOMEM;
+	return 0;
+}
+
+/* --- Values: each of these refuses with file, line and key ------------------------------------ */
+
+static int apply_interfaces(struct fg_conf *conf, const struct raw *raw, const struct fg_yaml *y)
+{
+	char path[FG_YAML_MAX_PATH];
+	unsigned int i, j;
+
+	if (!fg_yaml_line(y, "interfaces"))
+		return 0;
+	for (i = 0; i < raw->interfaces_count; i++) {
+		const char *name = raw->interfaces[i];
+
+		snprintf(path, sizeof(path), "interfaces[%u]", i);
+		if (!*name || strlen(name) >= IFNAMSIZ || strpbrk(name, "/ \t\n,"))
+			return fg_yaml_refuse(y, path, "'%.40s' is no interface name", name);
+		for (j = 0; j < i; j++) {
+			if (strcmp(raw->interfaces[j], name) == 0)
+				return fg_yaml_refuse(y, path, "'%s' is listed twice", name);
+		}
+	}
+	return copy_texts(conf->interfaces, &conf->n_interfaces, raw->interfaces,
+			  raw->interfaces_count);
+}
+
+static int apply_ports(struct fg_conf *conf, const struct raw *raw, const struct fg_yaml *y)
+{
+	char path[FG_YAML_MAX_PATH];
+	unsigned int i, j;
+	uint64_t port;
+
+	if (!fg_yaml_line(y, "protect.ports"))
+		return 0;
+	for (i = 0; i < raw->protect.ports_count; i++) {
+		snprintf(path, sizeof(path), "protect.ports[%u]", i);
+		if (fg_num_u64(raw->protect.ports[i], 1, UINT16_MAX, &port) < 0)
+			return fg_yaml_refuse(y, path, "'%.40s' is no port of 1 to 65535",
+					      raw->protect.ports[i]);
+		for (j = 0; j < i; j++) {
+			if (conf->ports[j] == port)
+				return fg_yaml_refuse(y, path, "%u is listed twice",
+						      conf->ports[j]);
+		}
+		conf->ports[i] = (uint16_t)port;
+	}
+	conf->n_ports = raw->protect.ports_count;
+	return 0;
+}
+
+static int check_prefix(const struct fg_yaml *y, const char *path, const char *text,
+			struct fg_prefix *ret_prefix)
+{
+	struct fg_prefix prefix = { 0 };
+
+	if (fg_ip_parse(text, prefix.addr, &prefix.bits) < 0)
+		return fg_yaml_refuse(y, path,
+				      "'%.60s' is no address or prefix with zero host bits, like "
+				      "192.0.2.0/24 or 2001:db8::/64",
+				      text);
+	*ret_prefix = prefix;
+	return 0;
+}
+
+static int apply_prefixes(struct fg_conf *conf, const struct raw *raw, const struct fg_yaml *y)
+{
+	char path[FG_YAML_MAX_PATH];
+	unsigned int i;
+	int r;
+
+	if (!fg_yaml_line(y, "protect.prefixes"))
+		return 0;
+	for (i = 0; i < raw->protect.prefixes_count; i++) {
+		snprintf(path, sizeof(path), "protect.prefixes[%u]", i);
+		r = check_prefix(y, path, raw->protect.prefixes[i], &conf->prefixes[i]);
+		if (r < 0)
+			return r;
+	}
+	conf->n_prefixes = raw->protect.prefixes_count;
+	return 0;
+}
+
+static int apply_allow(struct fg_conf *conf, const struct raw *raw, const struct fg_yaml *y)
+{
+	char path[FG_YAML_MAX_PATH];
+	struct fg_prefix prefix;
+	unsigned int i;
+	int r;
+
+	if (!fg_yaml_line(y, "allow"))
+		return 0;
+	for (i = 0; i < raw->allow_count; i++) {
+		snprintf(path, sizeof(path), "allow[%u]", i);
+		r = check_prefix(y, path, raw->allow[i], &prefix);
+		if (r < 0)
+			return r;
+	}
+	return copy_texts(conf->allow, &conf->n_allow, raw->allow, raw->allow_count);
+}
+
+static void apply_choices(struct fg_conf *conf, const struct raw *raw, const struct fg_yaml *y)
+{
+	unsigned int i;
+
+	if (fg_yaml_line(y, "role"))
+		conf->role = raw->role;
+	if (fg_yaml_line(y, "attach"))
+		conf->attach = raw->attach;
+	if (fg_yaml_line(y, "mode"))
+		conf->mode = raw->mode;
+	if (fg_yaml_line(y, "log.format"))
+		conf->log_json = raw->log.format == FORMAT_JSON;
+	if (fg_yaml_line(y, "log.level"))
+		conf->log_level = raw->log.level;
+	if (!fg_yaml_line(y, "exports"))
+		return;
+	conf->export_nft = conf->export_xdp = false;
+	for (i = 0; i < raw->exports_count; i++) {
+		conf->export_nft |= raw->exports[i] == EXPORT_NFT;
+		conf->export_xdp |= raw->exports[i] == EXPORT_XDP;
+	}
+}
+
+static int apply_numbers(struct fg_conf *conf, const struct raw *raw, const struct fg_yaml *y)
+{
+	/* Upper ends: what the tables can index in the memory of a large server. */
+	const struct {
+		const char *path;
+		uint32_t value, min, max;
+		uint32_t *to;
+	} rows[] = {
+		{ "memory_mb", raw->memory_mb, 0, 65536, &conf->memory_mb },
+		{ "limits.sources", raw->limits.sources, 1, 1U << 24, &conf->limits.sources },
+		{ "limits.clients", raw->limits.clients, 1, 1U << 25, &conf->limits.clients },
+		{ "limits.fingerprints", raw->limits.fingerprints, 1, 1U << 20,
+		  &conf->limits.fingerprints },
+		{ "detect.min_connections", raw->detect.min_connections, 1, 1U << 24,
+		  &conf->detect.min_connections },
+		{ "detect.min_population", raw->detect.min_population, 2, 1U << 24,
+		  &conf->detect.min_population },
+		{ "detect.shared_stems", raw->detect.shared_stems, 2, 1U << 16,
+		  &conf->detect.shared_stems },
+	};
+	size_t i;
+
+	for (i = 0; i < COUNT(rows); i++) {
+		if (!fg_yaml_line(y, rows[i].path))
+			continue;
+		if (rows[i].value < rows[i].min || rows[i].value > rows[i].max)
+			return fg_yaml_refuse(y, rows[i].path, "%u is not within %u to %u",
+					      rows[i].value, rows[i].min, rows[i].max);
+		*rows[i].to = rows[i].value;
+	}
+	if (!fg_yaml_line(y, "detect.flag_nats"))
+		return 0;
+	/* Below 1 every busy source is flagged; above 1000 none ever is. */
+	if (raw->detect.flag_nats < 1 || raw->detect.flag_nats > 1000)
+		return fg_yaml_refuse(y, "detect.flag_nats", "%g is not within 1 to 1000",
+				      raw->detect.flag_nats);
+	conf->detect.flag_nats = raw->detect.flag_nats;
+	return 0;
+}
+
+static int apply_durations(struct fg_conf *conf, const struct raw *raw, const struct fg_yaml *y)
+{
+	uint64_t s;
+
+	if (fg_yaml_line(y, "ttl")) {
+		if (fg_num_duration(raw->ttl, MAX_TTL_S, &s) < 0 || !s)
+			return fg_yaml_refuse(y, "ttl",
+					      "'%.40s' is no time of 1s to 24h, like 90s, 15m, 1h",
+					      raw->ttl);
+		conf->ttl_s = (uint32_t)s;
+	}
+	if (fg_yaml_line(y, "limits.window")) {
+		/* A slot of the window is at least the epoch of one second. */
+		if (fg_num_duration(raw->limits.window, 3600, &s) < 0 || s < FG_WINDOW_SLOTS)
+			return fg_yaml_refuse(y, "limits.window",
+					      "'%.40s' is no time of %ds to 1h, like 60s, 5m",
+					      raw->limits.window, FG_WINDOW_SLOTS);
+		conf->limits.window_ns = s * S_TO_NS;
+	}
+	return 0;
+}
+
+static int apply_path(char **to, const char *path, const char *value, size_t max,
+		      const struct fg_yaml *y)
+{
+	if (!fg_yaml_line(y, path))
+		return 0;
+	if (value[0] != '/')
+		return fg_yaml_refuse(y, path, "'%.80s' is no absolute path", value);
+	if (strlen(value) >= max)
+		return fg_yaml_refuse(y, path, "longer than %zu characters", max - 1);
+	return copy_text(to, value);
+}
+
+static int apply_paths(struct fg_conf *conf, const struct raw *raw, const struct fg_yaml *y)
+{
+	const size_t max_socket = sizeof(((struct sockaddr_un *)0)->sun_path);
+	int r = apply_path(&conf->socket_path, "socket", raw->socket, max_socket, y);
+
+	if (r == 0)
+		r = apply_path(&conf->state_dir, "state", raw->state, 1024, y);
+	if (r == 0)
+		r = apply_path(&conf->asn_file, "asn.file", raw->asn.file, 4096, y);
+	return r;
+}
+
+static int apply_raw(struct fg_conf *conf, const struct raw *raw, const struct fg_yaml *y)
+{
+	int r = apply_interfaces(conf, raw, y);
+
+	if (r == 0)
+		r = apply_ports(conf, raw, y);
+	if (r == 0)
+		r = apply_prefixes(conf, raw, y);
+	if (r == 0)
+		r = apply_allow(conf, raw, y);
+	if (r == 0)
+		r = apply_numbers(conf, raw, y);
+	if (r == 0)
+		r = apply_durations(conf, raw, y);
+	if (r == 0)
+		r = apply_paths(conf, raw, y);
+	if (r == 0)
+		apply_choices(conf, raw, y);
+	return r;
+}
+
+/* --- Loading --------------------------------------------------------------------------------- */
+
+static const cyaml_config_t cyaml_config = { .mem_fn = cyaml_mem, .flags = CYAML_CFG_DEFAULT };
+
+static void free_raw(struct raw **raw)
+{
+	cyaml_free(&cyaml_config, &root_schema, *raw, 0);
+}
+
+static int load_raw(const struct fg_yaml *y, const char *text, size_t n, struct raw **ret_raw)
+{
+	cyaml_err_t err = cyaml_load_data((const uint8_t *)text, n, &cyaml_config, &root_schema,
+					  (cyaml_data_t **)ret_raw, NULL);
+
+	if (err == CYAML_OK)
+		return 0;
+	snprintf(y->why, y->n_why, "%s: %s", y->file, cyaml_strerror(err));
+	return err == CYAML_ERR_OOM ? -ENOMEM : -EINVAL;
+}
+
+int fg_conf_parse(struct fg_conf *conf, const char *text, size_t n, const char *file, char *why,
+		  size_t n_why)
+{
+	_cleanup_free_ struct fg_yaml *yaml = malloc(sizeof(*yaml));
+	_cleanup_(free_raw) struct raw *raw = NULL;
+	struct fg_conf next;
+	int r;
+
+	if (!yaml) {
+		snprintf(why, n_why, "%s: out of memory", file);
+		return -ENOMEM;
+	}
+	yaml->file = file;
+	yaml->why = why;
+	yaml->n_why = n_why;
+	r = fg_yaml_check(yaml, text, n, &root_schema);
+	if (r < 0)
+		return r;
+	/* Comments alone: nothing to load, and libcyaml takes that for an error. */
+	if (!yaml->n_places)
+		return 0;
+	r = load_raw(yaml, text, n, &raw);
+	if (r < 0)
+		return r;
+	r = copy_conf(&next, conf);
+	if (r == 0)
+		r = apply_raw(&next, raw, yaml);
+	if (r == -ENOMEM)
+		snprintf(why, n_why, "%s: out of memory", file);
+	if (r < 0) {
+		fg_conf_done(&next);
+		return r;
+	}
+	fg_conf_done(conf);
+	*conf = next;
+	return 0;
+}
+
+static int refuse_file(const char *path, int r, char *why, size_t n_why)
+{
+	snprintf(why, n_why, "%s: %s", path, strerror(-r));
+	return r;
+}
+
+int fg_conf_load(struct fg_conf *conf, const char *path, char *why, size_t n_why)
+{
+	_cleanup_free_ char *text = malloc(MAX_FILE_BYTES + 1);
+	_cleanup_fclose_ FILE *f = NULL;
+	struct stat st;
+	size_t n;
+
+	if (!text)
+		return refuse_file(path, -ENOMEM, why, n_why);
+	f = fopen(path, "re");
+	if (!f || fstat(fileno(f), &st) < 0)
+		return refuse_file(path, -errno, why, n_why);
+	if (S_ISDIR(st.st_mode))
+		return refuse_file(path, -EISDIR, why, n_why);
+	n = fread(text, 1, MAX_FILE_BYTES + 1, f);
+	if (ferror(f))
+		return refuse_file(path, -EIO, why, n_why);
+	if (n > MAX_FILE_BYTES) {
+		snprintf(why, n_why, "%s: larger than %u kB, this is no configuration", path,
+			 MAX_FILE_BYTES >> 10);
+		return -EINVAL;
+	}
+	/* What a full disk leaves of a file; an agent that then runs on defaults surprises. */
+	if (!n && S_ISREG(st.st_mode)) {
+		snprintf(why, n_why, "%s: empty; a file with only comments means all defaults",
+			 path);
+		return -EINVAL;
+	}
+	return fg_conf_parse(conf, text, n, path, why, n_why);
+}
