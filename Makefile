@@ -9,7 +9,7 @@ SYSCONFDIR ?= /etc
 CLANG ?= clang
 BPFTOOL ?= $(or $(shell PATH="$$PATH:/usr/sbin" command -v bpftool),bpftool)
 PKG_CONFIG ?= pkg-config
-CLANG_FORMAT ?= clang-format
+CLANG_FORMAT ?= clang-format-14
 CLANG_TIDY ?= clang-tidy
 ifeq ($(origin CC),default)
 CC := gcc
