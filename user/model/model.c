@@ -1,0 +1,756 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Rows live in dense arrays that grow by doubling up to their cap; a keyed open-addressing index
+ * finds them. Beyond the cap the longest idle of some rows drawn by chance gives way when it was
+ * idle for a whole window, else the newcomer is refused; both are counted.
+ *
+ * Distinct counts (fingerprints and stems of a source, sources of a fingerprint) are exact while the
+ * set of pairs seen has room (FG_MAX_PAIRS), lower bounds after.
+ */
+#include "model/model.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "farmgate/hello.h"
+#include "model/ja4.h"
+
+/* 2^22 pairs of 8 bytes: 32 MB, four fingerprints for each of a million sources. */
+#define FG_MAX_PAIRS (1U << 22)
+#define NONE UINT32_MAX
+/* Rows drawn when one has to give way. */
+#define DRAWS 16
+
+struct index {
+	uint32_t *slots; /* position + 1, 0 = free */
+	uint32_t mask;
+};
+
+struct fg_model {
+	struct fg_model_limits limits;
+	uint64_t seed[2];
+	uint64_t draw; /* state of the draws */
+
+	struct fg_model_source *sources;
+	uint32_t *first_client; /* of each source: head of its chain */
+	uint32_t n_sources, cap_sources;
+	struct index source_index;
+
+	struct fg_model_client *clients;
+	uint32_t *next_client;
+	uint32_t n_clients, cap_clients;
+	struct index client_index;
+
+	struct fg_model_print *prints;
+	uint32_t n_prints, cap_prints;
+	struct index print_index;
+
+	uint64_t *pairs; /* open addressing, 0 = free */
+	uint32_t n_pairs, cap_pairs;
+
+	uint64_t now_ns, exchanges;
+	struct fg_totals received, replies;
+	struct fg_model_refused refused;
+};
+
+/* --- Hashing and the index -------------------------------------------------------------------- */
+
+static uint64_t mix(uint64_t h, uint64_t word)
+{
+	h = (h ^ word) * 0x9e3779b97f4a7c15ULL;
+	return h ^ (h >> 32);
+}
+
+static uint64_t hash_words(const struct fg_model *m, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+	uint64_t h = mix(mix(m->seed[0], a), b);
+
+	h = mix(mix(h ^ m->seed[1], c), d);
+	return mix(h, m->seed[0]);
+}
+
+static uint64_t word_at(const uint8_t *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+static uint64_t hash_source(const struct fg_model *m, const uint8_t addr[16])
+{
+	return hash_words(m, word_at(addr), word_at(addr + 8), 0, 1);
+}
+
+static uint64_t hash_client(const struct fg_model *m, const uint8_t addr[16], uint64_t stem,
+			    uint64_t stack)
+{
+	return hash_words(m, word_at(addr), word_at(addr + 8), stem, stack + 2);
+}
+
+static uint64_t hash_print(const struct fg_model *m, uint64_t print)
+{
+	return hash_words(m, print, 0, 0, 3);
+}
+
+enum kind { SOURCE, CLIENT, PRINT };
+
+static uint64_t hash_row(const struct fg_model *m, enum kind kind, uint32_t at)
+{
+	switch (kind) {
+	case SOURCE:
+		return hash_source(m, m->sources[at].addr);
+	case CLIENT:
+		return hash_client(m, m->clients[at].addr, m->clients[at].stem,
+				   m->clients[at].stack);
+	default:
+		return hash_print(m, m->prints[at].print);
+	}
+}
+
+static void index_put(struct index *ix, uint64_t hash, uint32_t at)
+{
+	uint32_t i = (uint32_t)hash & ix->mask;
+
+	while (ix->slots[i])
+		i = (i + 1) & ix->mask;
+	ix->slots[i] = at + 1;
+}
+
+/* Twice as many slots as rows, so that probes stay short. */
+static int index_resize(const struct fg_model *m, struct index *ix, enum kind kind, uint32_t rows,
+			uint32_t cap)
+{
+	uint32_t n = 16;
+	struct index fresh;
+
+	while (n < cap * 2)
+		n *= 2;
+	fresh.slots = calloc(n, sizeof(*fresh.slots));
+	fresh.mask = n - 1;
+	if (!fresh.slots)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < rows; i++)
+		index_put(&fresh, hash_row(m, kind, i), i);
+	free(ix->slots);
+	*ix = fresh;
+	return 0;
+}
+
+/* Takes a row out and moves later ones of its run up (Knuth, TAOCP 3, 6.4, algorithm R). */
+static void index_remove(const struct fg_model *m, struct index *ix, enum kind kind, uint32_t at)
+{
+	uint32_t i = (uint32_t)hash_row(m, kind, at) & ix->mask, j;
+
+	while (ix->slots[i] != at + 1)
+		i = (i + 1) & ix->mask;
+	for (j = (i + 1) & ix->mask; ix->slots[j]; j = (j + 1) & ix->mask) {
+		uint32_t home = (uint32_t)hash_row(m, kind, ix->slots[j] - 1) & ix->mask;
+
+		if (((j - home) & ix->mask) >= ((j - i) & ix->mask)) {
+			ix->slots[i] = ix->slots[j];
+			i = j;
+		}
+	}
+	ix->slots[i] = 0;
+}
+
+/* --- Making room ------------------------------------------------------------------------------ */
+
+static int grow(void **array, size_t size, uint32_t cap)
+{
+	void *larger = reallocarray(*array, cap, size);
+
+	if (!larger)
+		return -ENOMEM;
+	*array = larger;
+	return 0;
+}
+
+static uint32_t next_cap(uint32_t cap, uint32_t limit)
+{
+	uint32_t next = cap ? cap * 2 : 1024;
+
+	return next < limit ? next : limit;
+}
+
+static uint64_t last_seen(const struct fg_model *m, enum kind kind, uint32_t at)
+{
+	return kind == SOURCE ? m->sources[at].last_ns : m->clients[at].last_ns;
+}
+
+/* The longest idle of some rows, or NONE where none was idle for a window. */
+static uint32_t draw_idle(struct fg_model *m, enum kind kind, uint32_t n)
+{
+	uint32_t best = NONE;
+
+	for (int i = 0; n && i < DRAWS; i++) {
+		uint32_t at;
+
+		m->draw = mix(m->draw + 1, m->seed[1]);
+		at = (uint32_t)(m->draw % n);
+		if (last_seen(m, kind, at) + m->limits.window_ns > m->now_ns)
+			continue;
+		if (best == NONE || last_seen(m, kind, at) < last_seen(m, kind, best))
+			best = at;
+	}
+	return best;
+}
+
+static uint32_t find_source(const struct fg_model *m, const uint8_t addr[16])
+{
+	uint32_t i = (uint32_t)hash_source(m, addr) & m->source_index.mask;
+
+	if (!m->source_index.slots)
+		return NONE;
+	for (; m->source_index.slots[i]; i = (i + 1) & m->source_index.mask) {
+		uint32_t at = m->source_index.slots[i] - 1;
+
+		if (!memcmp(m->sources[at].addr, addr, 16))
+			return at;
+	}
+	return NONE;
+}
+
+static uint32_t find_client(const struct fg_model *m, const uint8_t addr[16], uint64_t stem,
+			    uint64_t stack)
+{
+	uint32_t i = (uint32_t)hash_client(m, addr, stem, stack) & m->client_index.mask;
+
+	if (!m->client_index.slots)
+		return NONE;
+	for (; m->client_index.slots[i]; i = (i + 1) & m->client_index.mask) {
+		uint32_t at = m->client_index.slots[i] - 1;
+		const struct fg_model_client *c = &m->clients[at];
+
+		if (c->stem == stem && c->stack == stack && !memcmp(c->addr, addr, 16))
+			return at;
+	}
+	return NONE;
+}
+
+static uint32_t find_print(const struct fg_model *m, uint64_t print)
+{
+	uint32_t i = (uint32_t)hash_print(m, print) & m->print_index.mask;
+
+	if (!m->print_index.slots)
+		return NONE;
+	for (; m->print_index.slots[i]; i = (i + 1) & m->print_index.mask)
+		if (m->prints[m->print_index.slots[i] - 1].print == print)
+			return m->print_index.slots[i] - 1;
+	return NONE;
+}
+
+/* A client leaves its source's chain. */
+static void unchain_client(struct fg_model *m, uint32_t at)
+{
+	uint32_t source = find_source(m, m->clients[at].addr), *link;
+
+	if (source == NONE)
+		return;
+	for (link = &m->first_client[source]; *link != NONE; link = &m->next_client[*link]) {
+		if (*link == at) {
+			*link = m->next_client[at];
+			return;
+		}
+	}
+}
+
+static int make_source(struct fg_model *m, const uint8_t addr[16], uint32_t *ret_at)
+{
+	uint32_t at = m->n_sources;
+
+	if (at == m->cap_sources && at < m->limits.sources) {
+		uint32_t cap = next_cap(at, m->limits.sources);
+
+		if (grow((void **)&m->sources, sizeof(*m->sources), cap) ||
+		    grow((void **)&m->first_client, sizeof(*m->first_client), cap) ||
+		    index_resize(m, &m->source_index, SOURCE, at, cap))
+			return -ENOMEM;
+		m->cap_sources = cap;
+	}
+	if (at < m->cap_sources) {
+		m->n_sources++;
+	} else {
+		at = draw_idle(m, SOURCE, m->n_sources);
+		if (at == NONE) {
+			m->refused.sources++;
+			return -ENOSPC;
+		}
+		m->refused.sources_expired++;
+		index_remove(m, &m->source_index, SOURCE, at);
+	}
+	memset(&m->sources[at], 0, sizeof(m->sources[at]));
+	memcpy(m->sources[at].addr, addr, 16);
+	m->sources[at].first_ns = m->now_ns;
+	m->first_client[at] = NONE;
+	index_put(&m->source_index, hash_source(m, addr), at);
+	*ret_at = at;
+	return 0;
+}
+
+/* The row of a source; NULL where there is no room (counted) or no memory. */
+static struct fg_model_source *source_row(struct fg_model *m, const uint8_t addr[16], int *error)
+{
+	uint32_t at = find_source(m, addr);
+	int r;
+
+	if (at == NONE) {
+		r = make_source(m, addr, &at);
+		if (r) {
+			if (r == -ENOMEM)
+				*error = r;
+			return NULL;
+		}
+	}
+	m->sources[at].last_ns = m->now_ns;
+	return &m->sources[at];
+}
+
+static int make_client(struct fg_model *m, const struct fg_epoch_client *in, uint32_t *ret_at)
+{
+	uint32_t at = m->n_clients;
+
+	if (at == m->cap_clients && at < m->limits.clients) {
+		uint32_t cap = next_cap(at, m->limits.clients);
+
+		if (grow((void **)&m->clients, sizeof(*m->clients), cap) ||
+		    grow((void **)&m->next_client, sizeof(*m->next_client), cap) ||
+		    index_resize(m, &m->client_index, CLIENT, at, cap))
+			return -ENOMEM;
+		m->cap_clients = cap;
+	}
+	if (at < m->cap_clients) {
+		m->n_clients++;
+	} else {
+		at = draw_idle(m, CLIENT, m->n_clients);
+		if (at == NONE) {
+			m->refused.clients++;
+			return -ENOSPC;
+		}
+		m->refused.clients_expired++;
+		unchain_client(m, at);
+		index_remove(m, &m->client_index, CLIENT, at);
+	}
+	memset(&m->clients[at], 0, sizeof(m->clients[at]));
+	memcpy(m->clients[at].addr, in->addr, 16);
+	m->clients[at].stem = in->stem;
+	m->clients[at].stack = in->stack;
+	m->clients[at].first_ns = m->now_ns;
+	m->next_client[at] = NONE;
+	index_put(&m->client_index, hash_client(m, in->addr, in->stem, in->stack), at);
+	*ret_at = at;
+	return 0;
+}
+
+static int make_print(struct fg_model *m, uint64_t print, uint64_t stem, uint32_t *ret_at)
+{
+	uint32_t at = m->n_prints;
+
+	if (at == m->limits.fingerprints) {
+		m->refused.fingerprints++;
+		return -ENOSPC;
+	}
+	if (at == m->cap_prints) {
+		uint32_t cap = next_cap(at, m->limits.fingerprints);
+
+		if (grow((void **)&m->prints, sizeof(*m->prints), cap) ||
+		    index_resize(m, &m->print_index, PRINT, at, cap))
+			return -ENOMEM;
+		m->cap_prints = cap;
+	}
+	m->n_prints++;
+	memset(&m->prints[at], 0, sizeof(m->prints[at]));
+	m->prints[at].print = print;
+	m->prints[at].stem = stem;
+	m->prints[at].first_ns = m->now_ns;
+	index_put(&m->print_index, hash_print(m, print), at);
+	*ret_at = at;
+	return 0;
+}
+
+static struct fg_model_print *print_row(struct fg_model *m, uint64_t print, uint64_t stem,
+					int *error)
+{
+	uint32_t at = find_print(m, print);
+	int r;
+
+	if (at == NONE) {
+		r = make_print(m, print, stem, &at);
+		if (r) {
+			if (r == -ENOMEM)
+				*error = r;
+			return NULL;
+		}
+	}
+	m->prints[at].last_ns = m->now_ns;
+	return &m->prints[at];
+}
+
+/* --- Distinct counts -------------------------------------------------------------------------- */
+
+/* Remembers a pair by its hash; true the first time. Pairs beyond the cap are never new. */
+static bool pair_is_new(struct fg_model *m, uint64_t hash, int *error)
+{
+	uint32_t i;
+
+	if (hash == 0)
+		hash = 1;
+	if (m->n_pairs * 2 >= m->cap_pairs && m->cap_pairs < FG_MAX_PAIRS * 2) {
+		uint32_t cap = m->cap_pairs ? m->cap_pairs * 2 : 4096;
+		uint64_t *fresh = calloc(cap, sizeof(*fresh));
+
+		if (!fresh) {
+			*error = -ENOMEM;
+			return false;
+		}
+		for (uint32_t k = 0; k < m->cap_pairs; k++) {
+			if (!m->pairs[k])
+				continue;
+			for (i = (uint32_t)m->pairs[k] & (cap - 1); fresh[i]; i = (i + 1) & (cap - 1))
+				;
+			fresh[i] = m->pairs[k];
+		}
+		free(m->pairs);
+		m->pairs = fresh;
+		m->cap_pairs = cap;
+	}
+	for (i = (uint32_t)hash & (m->cap_pairs - 1); m->pairs[i]; i = (i + 1) & (m->cap_pairs - 1))
+		if (m->pairs[i] == hash)
+			return false;
+	if (m->n_pairs >= FG_MAX_PAIRS) {
+		m->refused.pairs++;
+		return false;
+	}
+	m->pairs[i] = hash;
+	m->n_pairs++;
+	return true;
+}
+
+static bool first_together(struct fg_model *m, const uint8_t addr[16], uint64_t key, uint64_t kind,
+			   int *error)
+{
+	return pair_is_new(m, hash_words(m, word_at(addr), word_at(addr + 8), key, kind), error);
+}
+
+/* --- Applying an epoch ------------------------------------------------------------------------ */
+
+static uint32_t slot_of(const struct fg_model *m, uint64_t ns)
+{
+	return (uint32_t)(ns / (m->limits.window_ns / FG_WINDOW_SLOTS));
+}
+
+/* Clears the slots that went by since the source was last active. */
+static void window_advance(struct fg_model_source *s, uint32_t slot)
+{
+	uint32_t passed = slot - s->window_slot;
+
+	if (passed >= FG_WINDOW_SLOTS)
+		memset(s->window, 0, sizeof(s->window));
+	else
+		for (uint32_t i = 1; i <= passed; i++)
+			s->window[(s->window_slot + i) % FG_WINDOW_SLOTS] = 0;
+	s->window_slot = slot;
+}
+
+static void apply_source(struct fg_model *m, const struct fg_epoch_source *in, int *error)
+{
+	struct fg_model_source *s = source_row(m, in->addr, error);
+	uint32_t slot = slot_of(m, m->now_ns);
+
+	if (!s)
+		return;
+	s->syns += in->syns;
+	s->connections += in->connections;
+	s->proven += in->proven;
+	s->hellos += in->hellos;
+	s->incomplete += in->incomplete;
+	s->fins += in->fins;
+	s->rsts += in->rsts;
+	window_advance(s, slot);
+	s->window[slot % FG_WINDOW_SLOTS] += (uint32_t)in->proven;
+}
+
+static void apply_print(struct fg_model *m, const struct fg_epoch_print *in, int *error)
+{
+	struct fg_model_print *p = print_row(m, in->print, in->stem, error);
+
+	if (p)
+		p->hellos += in->hellos;
+}
+
+static void count_distinct(struct fg_model *m, struct fg_model_source *s,
+			   const struct fg_epoch_client *in, int *error)
+{
+	struct fg_model_print *p;
+
+	if (first_together(m, in->addr, in->stem, 4, error))
+		s->stems++;
+	if (!first_together(m, in->addr, in->print, 5, error))
+		return;
+	s->fingerprints++;
+	p = print_row(m, in->print, in->stem, error);
+	if (p)
+		p->sources++;
+}
+
+static void apply_client(struct fg_model *m, const struct fg_epoch_client *in, int *error)
+{
+	struct fg_model_source *s = source_row(m, in->addr, error);
+	uint32_t at = find_client(m, in->addr, in->stem, in->stack);
+	struct fg_model_client *c;
+	int r;
+
+	if (!s)
+		return;
+	if (at == NONE) {
+		r = make_client(m, in, &at);
+		if (r) {
+			if (r == -ENOMEM)
+				*error = r;
+			return;
+		}
+		m->next_client[at] = m->first_client[s - m->sources];
+		m->first_client[s - m->sources] = at;
+		s->clients++;
+	}
+	c = &m->clients[at];
+	c->print = in->print;
+	c->connections += in->connections;
+	c->proof_socket += in->proof_socket;
+	c->resumed += in->resumed;
+	c->last_ns = m->now_ns;
+	count_distinct(m, s, in, error);
+}
+
+static void apply_flow(struct fg_model *m, const struct fg_epoch_flow *in, int *error)
+{
+	struct fg_model_source *s = source_row(m, in->addr, error);
+	uint32_t at;
+
+	m->exchanges += in->exchanges;
+	if (s) {
+		s->exchanges += in->exchanges;
+		s->bytes_in += in->bytes_in;
+		s->bytes_out += in->bytes_out;
+	}
+	at = in->stem ? find_client(m, in->addr, in->stem, in->stack) : NONE;
+	if (at == NONE)
+		return;
+	m->clients[at].exchanges += in->exchanges;
+	m->clients[at].bytes_in += in->bytes_in;
+	m->clients[at].bytes_out += in->bytes_out;
+	m->clients[at].last_ns = m->now_ns;
+}
+
+static void apply_sample(struct fg_model *m, const struct fg_sample *in, int *error)
+{
+	struct fg_model_print *p;
+	struct fg_ja4 text;
+	size_t n;
+
+	if (in->status || fg_ja4_text(&in->hello, (char)in->proto, &text))
+		return;
+	p = print_row(m, in->hello.print, in->hello.stem, error);
+	if (!p || p->named)
+		return;
+	memcpy(p->ja4, text.ja4, sizeof(p->ja4));
+	memcpy(p->stem_text, text.stem, sizeof(p->stem_text));
+	p->flags = in->hello.flags;
+	n = in->hello.sni_len;
+	for (size_t i = 0; i < n; i++)
+		p->sni[i] = in->hello.sni[i] > ' ' && in->hello.sni[i] < 127 ? in->hello.sni[i] : '?';
+	p->sni[n] = '\0';
+	p->named = true;
+}
+
+int fg_model_apply(struct fg_model *m, const struct fg_epoch *e)
+{
+	int error = 0;
+
+	m->now_ns = e->end_ns;
+	m->received = e->received;
+	m->replies = e->replies;
+	for (size_t i = 0; i < e->n_samples; i++)
+		apply_sample(m, &e->samples[i], &error);
+	for (size_t i = 0; i < e->n_sources; i++)
+		apply_source(m, &e->sources[i], &error);
+	for (size_t i = 0; i < e->n_prints; i++)
+		apply_print(m, &e->prints[i], &error);
+	for (size_t i = 0; i < e->n_clients; i++)
+		apply_client(m, &e->clients[i], &error);
+	for (size_t i = 0; i < e->n_flows; i++)
+		apply_flow(m, &e->flows[i], &error);
+	return error;
+}
+
+/* --- Life cycle and reading ------------------------------------------------------------------- */
+
+int fg_model_new(const struct fg_model_limits *limits, struct fg_model **ret_model)
+{
+	struct fg_model *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		return -ENOMEM;
+	m->limits = *limits;
+	if (m->limits.window_ns < FG_WINDOW_SLOTS)
+		m->limits.window_ns = 60000000000ULL;
+	if (getrandom(m->seed, sizeof(m->seed), 0) != (ssize_t)sizeof(m->seed)) {
+		free(m);
+		return -EIO;
+	}
+	*ret_model = m;
+	return 0;
+}
+
+void fg_model_free(struct fg_model **model)
+{
+	struct fg_model *m = *model;
+
+	if (!m)
+		return;
+	free(m->sources);
+	free(m->first_client);
+	free(m->source_index.slots);
+	free(m->clients);
+	free(m->next_client);
+	free(m->client_index.slots);
+	free(m->prints);
+	free(m->print_index.slots);
+	free(m->pairs);
+	free(m);
+	*model = NULL;
+}
+
+bool fg_model_knows(const struct fg_model *m, uint64_t print)
+{
+	uint32_t at = find_print(m, print);
+
+	return at != NONE && m->prints[at].named;
+}
+
+uint64_t fg_model_now_ns(const struct fg_model *m)
+{
+	return m->now_ns;
+}
+
+uint64_t fg_model_window_ns(const struct fg_model *m)
+{
+	return m->limits.window_ns;
+}
+
+size_t fg_model_n_sources(const struct fg_model *m)
+{
+	return m->n_sources;
+}
+
+size_t fg_model_n_clients(const struct fg_model *m)
+{
+	return m->n_clients;
+}
+
+size_t fg_model_n_prints(const struct fg_model *m)
+{
+	return m->n_prints;
+}
+
+const struct fg_model_source *fg_model_source_at(const struct fg_model *m, size_t i)
+{
+	return &m->sources[i];
+}
+
+const struct fg_model_client *fg_model_client_at(const struct fg_model *m, size_t i)
+{
+	return &m->clients[i];
+}
+
+const struct fg_model_print *fg_model_print_at(const struct fg_model *m, size_t i)
+{
+	return &m->prints[i];
+}
+
+const struct fg_model_source *fg_model_source_find(const struct fg_model *m,
+						   const uint8_t addr[16])
+{
+	uint32_t at = find_source(m, addr);
+
+	return at == NONE ? NULL : &m->sources[at];
+}
+
+const struct fg_model_print *fg_model_print_find(const struct fg_model *m, uint64_t print)
+{
+	uint32_t at = find_print(m, print);
+
+	return at == NONE ? NULL : &m->prints[at];
+}
+
+const char *fg_model_stem_text(const struct fg_model *m, uint64_t stem)
+{
+	for (uint32_t i = 0; i < m->n_prints; i++)
+		if (m->prints[i].stem == stem && m->prints[i].named)
+			return m->prints[i].stem_text;
+	return NULL;
+}
+
+uint64_t fg_model_stem_key(const struct fg_model *m, const char *text)
+{
+	for (uint32_t i = 0; i < m->n_prints; i++)
+		if (m->prints[i].named && !strcmp(m->prints[i].stem_text, text))
+			return m->prints[i].stem;
+	return 0;
+}
+
+size_t fg_model_clients_of(const struct fg_model *m, const uint8_t addr[16],
+			   const struct fg_model_client **ret, size_t n)
+{
+	uint32_t source = find_source(m, addr), at;
+	size_t found = 0, i;
+
+	if (source == NONE)
+		return 0;
+	for (at = m->first_client[source]; at != NONE; at = m->next_client[at]) {
+		const struct fg_model_client *c = &m->clients[at];
+
+		/* insertion into the busiest n so far */
+		for (i = found; i > 0 && ret[i - 1]->connections < c->connections; i--)
+			if (i < n)
+				ret[i] = ret[i - 1];
+		if (i < n) {
+			ret[i] = c;
+			found += found < n;
+		}
+	}
+	return found;
+}
+
+uint32_t fg_model_window_proven(const struct fg_model *m, const struct fg_model_source *s)
+{
+	uint32_t age = slot_of(m, m->now_ns) - s->window_slot, sum = 0;
+
+	for (uint32_t i = 0; i < FG_WINDOW_SLOTS; i++)
+		if (age + i < FG_WINDOW_SLOTS)
+			sum += s->window[(s->window_slot - i) % FG_WINDOW_SLOTS];
+	return sum;
+}
+
+const struct fg_totals *fg_model_received(const struct fg_model *m)
+{
+	return &m->received;
+}
+
+const struct fg_totals *fg_model_replies(const struct fg_model *m)
+{
+	return &m->replies;
+}
+
+uint64_t fg_model_exchanges(const struct fg_model *m)
+{
+	return m->exchanges;
+}
+
+struct fg_model_refused fg_model_refused(const struct fg_model *m)
+{
+	return m->refused;
+}
