@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Volume: many proven connections from one source in the window, against the sources that are
+ * active in the same window.
+ *
+ * Signal    x = proven connections of the source in the window, for each host estimated behind it.
+ * Null      X - 1 ~ negative binomial(mean m, dispersion r). Being active takes one connection, the
+ *           rest is heavy-tailed: client counts are over-dispersed, so r is fitted by moments and
+ *           kept within 0.2..5 (a Poisson null would call every busy customer a farm).
+ * Fit       on the lower 75 % of the active sources, so that up to a quarter of them may be a farm
+ *           without raising what is usual. Cutting the top off lowers mean and variance; the mean
+ *           is corrected by the ratio that cutting has on a geometric distribution, by bisection.
+ * Evidence  nats = -ln P(X >= x), the tail summed in logarithms.
+ * Gates     x at least min_connections and five times the usual; population at least
+ *           min_population sources; otherwise silence (cold start).
+ * Shared    A source with many distinct stems is a crowd behind one address: the family counts at
+ *           most 4 nats for it, so volume alone never flags it.
+ *
+ * False positive case: a monitoring probe, a crawler, or the API server of one large customer looks
+ * the same here. Volume says "heavy", not "fraudulent"; the finding says so.
+ */
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "detect/detect.h"
+#include "detect/volume.h"
+
+#define TRIM 0.75
+#define R_MIN 0.2
+#define R_MAX 5.0
+#define MIN_RATIO 5.0
+#define SHARED_CAP_NATS 4.0
+/* ln of the smallest double is -745; larger tails are said as this. */
+#define MAX_NATS 700.0
+
+struct null_model {
+	double mean; /* of X - 1 */
+	double r;
+	size_t n;
+};
+
+static double log_add(double a, double b)
+{
+	double hi = a > b ? a : b, lo = a > b ? b : a;
+
+	return hi == -INFINITY ? hi : hi + log1p(exp(lo - hi));
+}
+
+double fg_volume_nb_log_tail(double k, double mean, double r)
+{
+	double p, log_term, sum;
+	double i = k;
+
+	if (k <= 0)
+		return 0;
+	if (mean <= 0)
+		return -MAX_NATS;
+	p = mean / (mean + r); /* P(i) = C(i + r - 1, i) (1 - p)^r p^i */
+	log_term = lgamma(k + r) - lgamma(r) - lgamma(k + 1) + r * log1p(-p) + k * log(p);
+	sum = log_term;
+	/* the ratio of neighbouring terms tends to p < 1: stop when nothing is added any more */
+	for (int n = 0; n < 100000; n++) {
+		log_term += log((i + r) / (i + 1)) + log(p);
+		i += 1;
+		sum = log_add(sum, log_term);
+		if (log_term < sum - 40 && (i + r) / (i + 1) * p < 1)
+			break;
+	}
+	if (sum > 0)
+		sum = 0;
+	return sum < -MAX_NATS ? -MAX_NATS : sum;
+}
+
+static int by_count(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Mean of the lower TRIM share of a geometric distribution with this mean. */
+static double trimmed_geometric_mean(double mean)
+{
+	double q = mean / (1 + mean), mass = 0, sum = 0, prob = 1 - q;
+
+	for (double i = 0; i < 1e6; i++) {
+		double take = prob;
+
+		if (mass + take > TRIM)
+			take = TRIM - mass;
+		sum += take * i;
+		mass += take;
+		if (mass >= TRIM - 1e-12)
+			break;
+		prob *= q;
+	}
+	return sum / TRIM;
+}
+
+/* The mean whose trimmed mean is t. */
+static double untrim(double t)
+{
+	double lo = t, hi = 4 * t + 1;
+
+	for (int i = 0; i < 50; i++) {
+		double mid = (lo + hi) / 2;
+
+		if (trimmed_geometric_mean(mid) < t)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	return (lo + hi) / 2;
+}
+
+/* counts sorted, each at least 1. */
+static struct null_model fit(const uint32_t *counts, size_t n)
+{
+	struct null_model null = {.n = n};
+	size_t kept = (size_t)((double)n * TRIM);
+	double sum = 0, square = 0, mean, variance;
+
+	if (kept < 1)
+		kept = 1;
+	for (size_t i = 0; i < kept; i++) {
+		double x = counts[i] - 1.0;
+
+		sum += x;
+		square += x * x;
+	}
+	mean = sum / (double)kept;
+	variance = square / (double)kept - mean * mean;
+	/* half a connection at least: 30 sources that connect once each do not make twice rare */
+	null.mean = fmax(untrim(mean), 0.5);
+	null.r = variance > mean && mean > 0 ? mean * mean / (variance - mean) : R_MAX;
+	null.r = fmin(fmax(null.r, R_MIN), R_MAX);
+	return null;
+}
+
+/* Sources with at least x, by binary search in the sorted counts. */
+static size_t count_from(const uint32_t *counts, size_t n, uint32_t x)
+{
+	size_t lo = 0, hi = n;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (counts[mid] < x)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return n - lo;
+}
+
+static void write_evidence(struct fg_finding *f, const struct null_model *null, uint32_t x,
+			   size_t at_or_above, double nats, unsigned int window_s)
+{
+	struct fg_evidence *e = &f->evidence[f->n_evidence++];
+
+	e->family = FG_FAMILY_VOLUME;
+	snprintf(e->name, sizeof(e->name), "proven_connections_%us", window_s);
+	e->observed = x;
+	e->expected = null->mean + 1;
+	/* of the others: the source itself is one of at_or_above */
+	e->base_rate = (double)at_or_above / (double)null->n;
+	e->nats = nats;
+	snprintf(e->text, sizeof(e->text),
+		 "%u proven connections in %u s where active sources usually make %.1f; %zu of %zu "
+		 "active sources make so many. Benign explanations considered: many users behind one "
+		 "address (%s); a monitoring probe, a crawler or one customer's API server looks the "
+		 "same at this layer: allow it if it is yours.",
+		 x, window_s, e->expected, at_or_above, null->n,
+		 f->shared ? "yes: see shared" : "no: too few kinds of clients");
+}
+
+static void fill_source(const struct fg_model *m, const struct fg_model_source *s,
+			const struct fg_detect_conf *conf, struct fg_finding *f)
+{
+	const struct fg_model_client *busiest;
+
+	memcpy(f->source, s->addr, sizeof(f->source));
+	f->proven = s->proven > 0;
+	f->shared = s->stems >= conf->shared_stems;
+	if (f->shared)
+		snprintf(f->shared_why, sizeof(f->shared_why),
+			 "%u kinds of clients behind one source", s->stems);
+	if (fg_model_clients_of(m, s->addr, &busiest, 1) == 1) {
+		f->stem = busiest->stem;
+		f->stack = busiest->stack;
+		f->print = busiest->print;
+	}
+}
+
+/* One source against the null; 0 or the answer of emit. */
+static int judge(const struct fg_model *m, const struct fg_model_source *s,
+		 const struct fg_detect_conf *conf, const struct null_model *null,
+		 const uint32_t *counts, fg_finding_fn emit, void *arg)
+{
+	uint32_t x = fg_model_window_proven(m, s), hosts = s->stems ? s->stems : 1;
+	struct fg_finding f = {0};
+	double each = (double)x / hosts, nats;
+
+	if (x < conf->min_connections || each < MIN_RATIO * (null->mean + 1))
+		return 0;
+	nats = -fg_volume_nb_log_tail(floor(each) - 1, null->mean, null->r);
+	if (s->stems >= conf->shared_stems)
+		nats = fmin(nats, SHARED_CAP_NATS);
+	if (nats < conf->flag_nats)
+		return 0;
+	fill_source(m, s, conf, &f);
+	f.score = nats;
+	write_evidence(&f, null, x, count_from(counts, null->n, x), nats,
+		       (unsigned int)(fg_model_window_ns(m) / 1000000000ULL));
+	return emit(&f, arg);
+}
+
+static int run(const struct fg_model *m, const struct fg_detect_conf *conf, fg_finding_fn emit,
+	       void *arg)
+{
+	size_t n = fg_model_n_sources(m), active = 0;
+	struct null_model null;
+	uint32_t *counts;
+	int r = 0;
+
+	if (n < conf->min_population)
+		return 0;
+	counts = malloc(n * sizeof(*counts));
+	if (!counts)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		uint32_t x = fg_model_window_proven(m, fg_model_source_at(m, i));
+
+		if (x)
+			counts[active++] = x;
+	}
+	if (active >= conf->min_population) {
+		qsort(counts, active, sizeof(*counts), by_count);
+		null = fit(counts, active);
+		for (size_t i = 0; i < n && !r; i++)
+			r = judge(m, fg_model_source_at(m, i), conf, &null, counts, emit, arg);
+	}
+	free(counts);
+	return r;
+}
+
+const struct fg_detector_ops fg_detect_volume = {
+	.name = "volume",
+	.run = run,
+};
