@@ -198,7 +198,7 @@ fuzz: $(SKEL) ## each fuzz target under libFuzzer for FUZZ_SECONDS
 fuzz-programs: $(FUZZ_BIN)
 
 bench: all $(BENCH_BIN) $(TOOL_BIN) ## benchmarks (root for the kernel side)
-	$(Q)OUT=$(OUT) scripts/bench
+	$(Q)for program in $(BENCH_BIN); do echo "$$program"; $$program || exit 1; done
 
 conformance: all ## fingerprints of a set of captures against its expected.tsv: DIR=…
 	$(Q)OUT=$(OUT) scripts/conformance "$(DIR)"
@@ -226,8 +226,8 @@ install: all ## install below DESTDIR and PREFIX; an existing configuration stay
 	$(Q)install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man5 $(wildcard user/man/*.5)
 	$(Q)test -e $(CONF_DIR)/farmgate.yaml || \
 		install -D -m 644 scripts/farmgate.yaml $(CONF_DIR)/farmgate.yaml
-	$(Q)install -d $(UNIT_DIR)
-	$(Q)sed 's|@sbindir@|$(PREFIX)/sbin|g' scripts/farmgate.service >$(UNIT_DIR)/farmgate.service
+	$(Q)install -D -m 644 scripts/farmgate.service $(UNIT_DIR)/farmgate.service
+	$(Q)sed -i 's|/usr/sbin/farmgate|$(PREFIX)/sbin/farmgate|g' $(UNIT_DIR)/farmgate.service
 
 uninstall: ## remove what install put there, but the configuration
 	$(Q)rm -f $(DESTDIR)$(PREFIX)/sbin/farmgate $(UNIT_DIR)/farmgate.service
