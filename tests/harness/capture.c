@@ -12,7 +12,7 @@
 #define RECORD_MAX (20 + 65600)
 #define ETH_HLEN   14
 
-struct fg_capture {
+struct fg_dump {
 	enum fg_link link;
 	uint32_t resolution_ns, snaplen;
 	long frames;
@@ -26,7 +26,7 @@ static const int dlt[] = {
 	[FG_LINK_SLL2] = DLT_LINUX_SLL2, [FG_LINK_NULL] = DLT_NULL, [FG_LINK_LOOP] = DLT_LOOP,
 };
 
-static void release(struct fg_capture *c)
+static void release(struct fg_dump *c)
 {
 	if (c->out)
 		pcap_dump_close(c->out);
@@ -35,10 +35,10 @@ static void release(struct fg_capture *c)
 	free(c);
 }
 
-int fg_capture_open(const char *path, enum fg_link link, uint32_t resolution_ns, uint32_t snaplen,
-		    struct fg_capture **ret_capture)
+int fg_dump_open(const char *path, enum fg_link link, uint32_t resolution_ns, uint32_t snaplen,
+		 struct fg_dump **ret_dump)
 {
-	struct fg_capture *c = calloc(1, sizeof(*c));
+	struct fg_dump *c = calloc(1, sizeof(*c));
 	unsigned int precision = resolution_ns == 1 ? PCAP_TSTAMP_PRECISION_NANO :
 						      PCAP_TSTAMP_PRECISION_MICRO;
 
@@ -56,7 +56,7 @@ int fg_capture_open(const char *path, enum fg_link link, uint32_t resolution_ns,
 		release(c);
 		return -EIO;
 	}
-	*ret_capture = c;
+	*ret_dump = c;
 	return 0;
 }
 
@@ -98,7 +98,7 @@ static size_t put_family(uint8_t *to, const uint8_t *frame, enum fg_link link)
 	return 4;
 }
 
-static size_t put_link(struct fg_capture *c, const uint8_t *frame)
+static size_t put_link(struct fg_dump *c, const uint8_t *frame)
 {
 	switch (c->link) {
 	case FG_LINK_SLL:
@@ -116,7 +116,7 @@ static size_t put_link(struct fg_capture *c, const uint8_t *frame)
 	}
 }
 
-void fg_capture_write(struct fg_capture *c, uint64_t time_ns, const uint8_t *frame, size_t len)
+void fg_dump_write(struct fg_dump *c, uint64_t time_ns, const uint8_t *frame, size_t len)
 {
 	struct pcap_pkthdr h = { .ts = { .tv_sec = (time_t)(time_ns / 1000000000) } };
 	size_t head;
@@ -135,7 +135,7 @@ void fg_capture_write(struct fg_capture *c, uint64_t time_ns, const uint8_t *fra
 	c->frames++;
 }
 
-long fg_capture_close(struct fg_capture *c)
+long fg_dump_close(struct fg_dump *c)
 {
 	int failed = pcap_dump_flush(c->out) || ferror(pcap_dump_file(c->out));
 	long frames = c->frames;

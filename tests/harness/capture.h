@@ -19,13 +19,13 @@ enum fg_link {
 	FG_LINK_LOOP
 };
 
-struct fg_capture;
+struct fg_dump;
 
 /** resolution_ns is 1000 (the classic format) or 1. snaplen 0 = whole frames.
  * @return 0, -ENOMEM, -EIO with a message on stderr. */
-int fg_capture_open(const char *path, enum fg_link link, uint32_t resolution_ns, uint32_t snaplen,
-		    struct fg_capture **ret_capture);
+int fg_dump_open(const char *path, enum fg_link link, uint32_t resolution_ns, uint32_t snaplen,
+		 struct fg_dump **ret_dump);
 /** time_ns since 1970. A VLAN tag is kept where the link header has room for an EtherType. */
-void fg_capture_write(struct fg_capture *c, uint64_t time_ns, const uint8_t *frame, size_t len);
+void fg_dump_write(struct fg_dump *c, uint64_t time_ns, const uint8_t *frame, size_t len);
 /** Closes the file. @return number of frames, -EIO where not all could be written. */
-long fg_capture_close(struct fg_capture *c);
+long fg_dump_close(struct fg_dump *c);

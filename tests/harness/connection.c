@@ -32,6 +32,7 @@ void fg_conn_init(struct fg_conn *c, struct fg_end client, struct fg_end server,
 	c->rtt_ns = 30000000;
 	c->think_ns = 500000000;
 	c->n_exchanges = 1;
+	c->flight_len = 2300;
 	c->request_len = 600;
 	c->response_len = 3000;
 	c->emit = emit;
@@ -203,7 +204,7 @@ void fg_conn_finish(struct fg_conn *c)
 	/* ServerHello, ChangeCipherSpec, then certificate and Finished under one record */
 	n = put_record(flight, 22, 122);
 	n += put_record(flight + n, 20, 1);
-	n += put_record(flight + n, 23, c->resumed ? 80 : 2300);
+	n += put_record(flight + n, 23, c->flight_len);
 	fg_conn_reply(c, flight, n);
 	c->now_ns += c->rtt_ns;
 	/* ChangeCipherSpec, Finished */

@@ -40,7 +40,7 @@ struct fg_conn {
 	size_t hello_len;
 	const size_t *cuts; /* ascending positions where hello segments end; NULL = by mss */
 	size_t n_cuts;
-	bool resumed;
+	size_t flight_len; /* of the server's encrypted flight: certificates and Finished */
 	unsigned int n_exchanges;
 	size_t request_len, response_len;
 	enum fg_conn_end end;
