@@ -13,10 +13,7 @@ make_network
 start_server
 start_agent --attach native
 
-in_clients tcpdump -U -s 0 -i veth0 -w "$LAB/run.pcap" "tcp port 443" 2>"$LAB/tcpdump.log" &
-CAPTURE=$!
-PIDS+=("$CAPTURE")
-wait_until 10 grep -q "listening on" "$LAB/tcpdump.log" || fail "tcpdump did not start"
+start_capture "$LAB/run.pcap"
 
 # Own home: the browser refuses to share a profile, and must not touch anybody's.
 HOME=$LAB/home in_clients timeout -k 5 60 "$BROWSER" --headless --no-sandbox --disable-gpu \
@@ -25,8 +22,7 @@ HOME=$LAB/home in_clients timeout -k 5 60 "$BROWSER" --headless --no-sandbox --d
 	>"$LAB/dom.html" 2>"$LAB/browser.log"
 grep -q hello "$LAB/dom.html" || fail "the browser got no page: $(tail -n 3 "$LAB/browser.log")"
 settle
-kill -INT "$CAPTURE"
-wait "$CAPTURE"
+stop_capture
 
 pcap_count() {
 	tcpdump -nr "$LAB/run.pcap" "src $GATE4 and $1" 2>/dev/null | wc -l

@@ -10,15 +10,11 @@ lab_begin
 make_network
 start_server
 start_agent
-in_clients tcpdump -U -s 0 -i veth0 -w "$LAB/run.pcap" "tcp port 443" 2>"$LAB/tcpdump.log" &
-CAPTURE=$!
-PIDS+=("$CAPTURE")
-wait_until 10 grep -q "listening on" "$LAB/tcpdump.log" || fail "tcpdump did not start"
+start_capture "$LAB/run.pcap"
 in_clients "$TLSLOAD" --connect "$SERVER4:443" --sources 10.5.0.0/16 --count 30 \
 	--profile openssl,curl-like,node-like,go-like,python-like,large || fail "load"
 settle
-kill -INT "$CAPTURE"
-wait "$CAPTURE"
+stop_capture
 "$FG" ja4 "$LAB/run.pcap" >"$LAB/ja4.tsv" || fail "farmgate ja4: exit $?"
 [ "$(grep -vc '^#' "$LAB/ja4.tsv")" = 30 ] || fail "30 hellos, but ja4 printed
 $(cat "$LAB/ja4.tsv")"

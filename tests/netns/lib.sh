@@ -92,6 +92,37 @@ in_clients() {
 	nsenter --net="/run/netns/$CLIENTS" -- "$@"
 }
 
+# spawn NAMESPACE COMMAND…: in the background until lab_end; SPAWNED is the command's own pid. Shells
+# without job control start background commands deaf to SIGINT: undone.
+spawn() {
+	nsenter --net="/run/netns/$1" -- env --default-signal=INT,QUIT "${@:2}" &
+	SPAWNED=$!
+	PIDS+=("$SPAWNED")
+}
+
+# Ends what spawn started and waits for it; sets STATUS.
+finish() { # PID SIGNAL
+	local pid kept=()
+	kill -"$2" "$1" 2>/dev/null
+	wait "$1" 2>/dev/null
+	STATUS=$?
+	for pid in "${PIDS[@]}"; do
+		[ "$pid" = "$1" ] || kept+=("$pid")
+	done
+	PIDS=("${kept[@]}")
+}
+
+# start_capture FILE: what passes the clients' end, port 443. stop_capture: the file is whole.
+start_capture() {
+	spawn "$CLIENTS" tcpdump -U -s 0 -i veth0 -w "$1" "tcp port 443" 2>"$LAB/tcpdump.log"
+	CAPTURE=$SPAWNED
+	wait_until 10 grep -q "listening on" "$LAB/tcpdump.log" || fail "tcpdump did not start"
+}
+
+stop_capture() {
+	finish "$CAPTURE" INT
+}
+
 # Both namespaces, joined by veth. Every address of $SOURCES4 and $SOURCES6 is the clients' own
 # (a local route instead of thousands of addresses), the edge routes them back there.
 make_network() {
@@ -167,9 +198,8 @@ start_server() {
 		}
 	END
 	[ -e /proc/net/if_inet6 ] || sed -i '/listen \[/d' "$LAB/www/nginx.conf"
-	in_edge "$NGINX" -e "$LAB/www/error.log" -p "$LAB/www" -c "$LAB/www/nginx.conf" \
-		>"$LAB/www/out" 2>&1 &
-	PIDS+=($!)
+	spawn "$EDGE" "$NGINX" -e "$LAB/www/error.log" -p "$LAB/www" -c "$LAB/www/nginx.conf" \
+		>"$LAB/www/out" 2>&1
 	wait_until 10 server_listens || fail "nginx does not listen: $(tail -n 3 "$LAB/www/error.log")"
 }
 
@@ -187,9 +217,9 @@ fg() {
 # start_agent [OPTION…] [-- GLOBAL…]: farmgate run on the edge's veth. $CONF names a configuration
 # where set; $AGENT_ON other interfaces.
 start_agent() {
-	in_edge "$FG" --socket "$LAB/farmgate.sock" --state "$LAB/state" ${CONF:+--config "$CONF"} \
-		run -i "${AGENT_ON:-veth0}" "$@" >>"$AGENT_LOG" 2>&1 &
-	AGENT_PID=$!
+	spawn "$EDGE" "$FG" --socket "$LAB/farmgate.sock" --state "$LAB/state" \
+		${CONF:+--config "$CONF"} run -i "${AGENT_ON:-veth0}" "$@" >>"$AGENT_LOG" 2>&1
+	AGENT_PID=$SPAWNED
 	wait_until 20 agent_answers_or_gone
 	agent_answers || fail "the agent did not start"
 }
@@ -205,9 +235,8 @@ agent_answers_or_gone() {
 # stop_agent SIGNAL: waits; sets AGENT_STATUS.
 stop_agent() {
 	[ -n "$AGENT_PID" ] || return 0
-	kill -"$1" "$AGENT_PID" 2>/dev/null
-	wait "$AGENT_PID"
-	AGENT_STATUS=$?
+	finish "$AGENT_PID" "$1"
+	AGENT_STATUS=$STATUS
 	AGENT_PID=
 }
 
