@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* farmgate check-config: the file as the agent would read it, without starting. */
+#include <string.h>
+
+#include "agent/conf.h"
+#include "cmd/cmd.h"
+#include "lib/jsonw.h"
+#include "lib/log.h"
+
+int fg_cmd_check_config(struct fg_options *o, int argc, char **argv)
+{
+	const char *path = argc ? argv[0] : o->config ? o->config : FG_CONF_PATH;
+	char why[512] = "";
+	struct fg_conf conf;
+	struct fg_jsonw w;
+	int r;
+
+	fg_conf_init(&conf);
+	r = fg_conf_load(&conf, path, why, sizeof(why));
+	fg_conf_done(&conf);
+	if (o->format == FG_FORMAT_JSON) {
+		fg_jsonw_init(&w, stdout);
+		fg_jsonw_object(&w);
+		fg_jsonw_key_bool(&w, "ok", !r);
+		fg_jsonw_key_string(&w, "file", path);
+		if (r)
+			fg_jsonw_key_string(&w, "error", why[0] ? why : strerror(-r));
+		fg_jsonw_object_end(&w);
+		fg_jsonw_finish(&w);
+	} else if (!r) {
+		printf("%s: ok\n", path);
+	}
+	if (r)
+		fg_complain("check-config", "%s", why[0] ? why : strerror(-r));
+	return r ? FG_EXIT_ERROR : FG_EXIT_OK;
+}

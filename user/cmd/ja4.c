@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* farmgate ja4: one TSV line for the first hello of each connection, on any port. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/replay.h"
+#include "cmd/cmd.h"
+#include "cmd/engine.h"
+#include "lib/ip.h"
+#include "lib/jsonw.h"
+#include "lib/log.h"
+#include "model/ja4.h"
+
+#define TABLE_BYTES (32ULL << 20)
+
+#define FG_NAME_TEXT(name) #name,
+static const char *const reasons[] = {FG_INCOMPLETE(FG_NAME_TEXT)};
+#undef FG_NAME_TEXT
+
+struct line {
+	char source[FG_IP_TEXT], server[FG_IP_TEXT];
+	unsigned int sport, dport;
+	char sni[FG_MAX_SNI + 1];
+	struct fg_ja4 text;
+	char status[32];
+	char raw[5 * (FG_MAX_CIPHERS + FG_MAX_EXTS + FG_MAX_SIGALGS) + 32];
+};
+
+struct printer {
+	bool raw;
+	struct fg_jsonw *json; /* NULL = TSV */
+};
+
+/* Whatever stands in a hello, a line stays a line and a field a field. */
+static void copy_sni(const struct fg_hello *h, char *to)
+{
+	size_t n = h->sni_len;
+
+	for (size_t i = 0; i < n; i++)
+		to[i] = h->sni[i] > ' ' && h->sni[i] < 127 ? h->sni[i] : '?';
+	to[n] = '\0';
+	if (!n)
+		strcpy(to, "-");
+}
+
+static void fill(const struct fg_sample *s, struct line *l)
+{
+	fg_ip_prefix(s->client, 128, l->source);
+	fg_ip_prefix(s->server, 128, l->server);
+	l->sport = ntohs(s->client_port_be);
+	l->dport = ntohs(s->server_port_be);
+	copy_sni(&s->hello, l->sni);
+	strcpy(l->text.ja4, "-");
+	strcpy(l->text.stem, "-");
+	strcpy(l->raw, "-");
+	if (s->status) {
+		snprintf(l->status, sizeof(l->status), "incomplete:%s", reasons[s->status - 1]);
+		return;
+	}
+	strcpy(l->status, "complete");
+	if (!fg_ja4_text(&s->hello, (char)s->proto, &l->text))
+		fg_ja4_raw(&s->hello, (char)s->proto, l->raw, sizeof(l->raw));
+}
+
+static void print_json(struct fg_jsonw *w, const struct line *l, bool raw)
+{
+	fg_jsonw_object(w);
+	fg_jsonw_key_string(w, "proto", "tcp");
+	fg_jsonw_key_string(w, "src", l->source);
+	fg_jsonw_key_u64(w, "sport", l->sport);
+	fg_jsonw_key_string(w, "dst", l->server);
+	fg_jsonw_key_u64(w, "dport", l->dport);
+	fg_jsonw_key_string(w, "sni", l->sni);
+	fg_jsonw_key_string(w, "ja4", l->text.ja4);
+	fg_jsonw_key_string(w, "stem", l->text.stem);
+	fg_jsonw_key_string(w, "status", l->status);
+	if (raw)
+		fg_jsonw_key_string(w, "ja4_r", l->raw);
+	fg_jsonw_object_end(w);
+}
+
+static void on_sample(void *arg, const struct fg_sample *s)
+{
+	struct printer *p = arg;
+	struct line l;
+
+	if (s->status > _FG_INCOMPLETE_MAX)
+		return;
+	fill(s, &l);
+	if (p->json) {
+		print_json(p->json, &l, p->raw);
+		return;
+	}
+	printf("tcp\t%s\t%u\t%s\t%u\t%s\t%s\t%s\t%s", l.source, l.sport, l.server, l.dport, l.sni,
+	       l.text.ja4, l.text.stem, l.status);
+	if (p->raw)
+		printf("\t%s", l.raw);
+	putchar('\n');
+}
+
+static int run(const struct fg_options *o, const struct fg_conf *conf, const char *path)
+{
+	struct printer printer = {.raw = o->raw};
+	struct fg_replay_conf rc = {
+		.path = path,
+		.table_bytes = TABLE_BYTES,
+		.any_port = true,
+		.sample_all = true,
+		.on_sample = on_sample,
+		.arg = &printer,
+	};
+	struct fg_jsonw json;
+	struct fg_core core;
+	char why[512] = "";
+	int r = fg_cmd_engine(o->engine, &rc.engine);
+
+	if (r)
+		return r;
+	if (fg_core_open(&core, conf, NULL, 0, why, sizeof(why))) {
+		fg_complain("ja4", "%s", why);
+		return FG_EXIT_ERROR;
+	}
+	if (o->format == FG_FORMAT_JSON) {
+		printer.json = &json;
+		fg_jsonw_init(&json, stdout);
+		fg_jsonw_object(&json);
+		fg_jsonw_key(&json, "hellos");
+		fg_jsonw_array(&json);
+	} else {
+		printf("#proto\tsrc\tsport\tdst\tdport\tsni\tja4\tstem\tstatus%s\n",
+		       o->raw ? "\tja4_r" : "");
+	}
+	r = fg_replay(&core, &rc, why, sizeof(why));
+	if (r)
+		fg_complain(path, "%s", why[0] ? why : strerror(-r));
+	if (printer.json) {
+		fg_jsonw_array_end(&json);
+		fg_jsonw_object_end(&json);
+		fg_jsonw_finish(&json);
+	}
+	fg_core_close(&core);
+	if (fflush(stdout) || ferror(stdout)) {
+		fg_complain("stdout", "cannot be written: %s", strerror(errno));
+		r = -EIO;
+	}
+	return r ? FG_EXIT_ERROR : FG_EXIT_OK;
+}
+
+int fg_cmd_ja4(struct fg_options *o, int argc, char **argv)
+{
+	struct fg_conf conf;
+	int r = fg_options_conf(o, &conf);
+
+	(void)argc;
+	if (!r)
+		r = run(o, &conf, argv[0]);
+	fg_conf_done(&conf);
+	return r;
+}
