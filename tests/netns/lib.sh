@@ -10,6 +10,7 @@
 #
 # Bash. Expects: set -u. Gives: $EDGE $CLIENTS (namespace names), $LAB (scratch folder), $FG.
 
+PATH=$PATH:/usr/sbin:/sbin
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 OUT=${OUT:-.out}
 case $OUT in /*) ;; *) OUT=$ROOT/$OUT ;; esac
@@ -155,21 +156,9 @@ edge_mac() {
 
 # --- TLS server -------------------------------------------------------------------------------
 
-# Sets NGINX. Where it is not installed the package is unpacked under $OUT, not installed: its
-# service would take this host's port 80.
-find_nginx() {
-	local dir=$OUT/nginx
-	NGINX=$(PATH=$PATH:/usr/sbin command -v nginx) && return
-	NGINX=$dir/usr/sbin/nginx
-	[ -x "$NGINX" ] && return
-	mkdir -p "$dir" &&
-		(cd "$dir" && apt-get -qq download nginx >/dev/null 2>&1 && dpkg -x nginx_*.deb .)
-	[ -x "$NGINX" ]
-}
-
 # Certificate and a real server on port 443 of the edge, both families.
 start_server() {
-	find_nginx || skip "needs nginx: apt-get install nginx"
+	need_programs nginx openssl
 	mkdir "$LAB/www"
 	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj "/CN=$SNI" \
 		-keyout "$LAB/www/key.pem" -out "$LAB/www/cert.pem" 2>/dev/null ||
@@ -198,7 +187,7 @@ start_server() {
 		}
 	END
 	[ -e /proc/net/if_inet6 ] || sed -i '/listen \[/d' "$LAB/www/nginx.conf"
-	spawn "$EDGE" "$NGINX" -e "$LAB/www/error.log" -p "$LAB/www" -c "$LAB/www/nginx.conf" \
+	spawn "$EDGE" nginx -e "$LAB/www/error.log" -p "$LAB/www" -c "$LAB/www/nginx.conf" \
 		>"$LAB/www/out" 2>&1
 	wait_until 10 server_listens || fail "nginx does not listen: $(tail -n 3 "$LAB/www/error.log")"
 }
