@@ -10,7 +10,7 @@
 #define MAX_CHANGES 3
 
 /* Levenshtein distance, one row of the table kept. */
-static unsigned int distance(const char *a, const char *b)
+unsigned int fg_near_distance(const char *a, const char *b)
 {
 	size_t n = strlen(a), m = strlen(b);
 	unsigned int row[MAX_WORD + 1];
@@ -42,7 +42,7 @@ const char *fg_near_text(const char *word, const char *const *names, const char 
 	const char *nearest = NULL;
 
 	for (size_t i = 0; names[i]; i++) {
-		unsigned int d = distance(word, names[i]);
+		unsigned int d = fg_near_distance(word, names[i]);
 
 		if (d < best && d < strlen(names[i])) {
 			best = d;

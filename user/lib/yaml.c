@@ -8,6 +8,7 @@
 
 #include <cyaml/cyaml.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -16,9 +17,10 @@
 #include <yaml.h>
 
 #include "lib/mem.h"
+#include "lib/near.h"
 #include "lib/num.h"
 
-/* Characters of a key that take part in finding the nearest known one. */
+/* Characters of an unknown key that are shown. */
 #define MAX_KEY 40
 
 struct walk {
@@ -130,45 +132,18 @@ static int next_event(struct walk *walk, yaml_event_t *ret_event)
 	return 0;
 }
 
-static size_t min3(size_t a, size_t b, size_t c)
-{
-	size_t m = a < b ? a : b;
-
-	return m < c ? m : c;
-}
-
-/* Edit distance over the first MAX_KEY characters. */
-static size_t distance(const char *a, const char *b)
-{
-	size_t na = strnlen(a, MAX_KEY), nb = strnlen(b, MAX_KEY), i, j, diagonal, above;
-	size_t row[MAX_KEY + 1];
-
-	for (j = 0; j <= nb; j++)
-		row[j] = j;
-	for (i = 1; i <= na; i++) {
-		diagonal = row[0];
-		row[0] = i;
-		for (j = 1; j <= nb; j++) {
-			above = row[j];
-			row[j] = min3(above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1]));
-			diagonal = above;
-		}
-	}
-	return row[nb];
-}
-
 /* Looks through a mapping and those below for the key nearest to the one written; a key of the
  * mapping where it stood wins over an equally near one elsewhere. */
 static void find_nearest(const cyaml_schema_value_t *mapping, const cyaml_schema_value_t *here,
-			 const char *prefix, const char *key, size_t *best, char *ret_path)
+			 const char *prefix, const char *key, unsigned int *best, char *ret_path)
 {
 	const cyaml_schema_field_t *f;
 	char path[FG_YAML_MAX_PATH];
-	size_t d;
+	unsigned int d;
 
 	for (f = mapping->mapping.fields; f->key; f++) {
 		snprintf(path, sizeof(path), "%s%s%s", prefix, *prefix ? "." : "", f->key);
-		d = 2 * distance(key, f->key) + (mapping != here);
+		d = 2 * fg_near_distance(key, f->key) + (mapping != here);
 		if (d < *best) {
 			*best = d;
 			memcpy(ret_path, path, sizeof(path));
@@ -182,7 +157,7 @@ static int refuse_key(const struct walk *walk, const cyaml_schema_value_t *here,
 		      size_t line)
 {
 	char nearest[FG_YAML_MAX_PATH] = "";
-	size_t best = SIZE_MAX;
+	unsigned int best = UINT_MAX;
 
 	find_nearest(walk->root, here, "", key, &best, nearest);
 	return refuse_line(walk->out, line, "unknown key '%.*s' (did you mean '%s'?)", MAX_KEY, key,
