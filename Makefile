@@ -227,7 +227,7 @@ install: all ## install below DESTDIR and PREFIX; an existing configuration stay
 	$(Q)test -e $(CONF_DIR)/farmgate.yaml || \
 		install -D -m 644 scripts/farmgate.yaml $(CONF_DIR)/farmgate.yaml
 	$(Q)install -D -m 644 scripts/farmgate.service $(UNIT_DIR)/farmgate.service
-	$(Q)sed -i 's|/usr/sbin/farmgate|$(PREFIX)/sbin/farmgate|g' $(UNIT_DIR)/farmgate.service
+	$(Q)sed -i 's|@sbindir@|$(PREFIX)/sbin|g' $(UNIT_DIR)/farmgate.service
 
 uninstall: ## remove what install put there, but the configuration
 	$(Q)rm -f $(DESTDIR)$(PREFIX)/sbin/farmgate $(UNIT_DIR)/farmgate.service

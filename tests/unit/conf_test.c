@@ -350,17 +350,16 @@ static void test_conf_example_is_the_defaults(void **state)
 	static char text[8192], bare[8192];
 	FILE *f = fopen("scripts/farmgate.yaml", "re");
 	struct fg_conf conf, defaults;
-	char line[256], *to = bare;
+	char line[256], *to = bare, *word;
 	size_t n = 0;
 
 	(void)state;
 	assert_non_null(f);
 	while (fgets(line, sizeof(line), f)) {
 		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s", line);
-		/* A commented key: "# word: ..." or "#   word: ...", but no sentence. */
-		if (line[0] == '#' && strchr(line, ':') &&
-		    strcspn(line + 2 + strspn(line + 2, " "), " ") >
-			    strcspn(line + 2 + strspn(line + 2, " "), ":"))
+		/* "# key: value" or "#   key: value", but no sentence. */
+		word = line + 1 + strspn(line + 1, " ");
+		if (word != line + 1 && word[strspn(word, "abcdefghijklmnopqrstuvwxyz_")] == ':')
 			to = stpcpy(to, line + 2);
 	}
 	fclose(f);
