@@ -197,7 +197,7 @@ static void check_queues(struct exam *exam, const char *name, const struct fg_pr
 		     (long)iface->rx_queues_max < cpus ? (long)iface->rx_queues_max : cpus);
 		return;
 	}
-	say(note(exam, LEVEL_OK, name), "MTU %u; %u receive queues, %u CPUs", iface->mtu,
+	say(note(exam, LEVEL_OK, name), "MTU %u; receive queues: %u, CPUs: %u", iface->mtu,
 	    iface->rx_queues, (unsigned int)cpus);
 }
 
