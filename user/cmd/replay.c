@@ -2,6 +2,7 @@
 /* farmgate replay: compose a core and run a capture through it. */
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agent/replay.h"
 #include "cmd/cmd.h"
@@ -30,11 +31,13 @@ static int take_options(const struct fg_options *o, struct fg_conf *conf)
 {
 	int n;
 
-	/* a TSV table of ASNs gives detectors a stratum; the first detectors use none */
-	if (o->asn) {
-		fg_complain("--asn", "no detector of this version uses an ASN table");
-		return FG_EXIT_USAGE;
+	if (o->asn && access(o->asn, R_OK)) {
+		fg_complain(o->asn, "%s", strerror(errno));
+		return FG_EXIT_ERROR;
 	}
+	/* said aloud: the report would be the same without it */
+	if (o->asn)
+		fg_complain("--asn", "no detector of this version uses an ASN table; going on without");
 	conf->role = FG_ROLE_MIRROR;
 	if (!o->protect)
 		return 0;

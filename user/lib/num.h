@@ -15,3 +15,5 @@ int fg_num_duration(const char *text, uint64_t max_s, uint64_t *ret_s);
 int fg_num_ports(const char *text, uint16_t *ret_ports, size_t n);
 /** RFC 3339 UTC with seconds, "2026-11-23T12:00:00Z". */
 const char *fg_num_time(uint64_t unix_ns, char buf[32]);
+/** The other way round; seconds only, ending in Z. @return 0, -EINVAL. */
+int fg_num_time_parse(const char *text, uint64_t *ret_ns);

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The operator's decisions over the API: {"prefix", "stem", "ttl", "reason"} to {"ok", "id"}. */
+#pragma once
+
+#include "serve/api.h"
+
+int fg_decide_block(FILE *out, struct fg_view *view, const struct fg_query *query, char *why,
+		    size_t n_why);
+int fg_decide_unblock(FILE *out, struct fg_view *view, const struct fg_query *query, char *why,
+		      size_t n_why);
+int fg_decide_allow(FILE *out, struct fg_view *view, const struct fg_query *query, char *why,
+		    size_t n_why);
+int fg_decide_disallow(FILE *out, struct fg_view *view, const struct fg_query *query, char *why,
+		       size_t n_why);

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "serve/report.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "lib/ip.h"
+#include "lib/num.h"
+
+#define FG_NAME_TEXT(name) #name,
+static const char *const outcome_names[] = {FG_ACCOUNTED(FG_NAME_TEXT) FG_LOSSES(FG_NAME_TEXT)};
+static const char *const incomplete_names[] = {FG_INCOMPLETE(FG_NAME_TEXT)};
+static const char *const event_names[] = {FG_EVENTS(FG_NAME_TEXT)};
+#undef FG_NAME_TEXT
+_Static_assert(sizeof(outcome_names) / sizeof(outcome_names[0]) == _FG_OUTCOME_MAX, "outcomes");
+
+static uint64_t sum(const __u64 *counters, size_t n)
+{
+	uint64_t total = 0;
+
+	for (size_t i = 0; i < n; i++)
+		total += counters[i];
+	return total;
+}
+
+static void named(struct fg_jsonw *w, const char *key, const char *const *names,
+		  const __u64 *counters, size_t n)
+{
+	fg_jsonw_key(w, key);
+	fg_jsonw_object(w);
+	for (size_t i = 0; i < n; i++)
+		fg_jsonw_key_u64(w, names[i], counters[i]);
+	fg_jsonw_object_end(w);
+}
+
+static void accounted_and_losses(struct fg_jsonw *w, const struct fg_totals *t)
+{
+	named(w, "accounted", outcome_names, t->frames, _FG_ACCOUNTED_END);
+	named(w, "losses", outcome_names + _FG_ACCOUNTED_END, t->frames + _FG_ACCOUNTED_END,
+	      _FG_OUTCOME_MAX - _FG_ACCOUNTED_END);
+}
+
+const char *fg_report_subject(const struct fg_verdict *v, char *buf)
+{
+	bool whole = v->bits == (fg_ip_is4(v->addr) ? 128 : 64);
+
+	return whole ? fg_ip_source(v->addr, buf) : fg_ip_prefix(v->addr, v->bits, buf);
+}
+
+static void write_evidence(struct fg_jsonw *w, const struct fg_evidence *e)
+{
+	fg_jsonw_object(w);
+	fg_jsonw_key_string(w, "family", fg_family_name(e->family));
+	fg_jsonw_key_string(w, "name", e->name);
+	fg_jsonw_key_double(w, "observed", e->observed);
+	fg_jsonw_key_double(w, "expected", e->expected);
+	fg_jsonw_key_double(w, "base_rate", e->base_rate);
+	fg_jsonw_key_double(w, "nats", e->nats);
+	fg_jsonw_key_string(w, "text", e->text);
+	fg_jsonw_object_end(w);
+}
+
+void fg_report_verdict(struct fg_jsonw *w, const struct fg_verdict *v)
+{
+	char buf[FG_IP_TEXT];
+
+	fg_jsonw_object(w);
+	fg_jsonw_key(w, "id");
+	fg_jsonw_i64(w, v->id);
+	fg_jsonw_key_string(w, "source", fg_report_subject(v, buf));
+	fg_jsonw_key_string(w, "ja4", v->ja4[0] ? v->ja4 : "-");
+	fg_jsonw_key_string(w, "stem", v->stem_text[0] ? v->stem_text : "-");
+	fg_jsonw_key_string(w, "stack", v->stack_text[0] ? v->stack_text : "-");
+	fg_jsonw_key_string(w, "kind", "source");
+	fg_jsonw_key_string(w, "tier", fg_tier_name(v->tier));
+	fg_jsonw_key(w, "cohort");
+	fg_jsonw_null(w);
+	fg_jsonw_key_double(w, "score", v->score);
+	fg_jsonw_key_time(w, "first_flagged", v->first_ns);
+	fg_jsonw_key_time(w, "until", v->until_ns);
+	fg_jsonw_key_string(w, "origin",
+			    v->origin == FG_ORIGIN_OPERATOR ? "operator" : "detector");
+	fg_jsonw_key_bool(w, "proven", v->proven);
+	fg_jsonw_key_bool(w, "shared", v->shared);
+	fg_jsonw_key_string(w, "reason", v->reason);
+	fg_jsonw_key(w, "evidence");
+	fg_jsonw_array(w);
+	for (size_t i = 0; i < v->n_evidence; i++)
+		write_evidence(w, &v->evidence[i]);
+	fg_jsonw_array_end(w);
+	fg_jsonw_object_end(w);
+}
+
+static void write_flagged(struct fg_jsonw *w, const struct fg_view *v, enum fg_tier min_tier,
+			  size_t limit)
+{
+	size_t n = 0;
+
+	fg_jsonw_key(w, "flagged");
+	fg_jsonw_array(w);
+	for (size_t i = 0; i < fg_store_n(v->store) && n < limit; i++) {
+		const struct fg_verdict *verdict = fg_store_at(v->store, i);
+
+		if (verdict->tier < min_tier)
+			continue;
+		fg_report_verdict(w, verdict);
+		n++;
+	}
+	fg_jsonw_array_end(w);
+}
+
+static uint64_t count_flagged(const struct fg_view *v, enum fg_tier min_tier)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < fg_store_n(v->store); i++)
+		n += fg_store_at(v->store, i)->tier >= min_tier;
+	return n;
+}
+
+int fg_report_flagged(FILE *out, struct fg_view *v, enum fg_tier min_tier, size_t limit)
+{
+	const struct fg_totals *t = fg_model_received(v->model);
+	struct fg_jsonw w;
+
+	fg_jsonw_init(&w, out);
+	fg_jsonw_object(&w);
+	fg_jsonw_key_u64(&w, "packets", sum(t->frames, _FG_OUTCOME_MAX));
+	fg_jsonw_key_u64(&w, "bytes", t->bytes);
+	fg_jsonw_key_time(&w, "first_packet", v->first_packet_ns);
+	fg_jsonw_key_time(&w, "last_packet", v->last_packet_ns);
+	fg_jsonw_key_u64(&w, "connections", t->events[FG_EVENT_connections]);
+	fg_jsonw_key_u64(&w, "proven", t->events[FG_EVENT_proven]);
+	fg_jsonw_key_u64(&w, "hellos", t->events[FG_EVENT_hellos]);
+	fg_jsonw_key_u64(&w, "incomplete", sum(t->incomplete, _FG_INCOMPLETE_MAX));
+	fg_jsonw_key_u64(&w, "exchanges", fg_model_exchanges(v->model));
+	fg_jsonw_key_u64(&w, "sources", fg_model_n_sources(v->model));
+	fg_jsonw_key_u64(&w, "clients", fg_model_n_clients(v->model));
+	fg_jsonw_key_u64(&w, "fingerprints", fg_model_n_prints(v->model));
+	fg_jsonw_key_u64(&w, "syns_unproven",
+			 t->events[FG_EVENT_syns] - t->events[FG_EVENT_syns_proven]);
+	accounted_and_losses(&w, t);
+	named(&w, "incomplete_reasons", incomplete_names, t->incomplete, _FG_INCOMPLETE_MAX);
+	named(&w, "events", event_names, t->events, _FG_EVENT_MAX);
+	write_flagged(&w, v, min_tier, limit);
+	fg_jsonw_key_u64(&w, "total", count_flagged(v, min_tier));
+	/* cohort detection is not built yet: an empty list, and the key says which stage it is */
+	fg_jsonw_key(&w, "cohorts");
+	fg_jsonw_array(&w);
+	fg_jsonw_array_end(&w);
+	fg_jsonw_object_end(&w);
+	fputc('\n', out);
+	return fg_jsonw_finish(&w);
+}
+
+static void write_interfaces(struct fg_jsonw *w, const struct fg_view *v)
+{
+	fg_jsonw_key(w, "interfaces");
+	fg_jsonw_array(w);
+	for (size_t i = 0; i < v->n_interfaces; i++) {
+		fg_jsonw_object(w);
+		fg_jsonw_key_string(w, "name", v->interfaces[i].name);
+		fg_jsonw_key_string(w, "attach", v->interfaces[i].attach);
+		fg_jsonw_key_u64(w, "packets", v->interfaces[i].packets);
+		fg_jsonw_object_end(w);
+	}
+	fg_jsonw_array_end(w);
+}
+
+static void write_maps(struct fg_jsonw *w, const struct fg_view *v)
+{
+	fg_jsonw_key(w, "maps");
+	fg_jsonw_array(w);
+	for (size_t i = 0; i < v->n_maps; i++) {
+		fg_jsonw_object(w);
+		fg_jsonw_key_string(w, "name", v->maps[i].name);
+		fg_jsonw_key_u64(w, "entries", v->maps[i].entries);
+		fg_jsonw_key_u64(w, "capacity", v->maps[i].capacity);
+		fg_jsonw_object_end(w);
+	}
+	fg_jsonw_array_end(w);
+}
+
+int fg_report_status(FILE *out, struct fg_view *v)
+{
+	const struct fg_totals *t = fg_model_received(v->model);
+	const struct fg_totals *replies = fg_model_replies(v->model);
+	struct fg_jsonw w;
+
+	v->refresh(v->agent);
+	fg_jsonw_init(&w, out);
+	fg_jsonw_object(&w);
+	fg_jsonw_key_string(&w, "version", FG_VERSION);
+	fg_jsonw_key_string(&w, "role", v->role);
+	fg_jsonw_key_string(&w, "mode", v->mode);
+	write_interfaces(&w, v);
+	fg_jsonw_key_u64(&w, "packets", sum(t->frames, _FG_OUTCOME_MAX));
+	fg_jsonw_key_u64(&w, "bytes", t->bytes);
+	accounted_and_losses(&w, t);
+	fg_jsonw_key_u64(&w, "connections", t->events[FG_EVENT_connections]);
+	fg_jsonw_key_u64(&w, "proven", t->events[FG_EVENT_proven]);
+	fg_jsonw_key_u64(&w, "hellos", t->events[FG_EVENT_hellos]);
+	fg_jsonw_key_u64(&w, "exchanges", fg_model_exchanges(v->model));
+	fg_jsonw_key_u64(&w, "sources", fg_model_n_sources(v->model));
+	fg_jsonw_key_u64(&w, "clients", fg_model_n_clients(v->model));
+	fg_jsonw_key_u64(&w, "fingerprints", fg_model_n_prints(v->model));
+	fg_jsonw_key_u64(&w, "flagged", count_flagged(v, FG_TIER_ALERT));
+	fg_jsonw_key_u64(&w, "syns_unproven",
+			 t->events[FG_EVENT_syns] - t->events[FG_EVENT_syns_proven]);
+	named(&w, "incomplete", incomplete_names, t->incomplete, _FG_INCOMPLETE_MAX);
+	named(&w, "events", event_names, t->events, _FG_EVENT_MAX);
+	named(&w, "replies", outcome_names, replies->frames, _FG_OUTCOME_MAX);
+	write_maps(&w, v);
+	fg_jsonw_key_double(&w, "uptime_s", (double)(v->now_ns(v->agent) - v->started_ns) / 1e9);
+	fg_jsonw_key(&w, "degraded");
+	fg_jsonw_array(&w);
+	for (size_t i = 0; i < v->n_degraded; i++)
+		fg_jsonw_string(&w, v->degraded[i]);
+	fg_jsonw_array_end(&w);
+	fg_jsonw_object_end(&w);
+	fputc('\n', out);
+	return fg_jsonw_finish(&w);
+}
+
+static void list_nonzero(FILE *out, const char *title, const char *const *names,
+			 const __u64 *counters, size_t n)
+{
+	fprintf(out, "%s", title);
+	if (!sum(counters, n))
+		fputs(" none", out);
+	for (size_t i = 0; i < n; i++)
+		if (counters[i])
+			fprintf(out, "  %s %llu", names[i], (unsigned long long)counters[i]);
+	fputc('\n', out);
+}
+
+static void write_people(FILE *out, const struct fg_view *v)
+{
+	const struct fg_totals *t = fg_model_received(v->model);
+	const __u64 *e = t->events;
+	char from[32], to[32];
+
+	fprintf(out, "packets       %llu (%llu bytes), %s to %s\n",
+		(unsigned long long)sum(t->frames, _FG_OUTCOME_MAX), (unsigned long long)t->bytes,
+		fg_num_time(v->first_packet_ns, from), fg_num_time(v->last_packet_ns, to));
+	list_nonzero(out, "accounted    ", outcome_names, t->frames, _FG_ACCOUNTED_END);
+	list_nonzero(out, "losses       ", outcome_names + _FG_ACCOUNTED_END,
+		     t->frames + _FG_ACCOUNTED_END, _FG_OUTCOME_MAX - _FG_ACCOUNTED_END);
+	fprintf(out, "connections   %llu, of these %llu proven\n",
+		(unsigned long long)e[FG_EVENT_connections], (unsigned long long)e[FG_EVENT_proven]);
+	fprintf(out, "hellos        %llu complete, %llu incomplete\n",
+		(unsigned long long)e[FG_EVENT_hellos],
+		(unsigned long long)sum(t->incomplete, _FG_INCOMPLETE_MAX));
+	fprintf(out, "exchanges     %llu\n", (unsigned long long)fg_model_exchanges(v->model));
+	fprintf(out, "sources       %zu, clients %zu, fingerprints %zu\n",
+		fg_model_n_sources(v->model), fg_model_n_clients(v->model),
+		fg_model_n_prints(v->model));
+	fprintf(out, "flagged       %llu\n", (unsigned long long)count_flagged(v, FG_TIER_ALERT));
+	for (size_t i = 0; i < fg_store_n(v->store); i++) {
+		const struct fg_verdict *verdict = fg_store_at(v->store, i);
+		char buf[FG_IP_TEXT];
+
+		if (verdict->tier < FG_TIER_ALERT)
+			continue;
+		fprintf(out, "  %-22s %-8s %6.1f nats  %s\n", fg_report_subject(verdict, buf),
+			fg_tier_name(verdict->tier), verdict->score, verdict->ja4);
+		for (size_t k = 0; k < verdict->n_evidence; k++)
+			fprintf(out, "      %s\n", verdict->evidence[k].text);
+	}
+}
+
+int fg_report_write(FILE *out, struct fg_view *v, bool json)
+{
+	if (json)
+		return fg_report_flagged(out, v, FG_TIER_ALERT, SIZE_MAX);
+	write_people(out, v);
+	return fflush(out) || ferror(out) ? -EIO : 0;
+}
