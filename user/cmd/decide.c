@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The operator's decisions, explanations and exports, all through the running agent. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "cmd/ask.h"
+#include "lib/ip.h"
+#include "lib/log.h"
+#include "lib/num.h"
+
+#define MAX_TARGET 1024
+
+/* Asks before the agent does, so that a typing error is told without one. */
+static int check_prefix(const char *text)
+{
+	uint8_t addr[16], bits;
+
+	if (!fg_ip_parse(text, addr, &bits))
+		return 0;
+	fg_complain(text, "no address or prefix (host bits must be zero)");
+	return FG_EXIT_USAGE;
+}
+
+static int decide(struct fg_options *o, const char *verb, const char *prefix)
+{
+	struct fg_client_answer a;
+	char target[64];
+	const char *note;
+	json_t *body, *doc;
+	char *text;
+	int r = check_prefix(prefix);
+
+	if (r)
+		return r;
+	body = json_pack("{s:s}", "prefix", prefix);
+	if (o->stem)
+		json_object_set_new(body, "stem", json_string(o->stem));
+	if (o->ttl)
+		json_object_set_new(body, "ttl", json_string(o->ttl));
+	if (o->reason)
+		json_object_set_new(body, "reason", json_string(o->reason));
+	text = json_dumps(body, 0);
+	json_decref(body);
+	if (!text) {
+		fg_complain(verb, "the reason is no UTF-8 text");
+		return FG_EXIT_USAGE;
+	}
+	snprintf(target, sizeof(target), "/v1/%s", verb);
+	r = fg_ask(o, "POST", target, text, &a);
+	free(text);
+	if (r)
+		return r;
+	if (o->format == FG_FORMAT_JSON) {
+		fwrite(a.body, 1, a.n, stdout);
+	} else {
+		doc = json_loadb(a.body, a.n, 0, NULL);
+		note = json_string_value(json_object_get(doc, "note"));
+		printf("%s %s: done\n", verb, prefix);
+		if (note)
+			printf("note: %s\n", note);
+		json_decref(doc);
+	}
+	free(a.body);
+	return FG_EXIT_OK;
+}
+
+int fg_cmd_block(struct fg_options *o, int argc, char **argv)
+{
+	(void)argc;
+	return decide(o, "block", argv[0]);
+}
+
+int fg_cmd_unblock(struct fg_options *o, int argc, char **argv)
+{
+	(void)argc;
+	return decide(o, "unblock", argv[0]);
+}
+
+int fg_cmd_allow(struct fg_options *o, int argc, char **argv)
+{
+	(void)argc;
+	return decide(o, "allow", argv[0]);
+}
+
+int fg_cmd_disallow(struct fg_options *o, int argc, char **argv)
+{
+	(void)argc;
+	return decide(o, "disallow", argv[0]);
+}
+
+static json_t *ask_about(struct fg_options *o, const char *path, const char *source, int *ret_exit)
+{
+	char target[MAX_TARGET];
+
+	*ret_exit = check_prefix(source);
+	if (*ret_exit)
+		return NULL;
+	snprintf(target, sizeof(target), "%s", path);
+	if (fg_client_argument(target, sizeof(target), "source", source)) {
+		fg_complain(source, "too long");
+		*ret_exit = FG_EXIT_USAGE;
+		return NULL;
+	}
+	return fg_ask_json(o, target, ret_exit);
+}
+
+int fg_cmd_explain(struct fg_options *o, int argc, char **argv)
+{
+	size_t i;
+	json_t *doc, *row;
+	int r;
+
+	(void)argc;
+	doc = ask_about(o, "/v1/explain", argv[0], &r);
+	if (!doc || o->format == FG_FORMAT_JSON) {
+		json_decref(doc);
+		return r;
+	}
+	puts(json_string_value(json_object_get(doc, "source")));
+	json_array_foreach(json_object_get(doc, "sentences"), i, row)
+		printf("  %s\n", json_string_value(row));
+	json_array_foreach(json_object_get(doc, "clients"), i, row)
+		printf("  client %s\n    JA4 %s, stack %s, proof %s, %lld connections, %lld exchanges\n",
+		       json_string_value(json_object_get(row, "stem")),
+		       json_string_value(json_object_get(row, "ja4")),
+		       json_string_value(json_object_get(row, "stack")),
+		       json_string_value(json_object_get(row, "proof")),
+		       (long long)json_integer_value(json_object_get(row, "connections")),
+		       (long long)json_integer_value(json_object_get(row, "exchanges")));
+	json_decref(doc);
+	return r;
+}
+
+int fg_cmd_history(struct fg_options *o, int argc, char **argv)
+{
+	char when[32];
+	size_t i;
+	json_t *doc, *row;
+	int r;
+
+	(void)argc;
+	doc = ask_about(o, "/v1/history", argv[0], &r);
+	if (!doc || o->format == FG_FORMAT_JSON) {
+		json_decref(doc);
+		return r;
+	}
+	json_array_foreach(json_object_get(doc, "history"), i, row)
+		printf("%s  %s by %s  %s\n",
+		       fg_num_time((uint64_t)(json_number_value(json_object_get(row, "time")) * 1e9),
+				   when),
+		       json_string_value(json_object_get(row, "what")),
+		       json_string_value(json_object_get(row, "who")),
+		       json_string_value(json_object_get(row, "reason")));
+	json_decref(doc);
+	return r;
+}
+
+/* Prints the set, and with --follow again whenever its bytes change. */
+int fg_cmd_export(struct fg_options *o, int argc, char **argv)
+{
+	struct fg_client_answer a, last = {0};
+	char target[MAX_TARGET] = "/v1/export";
+	int r;
+
+	(void)argc;
+	if (fg_client_argument(target, sizeof(target), "format", argv[0]) ||
+	    fg_client_argument(target, sizeof(target), "tier", o->tier) ||
+	    fg_client_argument(target, sizeof(target), "dry_run", o->dry_run ? "1" : NULL)) {
+		fg_complain(argv[0], "too long");
+		return FG_EXIT_USAGE;
+	}
+	for (;;) {
+		r = fg_ask(o, "GET", target, NULL, &a);
+		if (r)
+			break;
+		if (!last.body || last.n != a.n || memcmp(last.body, a.body, a.n)) {
+			fwrite(a.body, 1, a.n, stdout);
+			if (fflush(stdout)) {
+				fg_complain("stdout", "%s", strerror(errno));
+				r = FG_EXIT_ERROR;
+			}
+		}
+		free(last.body);
+		last = a;
+		if (r || !o->follow)
+			break;
+		nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
+	}
+	free(last.body);
+	return r;
+}

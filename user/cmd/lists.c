@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Lists of the running agent as tables: the same bytes as the API with --format json. */
+#include <string.h>
+
+#include "cmd/ask.h"
+#include "lib/log.h"
+#include "lib/num.h"
+
+#define MAX_COLUMNS 16
+#define MAX_TARGET 1024
+
+struct column {
+	const char *key, *title;
+	enum { TEXT, NUMBER, TIME } kind;
+};
+
+/* A cell as text, good until the next call with the same slot. */
+static const char *cell(const json_t *row, const struct column *c, char buf[64])
+{
+	const json_t *v = json_object_get(row, c->key);
+
+	if (c->kind == TIME && json_is_number(v))
+		return fg_num_time((uint64_t)(json_number_value(v) * 1e9), buf);
+	if (json_is_integer(v))
+		snprintf(buf, 64, "%lld", (long long)json_integer_value(v));
+	else if (json_is_real(v))
+		snprintf(buf, 64, "%.1f", json_real_value(v));
+	else if (json_is_string(v))
+		return json_string_value(v);
+	else
+		return "-";
+	return buf;
+}
+
+static void print_tsv(const json_t *rows, const struct column *columns)
+{
+	char buf[64];
+	size_t i;
+	json_t *row;
+
+	for (size_t c = 0; columns[c].key; c++)
+		printf("%s%s", c ? "\t" : "#", columns[c].key);
+	putchar('\n');
+	json_array_foreach(rows, i, row) {
+		for (size_t c = 0; columns[c].key; c++)
+			printf("%s%s", c ? "\t" : "", cell(row, &columns[c], buf));
+		putchar('\n');
+	}
+}
+
+static void print_table(const json_t *rows, const struct column *columns)
+{
+	int width[MAX_COLUMNS];
+	char buf[64];
+	size_t i;
+	json_t *row;
+
+	for (size_t c = 0; columns[c].key; c++)
+		width[c] = (int)strlen(columns[c].title);
+	json_array_foreach(rows, i, row) {
+		for (size_t c = 0; columns[c].key; c++) {
+			int n = (int)strlen(cell(row, &columns[c], buf));
+
+			width[c] = n > width[c] ? n : width[c];
+		}
+	}
+	for (size_t c = 0; columns[c].key; c++)
+		printf(columns[c].kind == NUMBER ? "%*s  " : "%-*s  ", width[c], columns[c].title);
+	putchar('\n');
+	json_array_foreach(rows, i, row) {
+		for (size_t c = 0; columns[c].key; c++)
+			printf(columns[c].kind == NUMBER ? "%*s  " : "%-*s  ", width[c],
+			       cell(row, &columns[c], buf));
+		putchar('\n');
+	}
+}
+
+static int list(struct fg_options *o, const char *name, const struct column *columns)
+{
+	char target[MAX_TARGET];
+	long long total;
+	json_t *doc, *rows;
+	int r;
+
+	snprintf(target, sizeof(target), "/v1/%s", name);
+	if (fg_client_argument(target, sizeof(target), "limit", o->limit) ||
+	    fg_client_argument(target, sizeof(target), "sort", o->sort) ||
+	    fg_client_argument(target, sizeof(target), "since", o->since) ||
+	    fg_client_argument(target, sizeof(target), "tier", o->tier)) {
+		fg_complain(name, "an option is too long");
+		return FG_EXIT_USAGE;
+	}
+	doc = fg_ask_json(o, target, &r);
+	if (!doc || o->format == FG_FORMAT_JSON) {
+		json_decref(doc);
+		return r;
+	}
+	rows = json_object_get(doc, name);
+	if (o->format == FG_FORMAT_TSV) {
+		print_tsv(rows, columns);
+	} else {
+		print_table(rows, columns);
+		total = json_integer_value(json_object_get(doc, "total"));
+		if ((long long)json_array_size(rows) < total)
+			printf("%zu of %lld %s (--limit shows more)\n", json_array_size(rows), total,
+			       name);
+	}
+	json_decref(doc);
+	return FG_EXIT_OK;
+}
+
+int fg_cmd_sources(struct fg_options *o, int argc, char **argv)
+{
+	static const struct column columns[] = {
+		{"source", "SOURCE", TEXT},	    {"connections", "CONNECTIONS", NUMBER},
+		{"proven", "PROVEN", NUMBER},	    {"hellos", "HELLOS", NUMBER},
+		{"incomplete", "INCOMPLETE", NUMBER}, {"fingerprints", "FINGERPRINTS", NUMBER},
+		{"exchanges", "EXCHANGES", NUMBER}, {"bytes_in", "BYTES IN", NUMBER},
+		{"bytes_out", "BYTES OUT", NUMBER}, {"last_seen", "LAST SEEN", TIME},
+		{0},
+	};
+
+	(void)argc;
+	(void)argv;
+	return list(o, "sources", columns);
+}
+
+int fg_cmd_clients(struct fg_options *o, int argc, char **argv)
+{
+	static const struct column columns[] = {
+		{"source", "SOURCE", TEXT},	     {"stem", "STEM", TEXT},
+		{"stack", "STACK", TEXT},	     {"proof", "PROOF", TEXT},
+		{"connections", "CONNECTIONS", NUMBER}, {"exchanges", "EXCHANGES", NUMBER},
+		{"bytes_in", "BYTES IN", NUMBER},    {"bytes_out", "BYTES OUT", NUMBER},
+		{"last_seen", "LAST SEEN", TIME},    {0},
+	};
+
+	(void)argc;
+	(void)argv;
+	return list(o, "clients", columns);
+}
+
+int fg_cmd_fingerprints(struct fg_options *o, int argc, char **argv)
+{
+	static const struct column columns[] = {
+		{"ja4", "JA4", TEXT},	       {"stem", "STEM", TEXT},
+		{"hellos", "HELLOS", NUMBER},  {"sources", "SOURCES", NUMBER},
+		{"sni", "SNI", TEXT},	       {"last_seen", "LAST SEEN", TIME},
+		{0},
+	};
+
+	(void)argc;
+	(void)argv;
+	return list(o, "fingerprints", columns);
+}
+
+int fg_cmd_cohorts(struct fg_options *o, int argc, char **argv)
+{
+	static const struct column columns[] = {
+		{"id", "COHORT", TEXT},		{"ja4", "JA4", TEXT},
+		{"sni", "SNI", TEXT},		{"sources", "SOURCES", NUMBER},
+		{"estimated_farm", "FARM", NUMBER}, {0},
+	};
+
+	(void)argc;
+	(void)argv;
+	return list(o, "cohorts", columns);
+}
+
+int fg_cmd_flagged(struct fg_options *o, int argc, char **argv)
+{
+	static const struct column columns[] = {
+		{"source", "SOURCE", TEXT}, {"tier", "TIER", TEXT},   {"score", "NATS", NUMBER},
+		{"ja4", "JA4", TEXT},	    {"stack", "STACK", TEXT}, {"origin", "BY", TEXT},
+		{"first_flagged", "FIRST FLAGGED", TIME}, {"until", "UNTIL", TIME}, {0},
+	};
+
+	(void)argc;
+	(void)argv;
+	return list(o, "flagged", columns);
+}
+
+/* "  name 12  other 3", zeros left out. */
+static void print_counters(const char *title, const json_t *counters)
+{
+	const char *key;
+	json_t *value;
+	bool any = false;
+
+	printf("%-13s", title);
+	json_object_foreach((json_t *)counters, key, value) {
+		if (!json_integer_value(value))
+			continue;
+		printf("%s %lld  ", key, (long long)json_integer_value(value));
+		any = true;
+	}
+	puts(any ? "" : "none");
+}
+
+static void print_status(const json_t *doc)
+{
+	size_t i;
+	json_t *row;
+
+	printf("farmgate %s, role %s, mode %s, up %.0f s\n",
+	       json_string_value(json_object_get(doc, "version")),
+	       json_string_value(json_object_get(doc, "role")),
+	       json_string_value(json_object_get(doc, "mode")),
+	       json_number_value(json_object_get(doc, "uptime_s")));
+	json_array_foreach(json_object_get(doc, "interfaces"), i, row)
+		printf("interface    %s (%s): %lld packets\n",
+		       json_string_value(json_object_get(row, "name")),
+		       json_string_value(json_object_get(row, "attach")),
+		       (long long)json_integer_value(json_object_get(row, "packets")));
+	print_counters("accounted", json_object_get(doc, "accounted"));
+	print_counters("losses", json_object_get(doc, "losses"));
+	print_counters("incomplete", json_object_get(doc, "incomplete"));
+	printf("connections  %lld, of these %lld proven; hellos %lld; exchanges %lld\n",
+	       (long long)json_integer_value(json_object_get(doc, "connections")),
+	       (long long)json_integer_value(json_object_get(doc, "proven")),
+	       (long long)json_integer_value(json_object_get(doc, "hellos")),
+	       (long long)json_integer_value(json_object_get(doc, "exchanges")));
+	printf("sources      %lld, clients %lld, fingerprints %lld, flagged %lld\n",
+	       (long long)json_integer_value(json_object_get(doc, "sources")),
+	       (long long)json_integer_value(json_object_get(doc, "clients")),
+	       (long long)json_integer_value(json_object_get(doc, "fingerprints")),
+	       (long long)json_integer_value(json_object_get(doc, "flagged")));
+	json_array_foreach(json_object_get(doc, "maps"), i, row)
+		printf("table        %-11s %lld of %lld\n",
+		       json_string_value(json_object_get(row, "name")),
+		       (long long)json_integer_value(json_object_get(row, "entries")),
+		       (long long)json_integer_value(json_object_get(row, "capacity")));
+	json_array_foreach(json_object_get(doc, "degraded"), i, row)
+		printf("degraded     %s\n", json_string_value(row));
+}
+
+int fg_cmd_status(struct fg_options *o, int argc, char **argv)
+{
+	json_t *doc;
+	int r;
+
+	(void)argc;
+	(void)argv;
+	doc = fg_ask_json(o, "/v1/status", &r);
+	if (!doc)
+		return r;
+	if (o->format != FG_FORMAT_JSON)
+		print_status(doc);
+	if (json_array_size(json_object_get(doc, "degraded")))
+		r = FG_EXIT_DEGRADED;
+	json_decref(doc);
+	return r;
+}
