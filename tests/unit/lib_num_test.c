@@ -130,6 +130,34 @@ static void test_num_time_is_rfc3339_utc(void **state)
 	assert_string_equal(fg_num_time(1709164800000000000ULL, buf), "2024-02-29T00:00:00Z");
 }
 
+static void test_num_time_parse_is_strict(void **state)
+{
+	static const char *const bad[] = {
+		"",
+		"2026-11-23",
+		"2026-11-23T12:00:00",
+		"2026-11-23T12:00:00+01:00",
+		"2026-11-23T12:00:00Zx",
+		"2026-13-01T00:00:00Z",
+		"1969-12-31T23:59:59Z",
+		"2026-02-30T00:00:00Z",
+		" 2026-11-23T12:00:00Z",
+		"2026-11-23T 2:00:00Z",
+		"2026-1-2T3:4:5Z",
+	};
+	uint64_t ns = 7;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < COUNT(bad); i++)
+		assert_int_equal(fg_num_time_parse(bad[i], &ns), -EINVAL);
+	assert_true(ns == 7);
+	assert_int_equal(fg_num_time_parse("2026-11-23T12:00:00Z", &ns), 0);
+	assert_true(ns == 1795435200000000000ULL);
+	assert_int_equal(fg_num_time_parse("1970-01-01T00:00:00Z", &ns), 0);
+	assert_true(ns == 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -140,6 +168,7 @@ int main(void)
 		cmocka_unit_test(test_num_ports_are_a_set),
 		cmocka_unit_test(test_num_ports_refuses),
 		cmocka_unit_test(test_num_time_is_rfc3339_utc),
+		cmocka_unit_test(test_num_time_parse_is_strict),
 	};
 
 	return cmocka_run_group_tests_name("lib_num", tests, NULL, NULL);

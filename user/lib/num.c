@@ -136,15 +136,19 @@ const char *fg_num_time(uint64_t unix_ns, char buf[32])
 
 int fg_num_time_parse(const char *text, uint64_t *ret_ns)
 {
-	struct tm tm = {0};
-	const char *end = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &tm);
+	struct tm tm = { 0 };
+	char back[32];
+	uint64_t ns;
 	time_t t;
 
-	if (!end || *end)
+	if (!strptime(text, "%Y-%m-%dT%H:%M:%SZ", &tm))
 		return -EINVAL;
 	t = timegm(&tm);
-	if (t < 0)
+	if (t < 0 || __builtin_mul_overflow((uint64_t)t, 1000000000ULL, &ns))
 		return -EINVAL;
-	*ret_ns = (uint64_t)t * 1000000000ULL;
+	/* strptime() takes blanks, single digits and the 30th of February. */
+	if (strcmp(fg_num_time(ns, back), text) != 0)
+		return -EINVAL;
+	*ret_ns = ns;
 	return 0;
 }
