@@ -10,16 +10,15 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "agent/conf.h"
+#include "cmd/client.h"
 #include "cmd/cmd.h"
 #include "lib/jsonw.h"
 #include "lib/log.h"
-#include "lib/mem.h"
 #include "sensor/probe.h"
 
 /* ok: as it should be. warn: works, but worse than it could. fail: farmgate run can't work. */
@@ -269,39 +268,6 @@ static void check_interfaces(struct exam *exam, const struct fg_conf *conf, int 
 
 /* --- A running agent -------------------------------------------------------------------------- */
 
-/* Small: status is some kB, and whoever answers on the socket is no reason to read on for ever. */
-#define MAX_ANSWER_BYTES (1U << 20)
-
-/** GET path over the agent's socket into *ret_body (the caller frees it), head included.
- * @return 0, -ENOENT or -ECONNREFUSED where no agent runs, -errno. */
-static int get(const char *socket_path, const char *path, char **ret_answer)
-{
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_un to = { .sun_family = AF_UNIX };
-	struct timeval patience = { .tv_sec = 5 };
-	_cleanup_free_ char *buf = malloc(MAX_ANSWER_BYTES);
-	size_t n = 0;
-	ssize_t got;
-
-	if (fd < 0 || !buf)
-		return fd < 0 ? -errno : -ENOMEM;
-	if (strlen(socket_path) >= sizeof(to.sun_path))
-		return -ENAMETOOLONG;
-	memcpy(to.sun_path, socket_path, strlen(socket_path));
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0 ||
-	    connect(fd, (void *)&to, sizeof(to)) < 0)
-		return -errno;
-	if (dprintf(fd, "GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n", path) < 0)
-		return -errno;
-	while ((got = recv(fd, buf + n, MAX_ANSWER_BYTES - 1 - n, 0)) > 0)
-		n += (size_t)got;
-	if (got < 0)
-		return -errno;
-	buf[n] = '\0';
-	*ret_answer = FG_TAKE_PTR(buf);
-	return 0;
-}
-
 /* What the agent itself finds degraded: LRO, generic mode, missing proof, one balancer in front. */
 static void check_degraded(struct exam *exam, const char *body)
 {
@@ -321,24 +287,25 @@ static void check_degraded(struct exam *exam, const char *body)
 
 static void check_agent(struct exam *exam, const char *socket_path)
 {
-	_cleanup_free_ char *answer = NULL;
+	struct fg_client_answer answer = {};
+	char why[256] = "";
 	struct check *c;
-	char *body;
-	int r = get(socket_path, "/v1/status", &answer);
+	int r;
 
+	r = fg_client_request(socket_path, "GET", "/v1/status", NULL, &answer, why, sizeof(why));
 	if (r == -ENOENT || r == -ECONNREFUSED) {
 		say(note(exam, LEVEL_OK, "agent"), "none runs at %.150s", socket_path);
 		return;
 	}
 	if (r < 0) {
 		c = note(exam, LEVEL_WARN, "agent");
-		say(c, "%.120s: %s", socket_path, strerror(-r));
+		say(c, "%.80s: %.110s", socket_path, why);
 		if (r == -EACCES)
 			cure(c, "run as root");
 		return;
 	}
-	body = strstr(answer, "\r\n\r\n");
-	check_degraded(exam, body ? body + 4 : answer);
+	check_degraded(exam, answer.body);
+	free(answer.body);
 }
 
 /* --- Report ---------------------------------------------------------------------------------- */
