@@ -50,6 +50,9 @@ int fg_export_plain(FILE *out, const struct fg_export_set *set);
 int fg_export_csv(FILE *out, const struct fg_export_set *set, uint64_t now_ns);
 int fg_export_json(FILE *out, const struct fg_export_set *set, uint64_t now_ns);
 
+/** For each item: who else would be hit, as far as the model knows. @return 0, -EIO. */
+int fg_export_dry_run(FILE *out, const struct fg_export_set *set, const struct fg_model *model);
+
 /* The live nft target: keeps table inet farmgate equal to the set. */
 struct fg_nft;
 int fg_nft_new(const struct fg_export_conf *conf, struct fg_nft **ret_nft);
