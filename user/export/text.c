@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The set as documents: nft script, plain list, CSV, JSON, and the dry run. */
+#include <errno.h>
+#include <string.h>
+
+#include "export/export.h"
+#include "export/nft_text.h"
+#include "lib/ip.h"
+#include "lib/jsonw.h"
+#include "lib/num.h"
+
+static int finish(FILE *out)
+{
+	return fflush(out) || ferror(out) ? -EIO : 0;
+}
+
+static uint64_t left_s(const struct fg_export_item *item, uint64_t now_ns)
+{
+	uint64_t left = item->until_ns > now_ns ? (item->until_ns - now_ns) / 1000000000ULL : 0;
+
+	return left ? left : 1;
+}
+
+int fg_export_plain(FILE *out, const struct fg_export_set *set)
+{
+	char buf[FG_IP_TEXT];
+
+	for (size_t i = 0; i < set->n; i++)
+		fprintf(out, "%s\n", fg_ip_prefix(set->items[i].addr, set->items[i].bits, buf));
+	return finish(out);
+}
+
+static const char *scope_of(const struct fg_export_item *item)
+{
+	return item->bits == 128 ? "Ip" : "Range";
+}
+
+/* RFC 4180: quotes around, quotes inside doubled; line ends become blanks. */
+static void put_csv(FILE *out, const char *text)
+{
+	fputc('"', out);
+	for (; *text; text++) {
+		if (*text == '"')
+			fputc('"', out);
+		fputc((unsigned char)*text < ' ' ? ' ' : *text, out);
+	}
+	fputc('"', out);
+}
+
+int fg_export_csv(FILE *out, const struct fg_export_set *set, uint64_t now_ns)
+{
+	char buf[FG_IP_TEXT];
+
+	fputs("duration,scope,type,value,reason\n", out);
+	for (size_t i = 0; i < set->n; i++) {
+		const struct fg_export_item *item = &set->items[i];
+
+		fprintf(out, "%llus,%s,ban,%s,", (unsigned long long)left_s(item, now_ns),
+			scope_of(item), fg_ip_prefix(item->addr, item->bits, buf));
+		put_csv(out, item->reason);
+		fputc('\n', out);
+	}
+	return finish(out);
+}
+
+int fg_export_json(FILE *out, const struct fg_export_set *set, uint64_t now_ns)
+{
+	char buf[FG_IP_TEXT];
+	struct fg_jsonw w;
+	int r;
+
+	fg_jsonw_init(&w, out);
+	fg_jsonw_array(&w);
+	for (size_t i = 0; i < set->n; i++) {
+		const struct fg_export_item *item = &set->items[i];
+
+		fg_jsonw_object(&w);
+		fg_jsonw_key(&w, "duration");
+		fg_jsonw_stringf(&w, "%llus", (unsigned long long)left_s(item, now_ns));
+		fg_jsonw_key_string(&w, "scope", scope_of(item));
+		fg_jsonw_key_string(&w, "type", "ban");
+		fg_jsonw_key_string(&w, "value", fg_ip_prefix(item->addr, item->bits, buf));
+		fg_jsonw_key_string(&w, "reason", item->reason);
+		fg_jsonw_object_end(&w);
+	}
+	fg_jsonw_array_end(&w);
+	r = fg_jsonw_finish(&w);
+	fputc('\n', out);
+	return r ? r : finish(out);
+}
+
+int fg_export_dry_run(FILE *out, const struct fg_export_set *set, const struct fg_model *m)
+{
+	char buf[FG_IP_TEXT], until[32];
+
+	fprintf(out, "%zu would be blocked, %zu withheld by a guard\n", set->n, set->withheld);
+	for (size_t i = 0; i < set->n; i++) {
+		const struct fg_export_item *item = &set->items[i];
+		uint64_t sources = 0, clients = 0, exchanges = 0;
+
+		for (size_t k = 0; k < fg_model_n_sources(m); k++) {
+			const struct fg_model_source *s = fg_model_source_at(m, k);
+
+			if (!fg_ip_contains(item->addr, item->bits, s->addr,
+					    fg_ip_is4(s->addr) ? 128 : 64))
+				continue;
+			sources++;
+			clients += s->clients;
+			exchanges += s->exchanges;
+		}
+		fprintf(out,
+			"%s until %s by %s (%s): hits %llu known sources with %llu kinds of clients "
+			"and %llu exchanges\n",
+			fg_ip_prefix(item->addr, item->bits, buf), fg_num_time(item->until_ns, until),
+			item->by_operator ? "operator" : "detector", item->reason,
+			(unsigned long long)sources, (unsigned long long)clients,
+			(unsigned long long)exchanges);
+	}
+	return finish(out);
+}
+
+/* --- nft -------------------------------------------------------------------------------------- */
+
+const char *fg_nft_set_of(const uint8_t addr[16], uint8_t bits)
+{
+	if (fg_ip_is4(addr))
+		return bits == 128 ? "blocked4" : "ranges4";
+	return bits == 64 ? "blocked6" : "ranges6";
+}
+
+void fg_nft_element(FILE *out, const uint8_t addr[16], uint8_t bits)
+{
+	char buf[FG_IP_TEXT];
+	size_t n;
+
+	fg_ip_prefix(addr, bits, buf);
+	/* a /64 is the key of blocked6 by its first address: the rule masks the source */
+	n = strcspn(buf, "/");
+	if (!strncmp(fg_nft_set_of(addr, bits), "blocked", 7))
+		buf[n] = '\0';
+	fputs(buf, out);
+}
+
+static void put_elements(FILE *out, const struct fg_export_set *set, const char *name,
+			 uint64_t now_ns)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < set->n; i++) {
+		const struct fg_export_item *item = &set->items[i];
+
+		if (strcmp(fg_nft_set_of(item->addr, item->bits), name))
+			continue;
+		fputs(any ? ",\n\t\t\t     " : "\t\telements = { ", out);
+		fg_nft_element(out, item->addr, item->bits);
+		fprintf(out, " timeout %llus", (unsigned long long)left_s(item, now_ns));
+		any = true;
+	}
+	if (any)
+		fputs(" }\n", out);
+}
+
+static void put_set(FILE *out, const struct fg_export_set *set, const char *name, const char *type,
+		    const char *flags, uint64_t now_ns)
+{
+	/* no auto-merge: it would give a short block the longer one's end */
+	fprintf(out, "\tset %s {\n\t\ttype %s\n\t\tflags %s\n\t\tsize %u\n", name, type, flags,
+		FG_NFT_SET_SIZE);
+	put_elements(out, set, name, now_ns);
+	fputs("\t}\n\n", out);
+}
+
+static void put_rules(FILE *out, const struct fg_export_conf *conf, const char *match)
+{
+	static const char *const lookups[] = {
+		"ip saddr @blocked4",
+		"ip saddr @ranges4",
+		"ip6 saddr & ffff:ffff:ffff:ffff:: @blocked6",
+		"ip6 saddr @ranges6",
+	};
+
+	for (size_t i = 0; i < sizeof(lookups) / sizeof(lookups[0]); i++) {
+		fprintf(out, "\t\t%s dport { ", match);
+		for (size_t k = 0; k < conf->n_ports; k++)
+			fprintf(out, "%s%u", k ? ", " : "", conf->ports[k]);
+		fprintf(out, " } %s counter drop\n", lookups[i]);
+	}
+}
+
+int fg_export_nft(FILE *out, const struct fg_export_set *set, const struct fg_export_conf *conf,
+		  uint64_t now_ns)
+{
+	fputs("table inet farmgate\ndelete table inet farmgate\ntable inet farmgate {\n", out);
+	put_set(out, set, "blocked4", "ipv4_addr", "timeout", now_ns);
+	put_set(out, set, "blocked6", "ipv6_addr", "timeout", now_ns);
+	put_set(out, set, "ranges4", "ipv4_addr", "interval,timeout", now_ns);
+	put_set(out, set, "ranges6", "ipv6_addr", "interval,timeout", now_ns);
+	fputs("\tchain prerouting {\n"
+	      "\t\ttype filter hook prerouting priority raw; policy accept;\n",
+	      out);
+	/* only SYNs: connections that stand live on */
+	put_rules(out, conf, "tcp flags & (fin|syn|rst|ack) == syn tcp");
+	if (conf->udp)
+		put_rules(out, conf, "udp");
+	fputs("\t}\n}\n", out);
+	return finish(out);
+}
