@@ -145,11 +145,17 @@ static void vlan(void)
 	}
 }
 
-/* One v4 and one v6 connection: for link headers of every kind. */
+/* One v4 and one v6 connection, one after the other: for link headers of every kind. */
 static void both_families(void)
 {
+	struct fg_hello_desc d;
+	struct fg_conn c;
+
 	hello_v4();
-	hello_v6_two_segments();
+	fg_hello_browser(&d, "api.example.com");
+	begin(&c, "2001:db8:1::1", 40001, &d);
+	c.now_ns += 3 * SECOND_NS;
+	run(&c);
 }
 
 static void ingress_only(void)
