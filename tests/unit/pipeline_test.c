@@ -388,6 +388,81 @@ static void test_pipeline_repeated_bytes_count_once(void **state)
 	assert_int_equal(twice.exchanges, 1);
 }
 
+/* A missing segment is said to be missing, and only that. */
+static void test_pipeline_a_missing_segment_is_a_gap(void **state)
+{
+	struct fg_hello_desc d;
+	struct fg_conn c;
+
+	(void)state;
+	fg_hello_browser(&d, "api.example.com");
+	c = conn(0, &d);
+	fg_conn_open(&c);
+	fg_conn_segment(&c, 0, c.hello, 300);
+	fg_conn_segment(&c, 301, c.hello + 301, c.hello_len - 301);
+	fg_conn_segment(&c, 300, c.hello + 300, 1);
+	fg_conn_finish(&c);
+	fg_conn_exchange(&c);
+	fg_conn_done(&c);
+	assert_int_equal(event(FG_EVENT_hellos), 0);
+	assert_int_equal(e.totals.incomplete[FG_INCOMPLETE_gap], 1);
+	assert_int_equal(all_incomplete(), 1);
+	assert_int_equal(e.sample.status, 1 + FG_INCOMPLETE_gap);
+}
+
+/* The end of the hello arrives in a segment that begins with bytes seen before. */
+static void test_pipeline_overlapping_segments_keep_the_records(void **state)
+{
+	struct fg_hello_desc d;
+	struct fg_conn c;
+
+	(void)state;
+	fg_hello_browser(&d, "api.example.com");
+	c = conn(0, &d);
+	fg_conn_open(&c);
+	fg_conn_segment(&c, 0, c.hello, 900);
+	fg_conn_segment(&c, 500, c.hello + 500, c.hello_len - 500);
+	fg_conn_finish(&c);
+	fg_conn_exchange(&c);
+	fg_conn_exchange(&c);
+	fg_conn_done(&c);
+	assert_int_equal(event(FG_EVENT_hellos), 1);
+	assert_int_equal(event(FG_EVENT_record_lost), 0);
+	assert_int_equal(take().exchanges, 2);
+	assert_int_equal(take().bytes_in, c.hello_len + FINISHED_BYTES + 2 * c.request_len);
+}
+
+/* The hello's record goes on behind it, and early data follows in the same segment: the exchange
+ * counts from the application data on. */
+static void test_pipeline_early_data_behind_the_hello(void **state)
+{
+	static uint8_t msg[FG_HELLO_BUILD_MAX], stream[FG_HELLO_BUILD_MAX + 300];
+	struct fg_hello_desc d;
+	struct fg_conn c;
+	size_t len;
+
+	fg_hello_library(&d, "api.example.com");
+	for (size_t early = 100; early <= 240; early += 140) {
+		teardown(state);
+		setup(state);
+		c = conn(0, &d);
+		len = fg_hello_build(&d, msg);
+		memset(msg + len, 0, 90); /* another message in the hello's record */
+		len = fg_hello_records(msg, len + 90, NULL, 0, stream, sizeof(stream));
+		memcpy(stream + len, "\x14\x03\x03\x00\x01\x01\x17\x03\x03\x00", 10);
+		stream[len + 10] = (uint8_t)(early - 5);
+		memset(stream + len + 11, 0x33, early - 5);
+		c.hello = stream;
+		c.hello_len = len + 6 + early;
+		fg_conn_open(&c);
+		fg_conn_hello(&c);
+		fg_conn_reply(&c, msg, 500);
+		fg_conn_done(&c);
+		assert_int_equal(event(FG_EVENT_hellos), 1);
+		assert_int_equal(take().exchanges, early >= FG_EXCHANGE_MIN_BYTES);
+	}
+}
+
 static void test_pipeline_a_cut_capture_says_so(void **state)
 {
 	struct fg_hello_desc d;
@@ -455,6 +530,9 @@ int main(void)
 		TEST(test_pipeline_forged_frames_move_no_source),
 		TEST(test_pipeline_a_key_is_never_guessed),
 		TEST(test_pipeline_repeated_bytes_count_once),
+		TEST(test_pipeline_a_missing_segment_is_a_gap),
+		TEST(test_pipeline_overlapping_segments_keep_the_records),
+		TEST(test_pipeline_early_data_behind_the_hello),
 		TEST(test_pipeline_a_cut_capture_says_so),
 		TEST(test_pipeline_both_ports_protected_the_syn_decides),
 		TEST(test_pipeline_port_reuse_is_another_connection),
