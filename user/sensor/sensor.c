@@ -498,11 +498,12 @@ const struct fg_config *fg_sensor_config(const struct fg_sensor *s)
 
 static void add_totals(struct fg_totals *sum, const struct fg_totals *one)
 {
-	const uint64_t *from = (const uint64_t *)one;
-	uint64_t *to = (uint64_t *)sum;
+	/* the very type of the members: another 64-bit type may not alias them */
+	const __u64 *from = (const __u64 *)one;
+	__u64 *to = (__u64 *)sum;
 
-	_Static_assert(sizeof(*sum) % sizeof(uint64_t) == 0, "totals are counters only");
-	for (size_t i = 0; i < sizeof(*sum) / sizeof(uint64_t); i++)
+	_Static_assert(sizeof(*sum) % sizeof(__u64) == 0, "totals are counters only");
+	for (size_t i = 0; i < sizeof(*sum) / sizeof(__u64); i++)
 		to[i] += from[i];
 }
 
