@@ -12,6 +12,7 @@ lab_begin
 make_network
 start_server
 start_agent --attach native
+watch_frames
 
 start_capture "$LAB/run.pcap"
 

@@ -20,8 +20,8 @@ openssl_once() { # SOURCE
 
 # Two requests on one connection.
 curl_twice() { # SOURCE SERVER
-	in_clients curl -sk -o /dev/null -H "X-Fill: $FILL" --interface "$1" \
-		--resolve "$SNI:443:$2" "https://$SNI/" "https://$SNI/again" ||
+	in_clients curl -sk -H "X-Fill: $FILL" --interface "$1" \
+		--resolve "$SNI:443:$2" "https://$SNI/" "https://$SNI/again" >/dev/null ||
 		fail "curl from $1: exit $?"
 }
 
@@ -43,6 +43,7 @@ account_equal() {
 run_mode() { # MODE
 	start_agent --attach "$1"
 	expect "attached" "$1" query status '.interfaces[0].attach'
+	watch_frames
 	for _ in 1 2 3; do openssl_once 10.1.1.1; done
 	for _ in 1 2; do curl_twice 10.1.1.2 "$SERVER4"; done
 	curl_twice 2001:db8:1000:5::9 "$SERVER6"

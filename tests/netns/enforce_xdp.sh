@@ -12,6 +12,7 @@ start_server
 CONF=$LAB/farmgate.yaml
 printf 'mode: enforce\nexports: [xdp]\n' >"$CONF"
 start_agent --attach native
+watch_frames
 
 try() { # SOURCE
 	in_clients curl -sk -o /dev/null --connect-timeout 2 --max-time 4 --interface "$1" \

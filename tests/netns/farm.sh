@@ -26,7 +26,7 @@ expect "tier, kind and family" "alert source volume" query flagged \
 	'[.flagged[] | "\(.tier) \(.kind) \(.evidence[0].family)"] | unique | join(",")'
 expect "evidence is whole" true query flagged \
 	'[.flagged[] | .score >= 13.8 and (.evidence | length > 0) and
-	  (.evidence[0] | .observed >= 45 and .expected < 10 and (.text | length > 40))] | all'
+	  (.evidence[0] | .observed >= 20 and .expected < 10 and (.text | length > 40))] | all'
 expect "the farm has a fingerprint of ordinary clients" true query flagged \
 	'([.flagged[].ja4] | unique | length == 1)'
 JA4=$(query flagged '.flagged[0].ja4')

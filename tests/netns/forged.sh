@@ -11,6 +11,7 @@ lab_begin
 make_network
 start_server
 start_agent --attach native
+watch_frames
 MAC=$(edge_mac)
 in_clients "$TLSLOAD" --connect "$SERVER4:443" --sources 10.3.3.3 --per-source 3 || fail "load"
 
