@@ -216,14 +216,16 @@ tidy: $(SKEL) ## clang-tidy over the host side
 		-DFG_VERSION='""' $(PKG_CFLAGS)
 
 # --- Installation ----------------------------------------------------------------------------
+MAN := $(sort $(wildcard user/man/*.[1-9]))
+MAN_DIR := $(DESTDIR)$(PREFIX)/share/man
 CONF_DIR := $(DESTDIR)$(SYSCONFDIR)/farmgate
 UNIT_DIR := $(DESTDIR)$(PREFIX)/lib/systemd/system
 
 .PHONY: install uninstall
 install: all ## install below DESTDIR and PREFIX; an existing configuration stays
 	$(Q)install -D -m 755 $(OUT)/farmgate $(DESTDIR)$(PREFIX)/sbin/farmgate
-	$(Q)install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 $(wildcard user/man/*.8)
-	$(Q)install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man5 $(wildcard user/man/*.5)
+	$(Q)for page in $(notdir $(MAN)); do install -D -m 644 user/man/$$page \
+		$(MAN_DIR)/man$${page##*.}/$$page || exit 1; done
 	$(Q)test -e $(CONF_DIR)/farmgate.yaml || \
 		install -D -m 644 scripts/farmgate.yaml $(CONF_DIR)/farmgate.yaml
 	$(Q)install -D -m 644 scripts/farmgate.service $(UNIT_DIR)/farmgate.service
@@ -231,7 +233,7 @@ install: all ## install below DESTDIR and PREFIX; an existing configuration stay
 
 uninstall: ## remove what install put there, but the configuration
 	$(Q)rm -f $(DESTDIR)$(PREFIX)/sbin/farmgate $(UNIT_DIR)/farmgate.service
-	$(Q)cd $(DESTDIR)$(PREFIX)/share/man && rm -f $(patsubst user/man/%,man*/%,$(wildcard user/man/*.[58]))
+	$(Q)rm -f $(foreach page,$(MAN:user/man/%=%),$(MAN_DIR)/man$(lastword $(subst ., ,$(page)))/$(page))
 
 .PHONY: clean help FORCE
 clean: ## remove .out
