@@ -10,6 +10,7 @@
 #include "export/export.h"
 #include "lib/ip.h"
 #include "model/stack.h"
+#include "serve/report.h"
 
 static const char *const role_names[] = {"terminate", "transit", "mirror"};
 
@@ -198,6 +199,11 @@ int fg_core_write_export(void *core, FILE *out, const char *format, enum fg_tier
 		r = -EINVAL;
 	fg_export_set_done(&set);
 	return r;
+}
+
+int fg_core_report(struct fg_core *c, FILE *out, bool json)
+{
+	return fg_report_write(out, &c->view, json);
 }
 
 int fg_core_seed(struct fg_core *c, uint64_t ret_seed[4])

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "agent/conf.h"
 #include "model/epoch.h"
@@ -43,6 +44,9 @@ int fg_core_epoch(struct fg_core *core, struct fg_epoch *epoch, struct fg_taker 
 /** fg_view.write_export with the configuration's ports; agent is the core. */
 int fg_core_write_export(void *core, FILE *out, const char *format, enum fg_tier min_tier,
 			 bool dry_run);
+
+/** The replay report. @return 0, -EIO. */
+int fg_core_report(struct fg_core *core, FILE *out, bool json);
 
 /** The hash seed: the store's, or a new one that is stored. @return 0, -errno. */
 int fg_core_seed(struct fg_core *core, uint64_t ret_seed[4]);

@@ -1,70 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* farmgate ja4: one TSV line for the first hello of each connection, on any port. */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/hello_line.h"
 #include "agent/replay.h"
 #include "cmd/cmd.h"
 #include "cmd/engine.h"
-#include "lib/ip.h"
 #include "lib/jsonw.h"
 #include "lib/log.h"
-#include "model/ja4.h"
 
 #define TABLE_BYTES (32ULL << 20)
-
-#define FG_NAME_TEXT(name) #name,
-static const char *const reasons[] = {FG_INCOMPLETE(FG_NAME_TEXT)};
-#undef FG_NAME_TEXT
-
-struct line {
-	char source[FG_IP_TEXT], server[FG_IP_TEXT];
-	unsigned int sport, dport;
-	char sni[FG_MAX_SNI + 1];
-	struct fg_ja4 text;
-	char status[32];
-	char raw[5 * (FG_MAX_CIPHERS + FG_MAX_EXTS + FG_MAX_SIGALGS) + 32];
-};
 
 struct printer {
 	bool raw;
 	struct fg_jsonw *json; /* NULL = TSV */
 };
 
-/* Whatever stands in a hello, a line stays a line and a field a field. */
-static void copy_sni(const struct fg_hello *h, char *to)
-{
-	size_t n = h->sni_len;
-
-	for (size_t i = 0; i < n; i++)
-		to[i] = h->sni[i] > ' ' && h->sni[i] < 127 ? h->sni[i] : '?';
-	to[n] = '\0';
-	if (!n)
-		strcpy(to, "-");
-}
-
-static void fill(const struct fg_sample *s, struct line *l)
-{
-	fg_ip_prefix(s->client, 128, l->source);
-	fg_ip_prefix(s->server, 128, l->server);
-	l->sport = ntohs(s->client_port_be);
-	l->dport = ntohs(s->server_port_be);
-	copy_sni(&s->hello, l->sni);
-	strcpy(l->text.ja4, "-");
-	strcpy(l->text.stem, "-");
-	strcpy(l->raw, "-");
-	if (s->status) {
-		snprintf(l->status, sizeof(l->status), "incomplete:%s", reasons[s->status - 1]);
-		return;
-	}
-	strcpy(l->status, "complete");
-	if (!fg_ja4_text(&s->hello, (char)s->proto, &l->text))
-		fg_ja4_raw(&s->hello, (char)s->proto, l->raw, sizeof(l->raw));
-}
-
-static void print_json(struct fg_jsonw *w, const struct line *l, bool raw)
+static void print_json(struct fg_jsonw *w, const struct fg_hello_line *l, bool raw)
 {
 	fg_jsonw_object(w);
 	fg_jsonw_key_string(w, "proto", "tcp");
@@ -73,8 +27,8 @@ static void print_json(struct fg_jsonw *w, const struct line *l, bool raw)
 	fg_jsonw_key_string(w, "dst", l->server);
 	fg_jsonw_key_u64(w, "dport", l->dport);
 	fg_jsonw_key_string(w, "sni", l->sni);
-	fg_jsonw_key_string(w, "ja4", l->text.ja4);
-	fg_jsonw_key_string(w, "stem", l->text.stem);
+	fg_jsonw_key_string(w, "ja4", l->ja4);
+	fg_jsonw_key_string(w, "stem", l->stem);
 	fg_jsonw_key_string(w, "status", l->status);
 	if (raw)
 		fg_jsonw_key_string(w, "ja4_r", l->raw);
@@ -84,17 +38,16 @@ static void print_json(struct fg_jsonw *w, const struct line *l, bool raw)
 static void on_sample(void *arg, const struct fg_sample *s)
 {
 	struct printer *p = arg;
-	struct line l;
+	struct fg_hello_line l;
 
-	if (s->status > _FG_INCOMPLETE_MAX)
+	if (fg_hello_line_of(s, &l))
 		return;
-	fill(s, &l);
 	if (p->json) {
 		print_json(p->json, &l, p->raw);
 		return;
 	}
 	printf("tcp\t%s\t%u\t%s\t%u\t%s\t%s\t%s\t%s", l.source, l.sport, l.server, l.dport, l.sni,
-	       l.text.ja4, l.text.stem, l.status);
+	       l.ja4, l.stem, l.status);
 	if (p->raw)
 		printf("\t%s", l.raw);
 	putchar('\n');

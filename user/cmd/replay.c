@@ -9,7 +9,6 @@
 #include "cmd/engine.h"
 #include "lib/log.h"
 #include "lib/num.h"
-#include "serve/report.h"
 
 /* A pass over the tables ends each second of the capture: smaller than a live agent's. */
 #define REPLAY_TABLE_BYTES (64ULL << 20)
@@ -69,7 +68,7 @@ static int run(const struct fg_options *o, const struct fg_conf *conf, const cha
 		fg_complain(path, "%s", why[0] ? why : strerror(-r));
 	/* what came before the break is worth seeing; the exit code tells */
 	if (!r || r == -EBADMSG)
-		if (fg_report_write(stdout, &core.view, o->format == FG_FORMAT_JSON))
+		if (fg_core_report(&core, stdout, o->format == FG_FORMAT_JSON))
 			r = -EIO;
 	fg_core_close(&core);
 	return r ? FG_EXIT_ERROR : FG_EXIT_OK;

@@ -15,7 +15,8 @@
 
 #define FG_MAX_TTL_S (24 * 3600)
 #define FG_DEFAULT_TTL_S 3600
-/* Standing verdicts kept; a flood of flags must not eat the host (about 1 kB each). */
+/* Standing verdicts kept; a flood of flags must not eat the host (about 2.5 kB each).
+ * Operators' and detectors' are counted apart, so that no flood keeps an operator from blocking. */
 #define FG_MAX_VERDICTS 100000
 
 enum fg_origin { FG_ORIGIN_DETECTOR, FG_ORIGIN_OPERATOR, _FG_ORIGIN_MAX };
@@ -48,6 +49,7 @@ struct fg_allow {
 struct fg_store;
 
 /** Opens or makes DIR/farmgate.db and loads what still stands at now_ns; dir NULL = memory only.
+ * now_ns 0 = not known yet (replay, before its first frame): the first fg_store_expire() judges.
  * why (at least 256 bytes) gets one sentence on failure. @return 0, -errno. */
 int fg_store_open(const char *dir, uint64_t now_ns, struct fg_store **ret_store, char *why,
 		  size_t n_why);
@@ -79,8 +81,17 @@ int fg_store_allow(struct fg_store *store, const uint8_t addr[16], uint8_t bits,
 /** @return number removed, -errno. */
 int fg_store_disallow(struct fg_store *store, const uint8_t addr[16], uint8_t bits,
 		      uint64_t now_ns);
+/** From the configuration: not persisted, no end, listed with the reason "configuration".
+ * @return 0, -errno. */
+int fg_store_allow_static(struct fg_store *store, const uint8_t addr[16], uint8_t bits);
 bool fg_store_allowed(const struct fg_store *store, const uint8_t addr[16], uint8_t bits,
 		      uint64_t now_ns);
+
+/** Decisions between begin and commit are one transaction. After a failed commit, or a rollback,
+ * memory and disk are as they were at begin. @return 0, -errno. */
+int fg_store_begin(struct fg_store *store);
+int fg_store_commit(struct fg_store *store);
+void fg_store_rollback(struct fg_store *store);
 
 /** Drops what has expired. @return number dropped, -errno. */
 int fg_store_expire(struct fg_store *store, uint64_t now_ns);
@@ -108,6 +119,19 @@ int fg_store_allow_static(struct fg_store *store, const uint8_t addr[16], uint8_
  * @return 0, that answer, -errno. */
 typedef int (*fg_history_fn)(void *arg, uint64_t time_ns, const char *what, const char *who,
 			     const char *reason);
+int fg_store_history(struct fg_store *store, const uint8_t addr[16], fg_history_fn fn, void *arg);
+
+/** Findings that found no room below FG_MAX_VERDICTS. */
+uint64_t fg_store_refused(const struct fg_store *store);
+/** What the last failure of the state file was, in a sentence with the cure; "" = none yet. */
+const char *fg_store_error(const struct fg_store *store);
+
+/** what: flagged, raised, lowered, blocked, unblocked, allowed, disallowed; who: detector, operator,
+ * configuration. A non-zero answer ends the listing. */
+typedef int (*fg_history_fn)(void *arg, uint64_t time_ns, const char *what, const char *who,
+			     const char *reason);
+/** Past decisions on an address and on prefixes that cover it: widest prefix first, oldest first
+ * in each. @return 0, -errno, or fn's answer. */
 int fg_store_history(struct fg_store *store, const uint8_t addr[16], fg_history_fn fn, void *arg);
 
 /** Key/value state that must survive a restart (hash seed, ...). @return bytes read or 0/-errno. */

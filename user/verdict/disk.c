@@ -1,0 +1,596 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "verdict/disk.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "lib/ip.h"
+
+#define SCHEMA_VERSION 1
+/* Past decisions kept: strangers cause them by being flagged. About 200 B each, so 40 MB. */
+#define MAX_HISTORY 200000
+#define TEXT_OF(x) #x
+#define TEXT(x) TEXT_OF(x)
+
+/* NOT NULL is also the check of what was bound: a bind that failed leaves NULL. Numbers that may
+ * be no number (NaN is stored as NULL) go without. */
+static const char schema[] =
+	"CREATE TABLE verdict (id INTEGER PRIMARY KEY, addr BLOB NOT NULL, bits INTEGER NOT NULL,"
+	" stem INTEGER NOT NULL, stack INTEGER NOT NULL, origin INTEGER NOT NULL,"
+	" tier INTEGER NOT NULL, proven INTEGER NOT NULL, shared INTEGER NOT NULL, score REAL,"
+	" first_ns INTEGER NOT NULL, updated_ns INTEGER NOT NULL, until_ns INTEGER NOT NULL,"
+	" ja4 TEXT NOT NULL, stem_text TEXT NOT NULL, stack_text TEXT NOT NULL,"
+	" reason TEXT NOT NULL, ended INTEGER NOT NULL, UNIQUE (addr, bits, stem, origin));"
+	"CREATE TABLE evidence (verdict INTEGER NOT NULL, i INTEGER NOT NULL,"
+	" family INTEGER NOT NULL, name TEXT NOT NULL, observed REAL, expected REAL,"
+	" base_rate REAL, nats REAL, text TEXT NOT NULL, PRIMARY KEY (verdict, i)) WITHOUT ROWID;"
+	"CREATE TABLE allow (id INTEGER PRIMARY KEY, addr BLOB NOT NULL, bits INTEGER NOT NULL,"
+	" until_ns INTEGER NOT NULL, reason TEXT NOT NULL, UNIQUE (addr, bits));"
+	"CREATE TABLE history (id INTEGER PRIMARY KEY AUTOINCREMENT, time_ns INTEGER NOT NULL,"
+	" addr BLOB NOT NULL, bits INTEGER NOT NULL, decision INTEGER NOT NULL,"
+	" what TEXT NOT NULL, who TEXT NOT NULL, reason TEXT NOT NULL);"
+	"CREATE INDEX history_addr ON history (addr);"
+	"CREATE TABLE state (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;"
+	"PRAGMA user_version = " TEXT(SCHEMA_VERSION) ";";
+
+enum stmt {
+	BEGIN,
+	COMMIT,
+	LIST_VERDICTS,
+	LIST_EVIDENCE,
+	LIST_ALLOW,
+	NEXT_ID,
+	PUT_VERDICT,
+	PUT_EVIDENCE,
+	DROP_VERDICT,
+	DROP_EVIDENCE,
+	PUT_ALLOW,
+	DROP_ALLOW,
+	PUT_PAST,
+	TRIM_PAST,
+	LIST_PAST,
+	GET_BLOB,
+	PUT_BLOB,
+	_STMT_MAX
+};
+
+static const char *const sql[_STMT_MAX] = {
+	[BEGIN] = "BEGIN",
+	[COMMIT] = "COMMIT",
+	[LIST_VERDICTS] = "SELECT id, addr, bits, stem, stack, origin, tier, proven, shared, score,"
+			  " first_ns, updated_ns, until_ns, ja4, stem_text, stack_text, reason,"
+			  " ended FROM verdict ORDER BY id",
+	[LIST_EVIDENCE] = "SELECT family, name, observed, expected, base_rate, nats, text"
+			  " FROM evidence WHERE verdict = ? ORDER BY i",
+	[LIST_ALLOW] = "SELECT id, addr, bits, until_ns, reason FROM allow ORDER BY id",
+	[NEXT_ID] = "SELECT max(ifnull((SELECT max(id) FROM verdict), 0),"
+		    " ifnull((SELECT max(id) FROM allow), 0),"
+		    " ifnull((SELECT max(decision) FROM history), 0)) + 1",
+	[PUT_VERDICT] = "INSERT OR REPLACE INTO verdict"
+			" VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+	[PUT_EVIDENCE] = "INSERT INTO evidence VALUES (?,?,?,?,?,?,?,?,?)",
+	[DROP_VERDICT] = "DELETE FROM verdict WHERE id = ?",
+	[DROP_EVIDENCE] = "DELETE FROM evidence WHERE verdict = ?",
+	[PUT_ALLOW] = "INSERT OR REPLACE INTO allow VALUES (?,?,?,?,?)",
+	[DROP_ALLOW] = "DELETE FROM allow WHERE id = ?",
+	[PUT_PAST] = "INSERT INTO history (time_ns, addr, bits, decision, what, who, reason)"
+		     " VALUES (?,?,?,?,?,?,?)",
+	[TRIM_PAST] = "DELETE FROM history WHERE id <= last_insert_rowid() - " TEXT(MAX_HISTORY),
+	[LIST_PAST] = "SELECT time_ns, addr, bits, what, who, reason FROM history"
+		      " WHERE addr = ? AND bits >= ? AND bits < ? ORDER BY id",
+	[GET_BLOB] = "SELECT value FROM state WHERE name = ?",
+	[PUT_BLOB] = "INSERT OR REPLACE INTO state VALUES (?,?)",
+};
+
+struct fg_disk {
+	sqlite3 *db;
+	sqlite3_stmt *stmt[_STMT_MAX];
+	char path[PATH_MAX];
+	char error[256];
+};
+
+/* What the codes of SQLite mean to a caller, and what an operator does about it. */
+static const struct {
+	int code, error;
+	const char *cure;
+} codes[] = {
+	{SQLITE_FULL, -ENOSPC, "make room on the disk"},
+	{SQLITE_READONLY, -EROFS, "make it writable"},
+	{SQLITE_CORRUPT, -EUCLEAN, "move it away: a new one is made at the next start"},
+	{SQLITE_NOTADB, -EUCLEAN, "move it away: a new one is made at the next start"},
+	{SQLITE_BUSY, -EBUSY, "another farmgate uses it: stop it, or take another --state"},
+	{SQLITE_LOCKED, -EBUSY, "another farmgate uses it: stop it, or take another --state"},
+	{SQLITE_CANTOPEN, -EACCES, "look at the rights of the folder"},
+	{SQLITE_PERM, -EACCES, "look at the rights of the file"},
+	{SQLITE_AUTH, -EACCES, "look at the rights of the file"},
+	{SQLITE_NOMEM, -ENOMEM, "free some memory"},
+	{SQLITE_IOERR, -EIO, "look at the disk (dmesg) and its free space"},
+};
+
+/* Remembers the sentence of a failure. @return 0, -errno. */
+static int checked(struct fg_disk *d, int code)
+{
+	const char *cure = "report it as a bug";
+	int error = -EIO;
+
+	if (code == SQLITE_OK || code == SQLITE_ROW || code == SQLITE_DONE)
+		return 0;
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+		if (codes[i].code == (code & 0xff)) {
+			error = codes[i].error;
+			cure = codes[i].cure;
+		}
+	}
+	snprintf(d->error, sizeof(d->error), "%.120s: %.60s; %s", d->path,
+		 d->db ? sqlite3_errmsg(d->db) : sqlite3_errstr(code), cure);
+	return error;
+}
+
+const char *fg_disk_error(const struct fg_disk *disk)
+{
+	return disk->error;
+}
+
+/* Runs a statement that returns no rows, and makes it ready for the next time. */
+static int run(struct fg_disk *d, enum stmt which)
+{
+	int r = checked(d, sqlite3_step(d->stmt[which]));
+
+	sqlite3_reset(d->stmt[which]);
+	sqlite3_clear_bindings(d->stmt[which]);
+	return r;
+}
+
+static void bind_text(sqlite3_stmt *s, int i, const char *text)
+{
+	sqlite3_bind_text(s, i, text, -1, SQLITE_STATIC);
+}
+
+static void bind_addr(sqlite3_stmt *s, int i, const uint8_t addr[16])
+{
+	sqlite3_bind_blob(s, i, addr, 16, SQLITE_STATIC);
+}
+
+static int exec(struct fg_disk *d, const char *text)
+{
+	return checked(d, sqlite3_exec(d->db, text, NULL, NULL, NULL));
+}
+
+static int number_of(struct fg_disk *d, const char *query, int64_t *ret_number)
+{
+	sqlite3_stmt *s = NULL;
+	int r = checked(d, sqlite3_prepare_v2(d->db, query, -1, &s, NULL));
+
+	if (!r)
+		r = checked(d, sqlite3_step(s));
+	if (!r)
+		*ret_number = sqlite3_column_int64(s, 0);
+	sqlite3_finalize(s);
+	return r;
+}
+
+static int make_schema(struct fg_disk *d)
+{
+	int64_t version, tables;
+	int r = number_of(d, "PRAGMA user_version", &version);
+
+	if (!r)
+		r = number_of(d, "SELECT count(*) FROM sqlite_master", &tables);
+	if (r || version == SCHEMA_VERSION)
+		return r;
+	if (version > SCHEMA_VERSION) {
+		snprintf(d->error, sizeof(d->error),
+			 "%.120s: written by a newer farmgate (version %lld of its tables, this one "
+			 "knows %d); update farmgate",
+			 d->path, (long long)version, SCHEMA_VERSION);
+		return -ENOTSUP;
+	}
+	if (tables) {
+		snprintf(d->error, sizeof(d->error),
+			 "%.120s: holds another program's tables; take another --state", d->path);
+		return -ENOTSUP;
+	}
+	return exec(d, schema);
+}
+
+/* EXCLUSIVE: two agents with a copy in memory each would overwrite one another. FULL: a verdict is
+ * on disk before anybody acts on it. */
+static int set_up(struct fg_disk *d)
+{
+	int r = exec(d, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL;"
+			"PRAGMA synchronous = FULL; BEGIN IMMEDIATE");
+
+	if (!r && sqlite3_db_readonly(d->db, "main") == 1)
+		r = checked(d, SQLITE_READONLY);
+	if (!r)
+		r = make_schema(d);
+	if (!r)
+		r = exec(d, "COMMIT");
+	for (size_t i = 0; !r && i < _STMT_MAX; i++)
+		r = checked(d, sqlite3_prepare_v3(d->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT,
+						  &d->stmt[i], NULL));
+	return r;
+}
+
+static int set_path(struct fg_disk *d, const char *dir)
+{
+	int error = 0;
+
+	if (!dir) {
+		snprintf(d->path, sizeof(d->path), ":memory:");
+		return 0;
+	}
+	if (mkdir(dir, 0700) && errno != EEXIST)
+		error = -errno;
+	else if ((size_t)snprintf(d->path, sizeof(d->path), "%s/farmgate.db", dir) >=
+		 sizeof(d->path))
+		error = -ENAMETOOLONG;
+	if (error)
+		snprintf(d->error, sizeof(d->error), "folder %.150s: %s; make it, or take another "
+						     "--state", dir, strerror(-error));
+	return error;
+}
+
+int fg_disk_open(const char *dir, struct fg_disk **ret_disk, char *why, size_t n_why)
+{
+	struct fg_disk *d = calloc(1, sizeof(*d));
+	int r;
+
+	if (!d) {
+		snprintf(why, n_why, "no memory for the state file");
+		return -ENOMEM;
+	}
+	r = set_path(d, dir);
+	if (!r)
+		r = checked(d, sqlite3_open_v2(d->path, &d->db,
+					       SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE |
+						       SQLITE_OPEN_NOMUTEX,
+					       NULL));
+	if (!r)
+		r = set_up(d);
+	if (r) {
+		snprintf(why, n_why, "%s", d->error);
+		fg_disk_close(&d);
+		return r;
+	}
+	*ret_disk = d;
+	return 0;
+}
+
+void fg_disk_close(struct fg_disk **disk)
+{
+	struct fg_disk *d = *disk;
+
+	if (!d)
+		return;
+	for (size_t i = 0; i < _STMT_MAX; i++)
+		sqlite3_finalize(d->stmt[i]);
+	sqlite3_close(d->db);
+	free(d);
+	*disk = NULL;
+}
+
+/* --- Rows to structs ------------------------------------------------------------------------- */
+
+static int unclean(struct fg_disk *d, const char *table, int64_t id)
+{
+	snprintf(d->error, sizeof(d->error),
+		 "%.120s: row %lld of table %s is damaged; move the file away: a new one is made at "
+		 "the next start",
+		 d->path, (long long)id, table);
+	return -EUCLEAN;
+}
+
+static void take_text(sqlite3_stmt *s, int i, char *to, size_t n)
+{
+	const char *text = (const char *)sqlite3_column_text(s, i);
+
+	snprintf(to, n, "%s", text ? text : "");
+}
+
+/* An address and its length in the next column. @return false where they are none. */
+static bool take_prefix(sqlite3_stmt *s, int i, uint8_t addr[16], uint8_t *bits)
+{
+	int64_t n = sqlite3_column_int64(s, i + 1);
+
+	if (sqlite3_column_bytes(s, i) != 16 || n < 0 || n > 128)
+		return false;
+	memcpy(addr, sqlite3_column_blob(s, i), 16);
+	*bits = (uint8_t)n;
+	return true;
+}
+
+static int load_evidence(struct fg_disk *d, struct fg_verdict *v)
+{
+	sqlite3_stmt *s = d->stmt[LIST_EVIDENCE];
+	int code;
+
+	sqlite3_bind_int64(s, 1, v->id);
+	while ((code = sqlite3_step(s)) == SQLITE_ROW && v->n_evidence < FG_MAX_EVIDENCE) {
+		struct fg_evidence *e = &v->evidence[v->n_evidence++];
+		int family = sqlite3_column_int(s, 0);
+
+		if (family < 0 || family >= _FG_FAMILY_MAX) {
+			sqlite3_reset(s);
+			return unclean(d, "evidence", v->id);
+		}
+		e->family = (enum fg_family)family;
+		take_text(s, 1, e->name, sizeof(e->name));
+		e->observed = sqlite3_column_double(s, 2);
+		e->expected = sqlite3_column_double(s, 3);
+		e->base_rate = sqlite3_column_double(s, 4);
+		e->nats = sqlite3_column_double(s, 5);
+		take_text(s, 6, e->text, sizeof(e->text));
+	}
+	code = checked(d, code);
+	sqlite3_reset(s);
+	return code;
+}
+
+static int load_verdict(struct fg_disk *d, const struct fg_disk_sink *sink)
+{
+	sqlite3_stmt *s = d->stmt[LIST_VERDICTS];
+	struct fg_verdict v = {.id = sqlite3_column_int64(s, 0)};
+	int origin = sqlite3_column_int(s, 5), tier = sqlite3_column_int(s, 6), r;
+
+	if (!take_prefix(s, 1, v.addr, &v.bits) || origin < 0 || origin >= _FG_ORIGIN_MAX ||
+	    tier < 0 || tier >= _FG_TIER_MAX)
+		return unclean(d, "verdict", v.id);
+	v.stem = (uint64_t)sqlite3_column_int64(s, 3);
+	v.stack = (uint64_t)sqlite3_column_int64(s, 4);
+	v.origin = (enum fg_origin)origin;
+	v.tier = (enum fg_tier)tier;
+	v.proven = sqlite3_column_int(s, 7);
+	v.shared = sqlite3_column_int(s, 8);
+	v.score = sqlite3_column_double(s, 9);
+	v.first_ns = (uint64_t)sqlite3_column_int64(s, 10);
+	v.updated_ns = (uint64_t)sqlite3_column_int64(s, 11);
+	v.until_ns = (uint64_t)sqlite3_column_int64(s, 12);
+	take_text(s, 13, v.ja4, sizeof(v.ja4));
+	take_text(s, 14, v.stem_text, sizeof(v.stem_text));
+	take_text(s, 15, v.stack_text, sizeof(v.stack_text));
+	take_text(s, 16, v.reason, sizeof(v.reason));
+	r = load_evidence(d, &v);
+	return r ? r : sink->verdict(sink->arg, &v, sqlite3_column_int(s, 17));
+}
+
+static int load_allow(struct fg_disk *d, const struct fg_disk_sink *sink)
+{
+	sqlite3_stmt *s = d->stmt[LIST_ALLOW];
+	struct fg_allow a = {.id = sqlite3_column_int64(s, 0)};
+
+	if (!take_prefix(s, 1, a.addr, &a.bits))
+		return unclean(d, "allow", a.id);
+	a.until_ns = (uint64_t)sqlite3_column_int64(s, 3);
+	take_text(s, 4, a.reason, sizeof(a.reason));
+	return sink->allow(sink->arg, &a);
+}
+
+static int each(struct fg_disk *d, enum stmt which, const struct fg_disk_sink *sink,
+		int (*fn)(struct fg_disk *d, const struct fg_disk_sink *sink))
+{
+	int code, r = 0;
+
+	while (!r && (code = sqlite3_step(d->stmt[which])) == SQLITE_ROW)
+		r = fn(d, sink);
+	if (!r)
+		r = checked(d, code);
+	sqlite3_reset(d->stmt[which]);
+	return r;
+}
+
+int fg_disk_load(struct fg_disk *disk, const struct fg_disk_sink *sink)
+{
+	int r = each(disk, LIST_ALLOW, sink, load_allow);
+
+	return r ? r : each(disk, LIST_VERDICTS, sink, load_verdict);
+}
+
+int64_t fg_disk_next_id(struct fg_disk *disk)
+{
+	sqlite3_stmt *s = disk->stmt[NEXT_ID];
+	int64_t id = checked(disk, sqlite3_step(s));
+
+	if (!id)
+		id = sqlite3_column_int64(s, 0);
+	sqlite3_reset(s);
+	return id;
+}
+
+/* --- Writing --------------------------------------------------------------------------------- */
+
+int fg_disk_begin(struct fg_disk *disk)
+{
+	return run(disk, BEGIN);
+}
+
+int fg_disk_commit(struct fg_disk *disk)
+{
+	return run(disk, COMMIT);
+}
+
+/* SQLite may have rolled back on its own (disk full): then there is nothing left to do. */
+void fg_disk_rollback(struct fg_disk *disk)
+{
+	if (!sqlite3_get_autocommit(disk->db))
+		sqlite3_exec(disk->db, "ROLLBACK", NULL, NULL, NULL);
+}
+
+static int put_evidence(struct fg_disk *d, int64_t id, size_t i, const struct fg_evidence *e)
+{
+	sqlite3_stmt *s = d->stmt[PUT_EVIDENCE];
+
+	sqlite3_bind_int64(s, 1, id);
+	sqlite3_bind_int64(s, 2, (int64_t)i);
+	sqlite3_bind_int(s, 3, (int)e->family);
+	bind_text(s, 4, e->name);
+	sqlite3_bind_double(s, 5, e->observed);
+	sqlite3_bind_double(s, 6, e->expected);
+	sqlite3_bind_double(s, 7, e->base_rate);
+	sqlite3_bind_double(s, 8, e->nats);
+	bind_text(s, 9, e->text);
+	return run(d, PUT_EVIDENCE);
+}
+
+static int drop_evidence(struct fg_disk *d, int64_t id)
+{
+	sqlite3_bind_int64(d->stmt[DROP_EVIDENCE], 1, id);
+	return run(d, DROP_EVIDENCE);
+}
+
+int fg_disk_put_verdict(struct fg_disk *disk, const struct fg_verdict *v, bool ended)
+{
+	sqlite3_stmt *s = disk->stmt[PUT_VERDICT];
+	int r;
+
+	sqlite3_bind_int64(s, 1, v->id);
+	bind_addr(s, 2, v->addr);
+	sqlite3_bind_int(s, 3, v->bits);
+	sqlite3_bind_int64(s, 4, (int64_t)v->stem);
+	sqlite3_bind_int64(s, 5, (int64_t)v->stack);
+	sqlite3_bind_int(s, 6, (int)v->origin);
+	sqlite3_bind_int(s, 7, (int)v->tier);
+	sqlite3_bind_int(s, 8, v->proven);
+	sqlite3_bind_int(s, 9, v->shared);
+	sqlite3_bind_double(s, 10, v->score);
+	sqlite3_bind_int64(s, 11, (int64_t)v->first_ns);
+	sqlite3_bind_int64(s, 12, (int64_t)v->updated_ns);
+	sqlite3_bind_int64(s, 13, (int64_t)v->until_ns);
+	bind_text(s, 14, v->ja4);
+	bind_text(s, 15, v->stem_text);
+	bind_text(s, 16, v->stack_text);
+	bind_text(s, 17, v->reason);
+	sqlite3_bind_int(s, 18, ended);
+	r = run(disk, PUT_VERDICT);
+	if (!r)
+		r = drop_evidence(disk, v->id);
+	for (size_t i = 0; !r && i < v->n_evidence; i++)
+		r = put_evidence(disk, v->id, i, &v->evidence[i]);
+	return r;
+}
+
+int fg_disk_drop_verdict(struct fg_disk *disk, int64_t id)
+{
+	int r = drop_evidence(disk, id);
+
+	if (r)
+		return r;
+	sqlite3_bind_int64(disk->stmt[DROP_VERDICT], 1, id);
+	return run(disk, DROP_VERDICT);
+}
+
+int fg_disk_put_allow(struct fg_disk *disk, const struct fg_allow *a)
+{
+	sqlite3_stmt *s = disk->stmt[PUT_ALLOW];
+
+	sqlite3_bind_int64(s, 1, a->id);
+	bind_addr(s, 2, a->addr);
+	sqlite3_bind_int(s, 3, a->bits);
+	sqlite3_bind_int64(s, 4, (int64_t)a->until_ns);
+	bind_text(s, 5, a->reason);
+	return run(disk, PUT_ALLOW);
+}
+
+int fg_disk_drop_allow(struct fg_disk *disk, int64_t id)
+{
+	sqlite3_bind_int64(disk->stmt[DROP_ALLOW], 1, id);
+	return run(disk, DROP_ALLOW);
+}
+
+int fg_disk_put_past(struct fg_disk *disk, const struct fg_past *past)
+{
+	sqlite3_stmt *s = disk->stmt[PUT_PAST];
+	int r;
+
+	sqlite3_bind_int64(s, 1, (int64_t)past->time_ns);
+	bind_addr(s, 2, past->addr);
+	sqlite3_bind_int(s, 3, past->bits);
+	sqlite3_bind_int64(s, 4, past->id);
+	bind_text(s, 5, past->what);
+	bind_text(s, 6, past->who);
+	bind_text(s, 7, past->reason);
+	r = run(disk, PUT_PAST);
+	return r ? r : run(disk, TRIM_PAST);
+}
+
+/* One step of a walk from the widest prefix to the address itself. Prefixes that share their first
+ * address (10.0.0.0/8 and /16) are one look-up with a range of lengths. */
+static int past_of(struct fg_disk *d, const uint8_t masked[16], int from, int to, fg_history_fn fn,
+		   void *arg)
+{
+	sqlite3_stmt *s = d->stmt[LIST_PAST];
+	int code = SQLITE_DONE, r = 0;
+
+	bind_addr(s, 1, masked);
+	sqlite3_bind_int(s, 2, from);
+	sqlite3_bind_int(s, 3, to);
+	while (!r && (code = sqlite3_step(s)) == SQLITE_ROW)
+		r = fn(arg, (uint64_t)sqlite3_column_int64(s, 0),
+		       (const char *)sqlite3_column_text(s, 3),
+		       (const char *)sqlite3_column_text(s, 4),
+		       (const char *)sqlite3_column_text(s, 5));
+	if (!r)
+		r = checked(d, code);
+	sqlite3_reset(s);
+	sqlite3_clear_bindings(s);
+	return r;
+}
+
+int fg_disk_history(struct fg_disk *disk, const uint8_t addr[16], fg_history_fn fn, void *arg)
+{
+	/* IPv4 lies inside ::/0 to /95 only in our storage */
+	int from = fg_ip_is4(addr) ? 96 : 0, r = 0;
+	uint8_t masked[16], next[16];
+
+	while (!r && from <= 128) {
+		int to = from + 1;
+
+		memcpy(masked, addr, 16);
+		fg_ip_mask(masked, (uint8_t)from);
+		for (; to <= 128; to++) {
+			memcpy(next, addr, 16);
+			fg_ip_mask(next, (uint8_t)to);
+			if (memcmp(next, masked, 16))
+				break;
+		}
+		r = past_of(disk, masked, from, to, fn, arg);
+		from = to;
+	}
+	return r;
+}
+
+int fg_disk_get_blob(struct fg_disk *disk, const char *name, void *ret_buf, size_t n)
+{
+	sqlite3_stmt *s = disk->stmt[GET_BLOB];
+	int code, r;
+
+	bind_text(s, 1, name);
+	code = sqlite3_step(s);
+	r = checked(disk, code);
+	if (code == SQLITE_ROW) {
+		r = sqlite3_column_bytes(s, 0);
+		if ((size_t)r > n)
+			r = -EOVERFLOW;
+		else if (r)
+			memcpy(ret_buf, sqlite3_column_blob(s, 0), (size_t)r);
+	}
+	sqlite3_reset(s);
+	sqlite3_clear_bindings(s);
+	return r;
+}
+
+int fg_disk_put_blob(struct fg_disk *disk, const char *name, const void *buf, size_t n)
+{
+	sqlite3_stmt *s = disk->stmt[PUT_BLOB];
+
+	if (n > INT_MAX)
+		return -EMSGSIZE;
+	bind_text(s, 1, name);
+	sqlite3_bind_blob(s, 2, n ? buf : "", (int)n, SQLITE_STATIC);
+	return run(disk, PUT_BLOB);
+}

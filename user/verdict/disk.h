@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The state file: SQLite tables of verdicts, allowlist, history and small state. Knows rows, not
+ * rules; the only file that includes sqlite3.h. Without a folder the same tables live in memory.
+ */
+#pragma once
+
+#include "verdict/store.h"
+
+struct fg_disk;
+
+/** why gets one sentence with the cure. @return 0, -errno. */
+int fg_disk_open(const char *dir, struct fg_disk **ret_disk, char *why, size_t n_why);
+void fg_disk_close(struct fg_disk **disk);
+/** What the last failure was, in a sentence. */
+const char *fg_disk_error(const struct fg_disk *disk);
+
+struct fg_disk_sink {
+	int (*verdict)(void *arg, const struct fg_verdict *verdict, bool ended);
+	int (*allow)(void *arg, const struct fg_allow *allow);
+	void *arg;
+};
+/** Every row. @return 0, -EUCLEAN where a row is no verdict, the sink's error. */
+int fg_disk_load(struct fg_disk *disk, const struct fg_disk_sink *sink);
+/** Larger than every id in the file. @return id, -errno. */
+int64_t fg_disk_next_id(struct fg_disk *disk);
+
+int fg_disk_begin(struct fg_disk *disk);
+int fg_disk_commit(struct fg_disk *disk);
+void fg_disk_rollback(struct fg_disk *disk);
+
+/** ended: taken back by the operator, kept so that it is not renewed before until_ns. */
+int fg_disk_put_verdict(struct fg_disk *disk, const struct fg_verdict *verdict, bool ended);
+int fg_disk_drop_verdict(struct fg_disk *disk, int64_t id);
+int fg_disk_put_allow(struct fg_disk *disk, const struct fg_allow *allow);
+int fg_disk_drop_allow(struct fg_disk *disk, int64_t id);
+
+struct fg_past {
+	uint64_t time_ns;
+	const uint8_t *addr;
+	uint8_t bits;
+	int64_t id; /* of the verdict or allowlist entry */
+	const char *what, *who, *reason;
+};
+int fg_disk_put_past(struct fg_disk *disk, const struct fg_past *past);
+int fg_disk_history(struct fg_disk *disk, const uint8_t addr[16], fg_history_fn fn, void *arg);
+
+int fg_disk_get_blob(struct fg_disk *disk, const char *name, void *ret_buf, size_t n);
+int fg_disk_put_blob(struct fg_disk *disk, const char *name, const void *buf, size_t n);
