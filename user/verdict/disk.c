@@ -59,6 +59,8 @@ enum stmt {
 	_STMT_MAX
 };
 
+#define PLACES_16 "?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,"
+
 static const char *const sql[_STMT_MAX] = {
 	[BEGIN] = "BEGIN",
 	[COMMIT] = "COMMIT",
@@ -81,8 +83,10 @@ static const char *const sql[_STMT_MAX] = {
 	[PUT_PAST] = "INSERT INTO history (time_ns, addr, bits, decision, what, who, reason)"
 		     " VALUES (?,?,?,?,?,?,?)",
 	[TRIM_PAST] = "DELETE FROM history WHERE id <= last_insert_rowid() - " TEXT(MAX_HISTORY),
+	/* one place for each prefix length that could cover an address: 16 * 8 + 1 */
 	[LIST_PAST] = "SELECT time_ns, addr, bits, what, who, reason FROM history"
-		      " WHERE addr = ? AND bits >= ? AND bits < ? ORDER BY id",
+		      " WHERE addr IN (" PLACES_16 PLACES_16 PLACES_16 PLACES_16 PLACES_16 PLACES_16
+		      PLACES_16 PLACES_16 "?) ORDER BY id",
 	[GET_BLOB] = "SELECT value FROM state WHERE name = ?",
 	[PUT_BLOB] = "INSERT OR REPLACE INTO state VALUES (?,?)",
 };
@@ -518,49 +522,33 @@ int fg_disk_put_past(struct fg_disk *disk, const struct fg_past *past)
 	return r ? r : run(disk, TRIM_PAST);
 }
 
-/* One step of a walk from the widest prefix to the address itself. Prefixes that share their first
- * address (10.0.0.0/8 and /16) are one look-up with a range of lengths. */
-static int past_of(struct fg_disk *d, const uint8_t masked[16], int from, int to, fg_history_fn fn,
-		   void *arg)
+int fg_disk_history(struct fg_disk *disk, const uint8_t addr[16], fg_history_fn fn, void *arg)
 {
-	sqlite3_stmt *s = d->stmt[LIST_PAST];
+	sqlite3_stmt *s = disk->stmt[LIST_PAST];
 	int code = SQLITE_DONE, r = 0;
 
-	bind_addr(s, 1, masked);
-	sqlite3_bind_int(s, 2, from);
-	sqlite3_bind_int(s, 3, to);
-	while (!r && (code = sqlite3_step(s)) == SQLITE_ROW)
+	for (int bits = 0; bits <= 128; bits++) {
+		uint8_t masked[16];
+
+		memcpy(masked, addr, 16);
+		fg_ip_mask(masked, (uint8_t)bits);
+		sqlite3_bind_blob(s, 1 + bits, masked, 16, SQLITE_TRANSIENT);
+	}
+	while (!r && (code = sqlite3_step(s)) == SQLITE_ROW) {
+		uint8_t prefix[16], bits;
+
+		/* found by its first address: a longer prefix may begin there too */
+		if (!take_prefix(s, 1, prefix, &bits) || !fg_ip_contains(prefix, bits, addr, 128))
+			continue;
 		r = fn(arg, (uint64_t)sqlite3_column_int64(s, 0),
 		       (const char *)sqlite3_column_text(s, 3),
 		       (const char *)sqlite3_column_text(s, 4),
 		       (const char *)sqlite3_column_text(s, 5));
+	}
 	if (!r)
-		r = checked(d, code);
+		r = checked(disk, code);
 	sqlite3_reset(s);
 	sqlite3_clear_bindings(s);
-	return r;
-}
-
-int fg_disk_history(struct fg_disk *disk, const uint8_t addr[16], fg_history_fn fn, void *arg)
-{
-	/* IPv4 lies inside ::/0 to /95 only in our storage */
-	int from = fg_ip_is4(addr) ? 96 : 0, r = 0;
-	uint8_t masked[16], next[16];
-
-	while (!r && from <= 128) {
-		int to = from + 1;
-
-		memcpy(masked, addr, 16);
-		fg_ip_mask(masked, (uint8_t)from);
-		for (; to <= 128; to++) {
-			memcpy(next, addr, 16);
-			fg_ip_mask(next, (uint8_t)to);
-			if (memcmp(next, masked, 16))
-				break;
-		}
-		r = past_of(disk, masked, from, to, fn, arg);
-		from = to;
-	}
 	return r;
 }
 

@@ -1,436 +1,827 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * SQLite is the truth, the arrays are its copy: every change is written first and shown after. A
- * failed batch is rolled back and the copy read again. synchronous=FULL: a verdict that reaches a
- * firewall must survive a power cut, and decisions are few.
+ * The rules of decisions, and their copy in memory. Each change is made in memory and on disk
+ * inside one transaction; where the disk says no, an undo log puts the memory back. Only numbers
+ * of evidence run ahead of the disk between two writes: a renewal each second must not cost a sync
+ * each second. Must not read a clock, log, or act on a verdict.
  */
 #include "verdict/store.h"
 
 #include <errno.h>
-#include <jansson.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/random.h>
 
+#include "farmgate/hash.h"
 #include "lib/ip.h"
+#include "lib/mem.h"
+#include "verdict/disk.h"
 
-#define SCHEMA_VERSION 1
-#define NS 1000000000ULL
-#define STATIC_REASON "configuration"
-/* Entries of one allowlist; a longer one belongs into a firewall. */
-#define MAX_ALLOW 100000
-#define NONE UINT32_MAX
-#define INDEX_SIZE (1U << 17)
+#define NS_PER_S 1000000000ULL
+/* Chains stay at one or two entries with the store full; 512 kB. */
+#define N_BUCKETS 65536
+/* Each note walks the allowlist; operators who need more allow wider prefixes. */
+#define MAX_ALLOW 10000
+#define CONFIGURATION "configuration"
 
-struct suppressed {
-	uint8_t addr[16];
-	uint8_t bits;
-	uint64_t until_ns;
+enum state {
+	STANDING,
+	ENDED, /* taken back by the operator: found by note(), shown to nobody */
+	GONE,  /* freed when the transaction is through */
+};
+
+struct entry {
+	struct fg_verdict v;
+	enum state state;
+	struct entry *next; /* in its bucket */
+};
+
+/* How an entry was before this transaction; made: it was not. */
+struct undo {
+	struct entry *entry;
+	struct fg_verdict v;
+	enum state state;
+	bool made;
+};
+
+struct allow {
+	struct fg_allow a;
+	bool fixed; /* from the configuration */
 };
 
 struct fg_store {
-	sqlite3 *db;
-	struct fg_verdict *verdicts;
-	uint32_t *next; /* chains of verdicts on one address */
-	size_t n, cap;
-	uint32_t *heads; /* by hash of the address */
-	struct fg_allow *allows;
-	size_t n_allows, cap_allows;
-	struct suppressed *suppressed;
-	size_t n_suppressed, cap_suppressed;
-	uint64_t revision;
-	uint64_t now_ns; /* of the last call, for a reload */
-	bool batch;
+	struct fg_disk *disk;
+	int64_t next_id;
+	uint64_t now_ns, revision, refused;
+	uint64_t soonest_ns; /* nothing expires before */
+	uint64_t aged_ns;    /* time of the last look at what expires */
+	__u64 seed[4];
+	struct entry **list, **ended; /* both have room for capacity entries */
+	size_t n, n_ended, capacity;
+	size_t n_origin[_FG_ORIGIN_MAX];
+	size_t n_bits[129]; /* entries of each prefix length: lengths not in use are not looked up */
+	struct entry *buckets[N_BUCKETS];
+	struct allow *allow, *allow_before;
+	size_t n_allow, n_allow_before;
+	bool allow_saved;
+	struct undo *undo;
+	size_t n_undo, undo_capacity;
+	unsigned int depth; /* of nested transactions */
+	int failed;	    /* first error inside the transaction */
 };
 
-static const char schema[] =
-	"PRAGMA user_version=1;"
-	"CREATE TABLE verdicts(id INTEGER PRIMARY KEY AUTOINCREMENT, addr BLOB, bits INT, stem INT,"
-	" stack INT, origin INT, tier INT, proven INT, shared INT, score REAL, first_ns INT,"
-	" updated_ns INT, until_ns INT, ja4 TEXT, stem_text TEXT, stack_text TEXT, reason TEXT,"
-	" evidence TEXT);"
-	"CREATE TABLE allows(id INTEGER PRIMARY KEY AUTOINCREMENT, addr BLOB, bits INT,"
-	" until_ns INT, reason TEXT);"
-	"CREATE TABLE suppressed(addr BLOB, bits INT, until_ns INT, PRIMARY KEY(addr, bits));"
-	"CREATE TABLE history(time_ns INT, addr BLOB, bits INT, what TEXT, who TEXT, reason TEXT);"
-	"CREATE INDEX history_addr ON history(addr);"
-	"CREATE TABLE blobs(name TEXT PRIMARY KEY, value BLOB);";
+/* --- Index ----------------------------------------------------------------------------------- */
 
-static int errno_of(int code)
+static struct entry **bucket(struct fg_store *s, const uint8_t addr[16])
 {
-	switch (code & 0xff) {
-	case SQLITE_OK:
-	case SQLITE_DONE:
-	case SQLITE_ROW:
+	__u64 words[2];
+
+	memcpy(words, addr, sizeof(words));
+	return &s->buckets[fg_hash_source(s->seed, words) % N_BUCKETS];
+}
+
+static struct entry *lookup(struct fg_store *s, const uint8_t addr[16], uint8_t bits, uint64_t stem,
+			    enum fg_origin origin)
+{
+	struct entry *e = *bucket(s, addr);
+
+	for (; e; e = e->next)
+		if (e->state != GONE && e->v.bits == bits && e->v.stem == stem &&
+		    e->v.origin == origin && !memcmp(e->v.addr, addr, 16))
+			return e;
+	return NULL;
+}
+
+/* Room for one more, before anything is changed. */
+static int reserve(struct fg_store *s)
+{
+	size_t capacity = s->capacity ? 2 * s->capacity : 64;
+	struct entry **list, **ended;
+
+	if (s->n + s->n_ended < s->capacity)
 		return 0;
-	case SQLITE_FULL:
-		return -ENOSPC;
-	case SQLITE_READONLY:
-		return -EROFS;
-	case SQLITE_NOMEM:
+	list = reallocarray(s->list, capacity, sizeof(*list));
+	if (!list)
 		return -ENOMEM;
-	case SQLITE_BUSY:
-	case SQLITE_LOCKED:
-		return -EBUSY;
-	case SQLITE_CANTOPEN:
-	case SQLITE_PERM:
-		return -EACCES;
-	case SQLITE_CORRUPT:
-	case SQLITE_NOTADB:
-		return -EUCLEAN;
-	default:
-		return -EIO;
+	s->list = list;
+	ended = reallocarray(s->ended, capacity, sizeof(*ended));
+	if (!ended)
+		return -ENOMEM;
+	s->ended = ended;
+	s->capacity = capacity;
+	return 0;
+}
+
+/* A new entry in list and index. */
+static int enlist(struct fg_store *s, const struct fg_verdict *v, enum state state,
+		  struct entry **ret_entry)
+{
+	struct entry **head = bucket(s, v->addr), *e;
+	int r = reserve(s);
+
+	if (r)
+		return r;
+	e = malloc(sizeof(*e));
+	if (!e)
+		return -ENOMEM;
+	*e = (struct entry){.v = *v, .state = state, .next = *head};
+	*head = e;
+	s->n_origin[v->origin]++;
+	s->n_bits[v->bits]++;
+	if (state == STANDING)
+		s->list[s->n++] = e;
+	else
+		s->ended[s->n_ended++] = e;
+	*ret_entry = e;
+	return 0;
+}
+
+static void destroy(struct fg_store *s, struct entry *e)
+{
+	struct entry **link = bucket(s, e->v.addr);
+
+	while (*link != e)
+		link = &(*link)->next;
+	*link = e->next;
+	s->n_origin[e->v.origin]--;
+	s->n_bits[e->v.bits]--;
+	free(e);
+}
+
+/* Sorts every entry where its state belongs, in order. Together they never outgrow the room. */
+static void settle(struct fg_store *s)
+{
+	size_t n = s->n, n_ended = s->n_ended;
+
+	s->n = s->n_ended = 0;
+	for (size_t i = 0; i < n_ended; i++) {
+		struct entry *e = s->ended[i];
+
+		if (e->state == ENDED)
+			s->ended[s->n_ended++] = e;
+		else if (e->state == STANDING)
+			s->list[n++] = e;
+		else
+			destroy(s, e);
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct entry *e = s->list[i];
+
+		if (e->state == STANDING)
+			s->list[s->n++] = e;
+		else if (e->state == ENDED)
+			s->ended[s->n_ended++] = e;
+		else
+			destroy(s, e);
 	}
 }
 
-/* --- Statements ------------------------------------------------------------------------------- */
+/* --- Transactions ---------------------------------------------------------------------------- */
 
-static int prepare(struct fg_store *s, const char *sql, sqlite3_stmt **ret_stmt)
+static int remember(struct fg_store *s, struct entry *e, bool made)
 {
-	return errno_of(sqlite3_prepare_v2(s->db, sql, -1, ret_stmt, NULL));
+	if (s->n_undo == s->undo_capacity) {
+		size_t capacity = s->undo_capacity ? 2 * s->undo_capacity : 16;
+		struct undo *undo = reallocarray(s->undo, capacity, sizeof(*undo));
+
+		if (!undo)
+			return -ENOMEM;
+		s->undo = undo;
+		s->undo_capacity = capacity;
+	}
+	s->undo[s->n_undo++] = (struct undo){
+		.entry = e,
+		.v = e->v,
+		.state = e->state,
+		.made = made,
+	};
+	return 0;
 }
 
-static void bind_addr(sqlite3_stmt *st, int at, const uint8_t addr[16])
+static int remember_allow(struct fg_store *s)
 {
-	sqlite3_bind_blob(st, at, addr, 16, SQLITE_STATIC);
+	if (s->allow_saved)
+		return 0;
+	if (s->n_allow) {
+		s->allow_before = calloc(s->n_allow, sizeof(*s->allow));
+		if (!s->allow_before)
+			return -ENOMEM;
+		memcpy(s->allow_before, s->allow, s->n_allow * sizeof(*s->allow));
+	}
+	s->n_allow_before = s->n_allow;
+	s->allow_saved = true;
+	return 0;
 }
 
-static void bind_text(sqlite3_stmt *st, int at, const char *text)
+static void take_back(struct fg_store *s)
 {
-	sqlite3_bind_text(st, at, text ? text : "", -1, SQLITE_STATIC);
+	while (s->n_undo) {
+		const struct undo *u = &s->undo[--s->n_undo];
+
+		u->entry->v = u->v;
+		u->entry->state = u->made ? GONE : u->state;
+	}
+	if (s->allow_saved) {
+		free(s->allow);
+		s->allow = FG_TAKE_PTR(s->allow_before);
+		s->n_allow = s->n_allow_before;
+	}
+	s->soonest_ns = 0;
 }
 
-static void bind_u64(sqlite3_stmt *st, int at, uint64_t value)
+static int enter(struct fg_store *s)
 {
-	sqlite3_bind_int64(st, at, (sqlite3_int64)value);
+	int r = s->depth ? 0 : fg_disk_begin(s->disk);
+
+	if (!r)
+		s->depth++;
+	return r;
 }
 
-/* Runs a statement without rows and ends it. */
-static int finish(sqlite3_stmt *st)
+/* Ends a transaction with the result of its work; any failure inside takes all of it back. */
+static int leave(struct fg_store *s, int r)
 {
-	sqlite3_step(st);
-	return errno_of(sqlite3_finalize(st));
+	size_t changes = s->n_undo + s->allow_saved;
+
+	if (r < 0 && !s->failed)
+		s->failed = r;
+	if (--s->depth)
+		return r;
+	if (!s->failed)
+		s->failed = fg_disk_commit(s->disk);
+	if (s->failed) {
+		r = s->failed;
+		fg_disk_rollback(s->disk);
+		take_back(s);
+	}
+	free(s->allow_before);
+	s->allow_before = NULL;
+	s->allow_saved = false;
+	s->n_undo = 0;
+	s->failed = 0;
+	if (changes || r < 0) {
+		settle(s);
+		s->revision++;
+	}
+	return r;
 }
 
-static int run(struct fg_store *s, const char *sql)
+int fg_store_begin(struct fg_store *store)
 {
-	return errno_of(sqlite3_exec(s->db, sql, NULL, NULL, NULL));
+	return enter(store);
 }
 
-static uint64_t column_u64(sqlite3_stmt *st, int at)
+int fg_store_commit(struct fg_store *store)
 {
-	return (uint64_t)sqlite3_column_int64(st, at);
+	return leave(store, 0);
 }
 
-static void column_text(sqlite3_stmt *st, int at, char *to, size_t n)
+void fg_store_rollback(struct fg_store *store)
 {
-	const unsigned char *text = sqlite3_column_text(st, at);
-
-	snprintf(to, n, "%s", text ? (const char *)text : "");
+	leave(store, -ECANCELED);
 }
 
-static bool column_addr(sqlite3_stmt *st, int at, uint8_t addr[16])
+/* --- Entries inside a transaction ------------------------------------------------------------ */
+
+static int write_entry(struct fg_store *s, struct entry *e)
 {
-	if (sqlite3_column_bytes(st, at) != 16)
+	if (e->v.until_ns < s->soonest_ns)
+		s->soonest_ns = e->v.until_ns;
+	return fg_disk_put_verdict(s->disk, &e->v, e->state == ENDED);
+}
+
+static int past(struct fg_store *s, const struct entry *e, const char *what, const char *who,
+		const char *reason)
+{
+	const struct fg_past p = {
+		.time_ns = s->now_ns,
+		.addr = e->v.addr,
+		.bits = e->v.bits,
+		.id = e->v.id,
+		.what = what,
+		.who = who,
+		.reason = reason,
+	};
+
+	return fg_disk_put_past(s->disk, &p);
+}
+
+/* Puts v in the place of e, or makes an entry where e is NULL; a fresh one gets a new id. */
+static int replace(struct fg_store *s, struct entry **e, struct fg_verdict *v, bool fresh)
+{
+	int r = 0;
+
+	if (fresh) {
+		v->id = s->next_id++;
+		v->first_ns = s->now_ns;
+	}
+	if (!*e) {
+		r = enlist(s, v, STANDING, e);
+		if (!r)
+			r = remember(s, *e, true);
+		if (r && *e)
+			(*e)->state = GONE;
+		return r ? r : write_entry(s, *e);
+	}
+	r = remember(s, *e, false);
+	if (!r && fresh)
+		r = fg_disk_drop_verdict(s->disk, (*e)->v.id);
+	if (r)
+		return r;
+	(*e)->v = *v;
+	(*e)->state = STANDING;
+	return write_entry(s, *e);
+}
+
+static int end(struct fg_store *s, struct entry *e, enum state state)
+{
+	int r = remember(s, e, false);
+
+	if (r)
+		return r;
+	e->state = state;
+	return state == ENDED ? fg_disk_put_verdict(s->disk, &e->v, true) :
+				fg_disk_drop_verdict(s->disk, e->v.id);
+}
+
+/* --- Allowlist ------------------------------------------------------------------------------- */
+
+/* Allow wins also where only a part is allowed: a block cannot leave that part out. */
+static bool overlaps(const struct fg_allow *a, const uint8_t addr[16], uint8_t bits)
+{
+	return fg_ip_contains(a->addr, a->bits, addr, bits) ||
+	       fg_ip_contains(addr, bits, a->addr, a->bits);
+}
+
+static const struct fg_allow *allow_on(const struct fg_store *s, const uint8_t addr[16],
+				       uint8_t bits, uint64_t now_ns)
+{
+	for (size_t i = 0; i < s->n_allow; i++) {
+		const struct fg_allow *a = &s->allow[i].a;
+
+		if ((!a->until_ns || a->until_ns > now_ns) && overlaps(a, addr, bits))
+			return a;
+	}
+	return NULL;
+}
+
+bool fg_store_allowed(const struct fg_store *store, const uint8_t addr[16], uint8_t bits,
+		      uint64_t now_ns)
+{
+	return allow_on(store, addr, bits, now_ns) != NULL;
+}
+
+static int lower(struct fg_store *s, struct entry *e, const struct fg_allow *a, const char *who)
+{
+	struct fg_verdict v = e->v;
+	int r;
+
+	v.tier = FG_TIER_ALERT;
+	snprintf(v.reason, sizeof(v.reason), "allowlisted: %.140s", a->reason);
+	r = replace(s, &e, &v, false);
+	return r ? r : past(s, e, "lowered", who, v.reason);
+}
+
+static int lower_all(struct fg_store *s, const struct fg_allow *a, const char *who)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < s->n; i++)
+		if (s->list[i]->state == STANDING && s->list[i]->v.tier > FG_TIER_ALERT &&
+		    overlaps(a, s->list[i]->v.addr, s->list[i]->v.bits))
+			r = lower(s, s->list[i], a, who);
+	return r;
+}
+
+static size_t find_allow(const struct fg_store *s, const uint8_t addr[16], uint8_t bits, bool fixed)
+{
+	size_t i = 0;
+
+	while (i < s->n_allow &&
+	       (s->allow[i].fixed != fixed || s->allow[i].a.bits != bits ||
+		memcmp(s->allow[i].a.addr, addr, 16)))
+		i++;
+	return i;
+}
+
+static int put_allow(struct fg_store *s, const struct allow *allow)
+{
+	size_t i = find_allow(s, allow->a.addr, allow->a.bits, allow->fixed);
+	struct allow *grown;
+
+	if (i == MAX_ALLOW)
+		return -ENOSPC;
+	grown = i < s->n_allow ? s->allow : reallocarray(s->allow, i + 1, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	s->allow = grown;
+	s->allow[i] = *allow;
+	if (i == s->n_allow)
+		s->n_allow++;
+	return 0;
+}
+
+static bool is_prefix(const uint8_t addr[16], uint8_t bits)
+{
+	uint8_t masked[16];
+
+	if (bits > 128)
 		return false;
-	memcpy(addr, sqlite3_column_blob(st, at), 16);
+	memcpy(masked, addr, 16);
+	fg_ip_mask(masked, bits);
+	return !memcmp(masked, addr, 16);
+}
+
+static int allow_now(struct fg_store *s, const struct allow *allow)
+{
+	const struct fg_allow *a = &allow->a;
+	const struct fg_past p = {
+		.time_ns = s->now_ns,
+		.addr = a->addr,
+		.bits = a->bits,
+		.id = a->id,
+		.what = "allowed",
+		.who = "operator",
+		.reason = a->reason,
+	};
+	int r = remember_allow(s);
+
+	if (!r)
+		r = put_allow(s, allow);
+	if (!r && !allow->fixed)
+		r = fg_disk_put_allow(s->disk, a);
+	if (!r && !allow->fixed)
+		r = fg_disk_put_past(s->disk, &p);
+	return r ? r : lower_all(s, a, allow->fixed ? CONFIGURATION : "operator");
+}
+
+int fg_store_allow(struct fg_store *store, const uint8_t addr[16], uint8_t bits, uint32_t ttl_s,
+		   const char *reason, uint64_t now_ns, int64_t *ret_id)
+{
+	size_t i = find_allow(store, addr, bits, false);
+	struct allow allow = {.a.bits = bits};
+	int r;
+
+	if (!is_prefix(addr, bits))
+		return -EINVAL;
+	memcpy(allow.a.addr, addr, 16);
+	allow.a.id = i < store->n_allow ? store->allow[i].a.id : store->next_id++;
+	allow.a.until_ns = ttl_s ? now_ns + ttl_s * NS_PER_S : 0;
+	snprintf(allow.a.reason, sizeof(allow.a.reason), "%s", reason ? reason : "");
+	r = enter(store);
+	if (r)
+		return r;
+	store->now_ns = now_ns;
+	if (allow.a.until_ns && allow.a.until_ns < store->soonest_ns)
+		store->soonest_ns = allow.a.until_ns;
+	r = leave(store, allow_now(store, &allow));
+	if (!r && ret_id)
+		*ret_id = allow.a.id;
+	return r;
+}
+
+int fg_store_allow_static(struct fg_store *store, const uint8_t addr[16], uint8_t bits)
+{
+	struct allow allow = {.a = {.bits = bits, .reason = CONFIGURATION}, .fixed = true};
+	int r;
+
+	if (!is_prefix(addr, bits))
+		return -EINVAL;
+	memcpy(allow.a.addr, addr, 16);
+	r = enter(store);
+	return r ? r : leave(store, allow_now(store, &allow));
+}
+
+static int drop_allow(struct fg_store *s, size_t i)
+{
+	int r = remember_allow(s);
+
+	if (!r)
+		r = fg_disk_drop_allow(s->disk, s->allow[i].a.id);
+	if (r)
+		return r;
+	memmove(&s->allow[i], &s->allow[i + 1], (--s->n_allow - i) * sizeof(*s->allow));
+	return 0;
+}
+
+int fg_store_disallow(struct fg_store *store, const uint8_t addr[16], uint8_t bits, uint64_t now_ns)
+{
+	size_t i = find_allow(store, addr, bits, false);
+	struct fg_past p = {
+		.time_ns = now_ns,
+		.addr = addr,
+		.bits = bits,
+		.what = "disallowed",
+		.who = "operator",
+		.reason = "",
+	};
+	int r;
+
+	if (i == store->n_allow)
+		return 0;
+	p.id = store->allow[i].a.id;
+	r = enter(store);
+	if (r)
+		return r;
+	store->now_ns = now_ns;
+	r = drop_allow(store, i);
+	if (!r)
+		r = fg_disk_put_past(store->disk, &p);
+	return leave(store, r ? r : 1);
+}
+
+/* --- Detectors ------------------------------------------------------------------------------- */
+
+static enum fg_tier judge(const struct fg_store *s, const struct fg_finding *f, uint8_t bits,
+			  bool enforce, char reason[160])
+{
+	const struct fg_allow *a = allow_on(s, f->source, bits, s->now_ns);
+
+	reason[0] = '\0';
+	if (a)
+		snprintf(reason, 160, "allowlisted: %.140s", a->reason);
+	else if (!f->proven)
+		snprintf(reason, 160, "not proven: its address may be forged");
+	else if (f->shared)
+		snprintf(reason, 160, "shared: %s", f->shared_why);
+	else if (!enforce)
+		snprintf(reason, 160, "mode is observe");
+	else
+		return FG_TIER_ENFORCE;
+	return FG_TIER_ALERT;
+}
+
+/* Numbers inside a reason or in evidence move each second; only another kind is worth a write. */
+static bool same_kind(const struct fg_verdict *a, const struct fg_verdict *b)
+{
+	size_t n = strcspn(a->reason, ":");
+
+	if (a->tier != b->tier || a->proven != b->proven || a->shared != b->shared ||
+	    a->n_evidence != b->n_evidence || n != strcspn(b->reason, ":") ||
+	    memcmp(a->reason, b->reason, n))
+		return false;
+	for (size_t i = 0; i < a->n_evidence; i++)
+		if (a->evidence[i].family != b->evidence[i].family ||
+		    strcmp(a->evidence[i].name, b->evidence[i].name))
+			return false;
 	return true;
 }
 
-/* --- Evidence as text ------------------------------------------------------------------------- */
-
-static char *evidence_text(const struct fg_verdict *v)
+static void describe(const struct fg_finding *f, const struct fg_names *names, struct fg_verdict *v)
 {
-	json_t *all = json_array();
-	char *text;
-
-	for (size_t i = 0; i < v->n_evidence; i++) {
-		const struct fg_evidence *e = &v->evidence[i];
-
-		json_array_append_new(all, json_pack("{s:i s:s s:f s:f s:f s:f s:s}", "family",
-						     (int)e->family, "name", e->name, "observed",
-						     e->observed, "expected", e->expected,
-						     "base_rate", e->base_rate, "nats", e->nats,
-						     "text", e->text));
-	}
-	text = json_dumps(all, JSON_COMPACT);
-	json_decref(all);
-	return text;
+	v->proven = f->proven;
+	v->shared = f->shared;
+	v->score = f->score;
+	memcpy(v->ja4, names->ja4, sizeof(v->ja4));
+	memcpy(v->stem_text, names->stem_text, sizeof(v->stem_text));
+	memcpy(v->stack_text, names->stack_text, sizeof(v->stack_text));
+	v->n_evidence = f->n_evidence < FG_MAX_EVIDENCE ? f->n_evidence : FG_MAX_EVIDENCE;
+	memcpy(v->evidence, f->evidence, v->n_evidence * sizeof(v->evidence[0]));
 }
 
-static void read_evidence(const char *text, struct fg_verdict *v)
+/* v is what e becomes. @return 1 new, 0 renewed, -errno. */
+static int note_changed(struct fg_store *s, struct entry *e, struct fg_verdict *v, bool fresh)
 {
-	json_t *all = json_loads(text ? text : "[]", 0, NULL), *one;
-	size_t i;
+	enum fg_tier before = e ? e->v.tier : FG_TIER_OBSERVE;
+	const char *what = fresh ? "flagged" : v->tier > before ? "raised" : "lowered";
+	bool told = fresh || v->tier != before;
+	int r = enter(s);
 
-	json_array_foreach(all, i, one) {
-		struct fg_evidence *e = &v->evidence[v->n_evidence];
-		const char *name, *words;
-		int family;
-
-		if (i >= FG_MAX_EVIDENCE)
-			break;
-		if (json_unpack(one, "{s:i s:s s:F s:F s:F s:F s:s}", "family", &family, "name",
-				&name, "observed", &e->observed, "expected", &e->expected,
-				"base_rate", &e->base_rate, "nats", &e->nats, "text", &words) ||
-		    family < 0 || family >= _FG_FAMILY_MAX)
-			continue;
-		e->family = (enum fg_family)family;
-		snprintf(e->name, sizeof(e->name), "%s", name);
-		snprintf(e->text, sizeof(e->text), "%s", words);
-		v->n_evidence++;
-	}
-	json_decref(all);
+	if (r)
+		return r;
+	r = replace(s, &e, v, fresh);
+	if (!r && told)
+		r = past(s, e, what, "detector", v->reason[0] ? v->reason : v->evidence[0].text);
+	return leave(s, r ? r : fresh);
 }
 
-/* --- The copy in memory ----------------------------------------------------------------------- */
-
-static uint32_t bucket(const uint8_t addr[16])
+int fg_store_note(struct fg_store *store, const struct fg_finding *finding,
+		  const struct fg_names *names, bool enforce, uint32_t ttl_s, uint64_t now_ns)
 {
-	uint64_t a, b;
+	struct fg_verdict v = {.origin = FG_ORIGIN_DETECTOR};
+	uint64_t ttl_ns = (ttl_s > FG_MAX_TTL_S ? FG_MAX_TTL_S : ttl_s ? ttl_s : 1) * NS_PER_S;
+	struct entry *e;
+	bool fresh;
 
-	memcpy(&a, addr, 8);
-	memcpy(&b, addr + 8, 8);
-	a = (a ^ (b * 0x9e3779b97f4a7c15ULL)) * 0xd6e8feb86659fd93ULL;
-	return (uint32_t)(a >> 40) & (INDEX_SIZE - 1);
-}
-
-static void index_all(struct fg_store *s)
-{
-	memset(s->heads, 0xff, INDEX_SIZE * sizeof(*s->heads));
-	for (size_t i = 0; i < s->n; i++) {
-		uint32_t b = bucket(s->verdicts[i].addr);
-
-		s->next[i] = s->heads[b];
-		s->heads[b] = (uint32_t)i;
-	}
-}
-
-static int room(void **array, size_t *cap, size_t n, size_t size)
-{
-	size_t next = *cap ? *cap * 2 : 64;
-	void *larger;
-
-	if (n < *cap)
+	store->now_ns = now_ns;
+	fg_ip_to_source(finding->source, v.addr, &v.bits);
+	e = lookup(store, v.addr, v.bits, 0, FG_ORIGIN_DETECTOR);
+	fresh = !e || e->v.until_ns <= now_ns;
+	if (!fresh && e->state == ENDED)
 		return 0;
-	larger = reallocarray(*array, next, size);
-	if (!larger)
-		return -ENOMEM;
-	*array = larger;
-	*cap = next;
-	return 0;
-}
-
-static int copy_verdict(struct fg_store *s, const struct fg_verdict *v)
-{
-	size_t cap = s->cap;
-	uint32_t b = bucket(v->addr), *next;
-
-	if (room((void **)&s->verdicts, &s->cap, s->n, sizeof(*s->verdicts)))
-		return -ENOMEM;
-	if (s->cap != cap) {
-		next = reallocarray(s->next, s->cap, sizeof(*next));
-		if (!next)
-			return -ENOMEM;
-		s->next = next;
+	if (!e && store->n_origin[FG_ORIGIN_DETECTOR] >= FG_MAX_VERDICTS) {
+		store->refused++;
+		return 0;
 	}
-	s->verdicts[s->n] = *v;
-	s->next[s->n] = s->heads[b];
-	s->heads[b] = (uint32_t)s->n++;
-	return 0;
-}
-
-static int copy_allow(struct fg_store *s, const struct fg_allow *a)
-{
-	if (room((void **)&s->allows, &s->cap_allows, s->n_allows, sizeof(*s->allows)))
-		return -ENOMEM;
-	s->allows[s->n_allows++] = *a;
-	return 0;
-}
-
-static int copy_suppressed(struct fg_store *s, const struct suppressed *p)
-{
-	if (room((void **)&s->suppressed, &s->cap_suppressed, s->n_suppressed,
-		 sizeof(*s->suppressed)))
-		return -ENOMEM;
-	s->suppressed[s->n_suppressed++] = *p;
-	return 0;
-}
-
-#define VERDICT_COLUMNS                                                                            \
-	"id, addr, bits, stem, stack, origin, tier, proven, shared, score, first_ns, updated_ns,"  \
-	" until_ns, ja4, stem_text, stack_text, reason, evidence"
-
-static bool read_verdict(sqlite3_stmt *st, uint64_t now_ns, struct fg_verdict *v)
-{
-	memset(v, 0, sizeof(*v));
-	v->id = sqlite3_column_int64(st, 0);
-	if (!column_addr(st, 1, v->addr))
-		return false;
-	v->bits = (uint8_t)sqlite3_column_int(st, 2);
-	v->stem = column_u64(st, 3);
-	v->stack = column_u64(st, 4);
-	v->origin = sqlite3_column_int(st, 5) ? FG_ORIGIN_OPERATOR : FG_ORIGIN_DETECTOR;
-	v->tier = (enum fg_tier)(sqlite3_column_int(st, 6) % _FG_TIER_MAX);
-	v->proven = sqlite3_column_int(st, 7) != 0;
-	v->shared = sqlite3_column_int(st, 8) != 0;
-	v->score = sqlite3_column_double(st, 9);
-	v->first_ns = column_u64(st, 10);
-	v->updated_ns = column_u64(st, 11);
-	v->until_ns = column_u64(st, 12);
-	/* a clock that went back must not make a block outlive its longest TTL */
-	if (v->until_ns > now_ns + FG_MAX_TTL_S * NS)
-		v->until_ns = now_ns + FG_MAX_TTL_S * NS;
-	column_text(st, 13, v->ja4, sizeof(v->ja4));
-	column_text(st, 14, v->stem_text, sizeof(v->stem_text));
-	column_text(st, 15, v->stack_text, sizeof(v->stack_text));
-	column_text(st, 16, v->reason, sizeof(v->reason));
-	read_evidence((const char *)sqlite3_column_text(st, 17), v);
-	return v->until_ns > now_ns;
-}
-
-static int load_verdicts(struct fg_store *s, uint64_t now_ns)
-{
-	struct fg_verdict v;
-	sqlite3_stmt *st;
-	int r = prepare(s, "SELECT " VERDICT_COLUMNS " FROM verdicts ORDER BY id", &st);
-
-	if (r)
-		return r;
-	while (!r && sqlite3_step(st) == SQLITE_ROW && s->n < FG_MAX_VERDICTS)
-		if (read_verdict(st, now_ns, &v))
-			r = copy_verdict(s, &v);
-	return r ? (sqlite3_finalize(st), r) : errno_of(sqlite3_finalize(st));
-}
-
-static int load_allows(struct fg_store *s, uint64_t now_ns)
-{
-	sqlite3_stmt *st;
-	int r = prepare(s, "SELECT id, addr, bits, until_ns, reason FROM allows ORDER BY id", &st);
-
-	if (r)
-		return r;
-	while (!r && sqlite3_step(st) == SQLITE_ROW) {
-		struct fg_allow a = {.id = sqlite3_column_int64(st, 0)};
-
-		if (!column_addr(st, 1, a.addr))
-			continue;
-		a.bits = (uint8_t)sqlite3_column_int(st, 2);
-		a.until_ns = column_u64(st, 3);
-		column_text(st, 4, a.reason, sizeof(a.reason));
-		if (!a.until_ns || a.until_ns > now_ns)
-			r = copy_allow(s, &a);
+	if (!fresh) {
+		v.id = e->v.id;
+		v.first_ns = e->v.first_ns;
 	}
-	return r ? (sqlite3_finalize(st), r) : errno_of(sqlite3_finalize(st));
-}
-
-static int load_suppressed(struct fg_store *s, uint64_t now_ns)
-{
-	sqlite3_stmt *st;
-	int r = prepare(s, "SELECT addr, bits, until_ns FROM suppressed", &st);
-
-	if (r)
-		return r;
-	while (!r && sqlite3_step(st) == SQLITE_ROW) {
-		struct suppressed p;
-
-		if (!column_addr(st, 0, p.addr))
-			continue;
-		p.bits = (uint8_t)sqlite3_column_int(st, 1);
-		p.until_ns = column_u64(st, 2);
-		if (p.until_ns > now_ns)
-			r = copy_suppressed(s, &p);
+	describe(finding, names, &v);
+	v.tier = judge(store, finding, v.bits, enforce, v.reason);
+	v.updated_ns = now_ns;
+	v.until_ns = now_ns + ttl_ns;
+	if (fresh || !same_kind(&e->v, &v) || e->v.until_ns - now_ns < ttl_ns / 4 * 3) {
+		if (!fresh && v.until_ns < e->v.until_ns)
+			v.until_ns = e->v.until_ns;
+		return note_changed(store, e, &v, fresh);
 	}
-	return r ? (sqlite3_finalize(st), r) : errno_of(sqlite3_finalize(st));
+	v.until_ns = e->v.until_ns;
+	e->v = v;
+	return 0;
 }
 
-/* Reads the copy again; entries of the configuration stay. */
-static int load(struct fg_store *s, uint64_t now_ns)
+/* --- Operators ------------------------------------------------------------------------------- */
+
+int fg_store_block(struct fg_store *store, const uint8_t addr[16], uint8_t bits, uint64_t stem,
+		   const char *stem_text, uint32_t ttl_s, const char *reason, uint64_t now_ns,
+		   int64_t *ret_id)
 {
-	size_t kept = 0;
+	struct fg_verdict v = {
+		.bits = bits,
+		.stem = stem,
+		.origin = FG_ORIGIN_OPERATOR,
+		.tier = FG_TIER_ENFORCE,
+		.updated_ns = now_ns,
+		.until_ns = now_ns + ttl_s * NS_PER_S,
+	};
+	struct entry *e;
+	bool fresh;
 	int r;
 
-	for (size_t i = 0; i < s->n_allows; i++)
-		if (s->allows[i].id == 0)
-			s->allows[kept++] = s->allows[i];
-	s->n_allows = kept;
-	s->n = s->n_suppressed = 0;
-	index_all(s);
-	s->revision++;
-	r = load_verdicts(s, now_ns);
+	if (!is_prefix(addr, bits) || !ttl_s || ttl_s > FG_MAX_TTL_S)
+		return -EINVAL;
+	if (fg_store_allowed(store, addr, bits, now_ns))
+		return -EPERM;
+	e = lookup(store, addr, bits, stem, FG_ORIGIN_OPERATOR);
+	if (!e && store->n_origin[FG_ORIGIN_OPERATOR] >= FG_MAX_VERDICTS)
+		return -ENOSPC;
+	fresh = !e || e->v.until_ns <= now_ns;
+	memcpy(v.addr, addr, 16);
+	v.id = fresh ? 0 : e->v.id;
+	v.first_ns = fresh ? now_ns : e->v.first_ns;
+	snprintf(v.stem_text, sizeof(v.stem_text), "%s", stem_text ? stem_text : "");
+	snprintf(v.reason, sizeof(v.reason), "%s", reason ? reason : "");
+	r = enter(store);
+	if (r)
+		return r;
+	store->now_ns = now_ns;
+	r = replace(store, &e, &v, fresh);
 	if (!r)
-		r = load_allows(s, now_ns);
-	if (!r)
-		r = load_suppressed(s, now_ns);
+		r = past(store, e, "blocked", "operator", v.reason);
+	r = leave(store, r);
+	if (!r && ret_id)
+		*ret_id = v.id;
 	return r;
 }
 
-/* --- Life cycle ------------------------------------------------------------------------------- */
-
-static int set_up(struct fg_store *s, char *why, size_t n_why)
+int fg_store_unblock(struct fg_store *store, const uint8_t addr[16], uint8_t bits,
+		     const char *reason, uint64_t now_ns)
 {
-	sqlite3_stmt *st;
-	int version = 0;
-	int r = run(s, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=2000;");
+	struct entry *e = *bucket(store, addr);
+	int ended = 0, r;
 
-	if (!r)
-		r = prepare(s, "PRAGMA user_version", &st);
-	if (!r) {
-		if (sqlite3_step(st) == SQLITE_ROW)
-			version = sqlite3_column_int(st, 0);
-		r = errno_of(sqlite3_finalize(st));
+	r = enter(store);
+	if (r)
+		return r;
+	store->now_ns = now_ns;
+	for (; !r && e; e = e->next) {
+		if (e->state != STANDING || e->v.until_ns <= now_ns || e->v.bits != bits ||
+		    memcmp(e->v.addr, addr, 16))
+			continue;
+		r = past(store, e, "unblocked", "operator", reason ? reason : "");
+		if (!r)
+			r = end(store, e, e->v.origin == FG_ORIGIN_DETECTOR ? ENDED : GONE);
+		ended++;
 	}
-	if (!r && version > SCHEMA_VERSION) {
-		snprintf(why, n_why,
-			 "farmgate.db was written by a newer version (schema %d, this one knows %d)",
-			 version, SCHEMA_VERSION);
-		return -EPROTONOSUPPORT;
+	return leave(store, r ? r : ended);
+}
+
+/* --- Time ------------------------------------------------------------------------------------ */
+
+/* A verdict with more than the longest TTL ahead was written by a clock that ran ahead. */
+static int age(struct fg_store *s, struct entry *e, uint64_t *soonest_ns)
+{
+	uint64_t limit = s->now_ns + FG_MAX_TTL_S * NS_PER_S;
+	int r = 0;
+
+	if (e->state == GONE)
+		return 0;
+	if (e->v.until_ns <= s->now_ns) {
+		if (e->state == STANDING)
+			r = past(s, e, "expired", "clock", "");
+		if (!r)
+			r = end(s, e, GONE);
+		return r ? r : 1;
 	}
-	if (!r && version == 0)
-		r = run(s, schema);
+	if (e->v.until_ns > limit) {
+		r = remember(s, e, false);
+		e->v.until_ns = limit;
+		if (!r)
+			r = fg_disk_put_verdict(s->disk, &e->v, e->state == ENDED);
+	}
+	if (e->v.until_ns < *soonest_ns)
+		*soonest_ns = e->v.until_ns;
 	return r;
+}
+
+static int age_all(struct fg_store *s, uint64_t *soonest_ns)
+{
+	int dropped = 0, r = 0;
+
+	for (size_t i = 0; r >= 0 && i < s->n; i++)
+		dropped += r = age(s, s->list[i], soonest_ns);
+	for (size_t i = 0; r >= 0 && i < s->n_ended; i++)
+		r = age(s, s->ended[i], soonest_ns);
+	for (size_t i = s->n_allow; r >= 0 && i-- > 0;) {
+		uint64_t until_ns = s->allow[i].a.until_ns;
+
+		if (until_ns && until_ns <= s->now_ns)
+			r = drop_allow(s, i);
+		else if (until_ns && until_ns < *soonest_ns)
+			*soonest_ns = until_ns;
+	}
+	return r < 0 ? r : dropped;
+}
+
+int fg_store_expire(struct fg_store *store, uint64_t now_ns)
+{
+	bool back = now_ns < store->aged_ns;
+	uint64_t soonest_ns = UINT64_MAX;
+	int r;
+
+	store->now_ns = store->aged_ns = now_ns;
+	if (now_ns < store->soonest_ns && !back)
+		return 0;
+	r = enter(store);
+	if (r)
+		return r;
+	r = leave(store, age_all(store, &soonest_ns));
+	/* after a failure the next call looks again */
+	if (r >= 0)
+		store->soonest_ns = soonest_ns;
+	return r;
+}
+
+/* --- Open and close -------------------------------------------------------------------------- */
+
+static int load_verdict(void *arg, const struct fg_verdict *verdict, bool ended)
+{
+	struct entry *e;
+
+	return enlist(arg, verdict, ended ? ENDED : STANDING, &e);
+}
+
+static int load_allow(void *arg, const struct fg_allow *a)
+{
+	const struct allow allow = {.a = *a};
+
+	return put_allow(arg, &allow);
+}
+
+static int load(struct fg_store *s, uint64_t now_ns)
+{
+	const struct fg_disk_sink sink = {load_verdict, load_allow, s};
+	int r = fg_disk_load(s->disk, &sink);
+	int64_t id = r ? r : fg_disk_next_id(s->disk);
+
+	if (id < 0)
+		return (int)id;
+	s->next_id = id;
+	/* soonest_ns is 0: the first look is at everything */
+	return now_ns ? fg_store_expire(s, now_ns) : 0;
 }
 
 int fg_store_open(const char *dir, uint64_t now_ns, struct fg_store **ret_store, char *why,
 		  size_t n_why)
 {
 	struct fg_store *s = calloc(1, sizeof(*s));
-	char path[4096] = ":memory:";
 	int r;
 
-	why[0] = '\0';
-	if (!s)
-		return -ENOMEM;
-	s->heads = malloc(INDEX_SIZE * sizeof(*s->heads));
-	if (!s->heads) {
-		free(s);
+	if (!s) {
+		snprintf(why, n_why, "no memory for the verdict store");
 		return -ENOMEM;
 	}
-	if (dir) {
-		if (mkdir(dir, 0700) && errno != EEXIST) {
-			r = -errno;
-			snprintf(why, n_why, "the state folder cannot be made: %s (--state DIR)",
-				 strerror(-r));
-			goto fail;
-		}
-		snprintf(path, sizeof(path), "%s/farmgate.db", dir);
+	if (getrandom(s->seed, sizeof(s->seed), 0) != (ssize_t)sizeof(s->seed)) {
+		r = -errno;
+		snprintf(why, n_why, "no random numbers for the verdict store: %s", strerror(-r));
+		goto fail;
 	}
-	r = errno_of(sqlite3_open(path, &s->db));
-	if (!r)
-		r = set_up(s, why, n_why);
-	if (!r)
-		r = load(s, now_ns);
+	r = fg_disk_open(dir, &s->disk, why, n_why);
 	if (r)
 		goto fail;
-	s->now_ns = now_ns;
+	r = load(s, now_ns);
+	if (r < 0) {
+		const char *error = fg_disk_error(s->disk);
+
+		snprintf(why, n_why, "%s", error[0] ? error : strerror(-r));
+		goto fail;
+	}
 	*ret_store = s;
 	return 0;
 
 fail:
-	if (!why[0])
-		snprintf(why, n_why, "farmgate.db cannot be used: %s", strerror(-r));
 	fg_store_close(&s);
 	return r;
 }
@@ -441,579 +832,108 @@ void fg_store_close(struct fg_store **store)
 
 	if (!s)
 		return;
-	if (s->db)
-		sqlite3_close(s->db);
-	free(s->verdicts);
-	free(s->next);
-	free(s->heads);
-	free(s->allows);
-	free(s->suppressed);
+	for (size_t i = 0; i < s->n; i++)
+		free(s->list[i]);
+	for (size_t i = 0; i < s->n_ended; i++)
+		free(s->ended[i]);
+	free(s->list);
+	free(s->ended);
+	free(s->allow);
+	free(s->allow_before);
+	free(s->undo);
+	fg_disk_close(&s->disk);
 	free(s);
 	*store = NULL;
 }
 
-int fg_store_begin(struct fg_store *s)
-{
-	int r = run(s, "BEGIN IMMEDIATE");
+/* --- Reading --------------------------------------------------------------------------------- */
 
-	s->batch = !r;
-	return r;
+size_t fg_store_n(const struct fg_store *store)
+{
+	return store->n;
 }
 
-void fg_store_rollback(struct fg_store *s)
+const struct fg_verdict *fg_store_at(const struct fg_store *store, size_t i)
 {
-	if (!s->batch)
-		return;
-	run(s, "ROLLBACK");
-	s->batch = false;
-	load(s, s->now_ns);
+	return &store->list[i]->v;
 }
 
-int fg_store_commit(struct fg_store *s)
+size_t fg_store_n_allow(const struct fg_store *store)
 {
-	int r = run(s, "COMMIT");
-
-	if (r)
-		fg_store_rollback(s);
-	s->batch = false;
-	return r;
+	return store->n_allow;
 }
 
-/* A change of several statements: its own transaction unless a batch runs. */
-static int begin_one(struct fg_store *s)
+const struct fg_allow *fg_store_allow_at(const struct fg_store *store, size_t i)
 {
-	return s->batch ? 0 : run(s, "BEGIN IMMEDIATE");
+	return &store->allow[i].a;
 }
 
-static int end_one(struct fg_store *s, int r)
+/* Keeps the newest n, newest first; ids grow with time. */
+static size_t insert_newest(const struct fg_verdict **ret, size_t have, size_t n,
+			    const struct fg_verdict *v)
 {
-	if (s->batch)
-		return r;
-	if (!r)
-		r = run(s, "COMMIT");
-	if (r) {
-		run(s, "ROLLBACK");
-		load(s, s->now_ns);
-	}
-	return r;
+	size_t i = have;
+
+	while (i > 0 && ret[i - 1]->id < v->id)
+		i--;
+	if (i == n)
+		return have;
+	have -= have == n;
+	memmove(&ret[i + 1], &ret[i], (have - i) * sizeof(*ret));
+	ret[i] = v;
+	return have + 1;
 }
 
-/* --- Writing ---------------------------------------------------------------------------------- */
-
-static int remember(struct fg_store *s, uint64_t now_ns, const uint8_t addr[16], uint8_t bits,
-		    const char *what, const char *who, const char *reason)
-{
-	sqlite3_stmt *st;
-	int r = prepare(s, "INSERT INTO history VALUES(?,?,?,?,?,?)", &st);
-
-	if (r)
-		return r;
-	bind_u64(st, 1, now_ns);
-	bind_addr(st, 2, addr);
-	sqlite3_bind_int(st, 3, bits);
-	bind_text(st, 4, what);
-	bind_text(st, 5, who);
-	bind_text(st, 6, reason);
-	return finish(st);
-}
-
-static int write_verdict(struct fg_store *s, struct fg_verdict *v)
-{
-	char *evidence = evidence_text(v);
-	sqlite3_stmt *st;
-	int r = prepare(s,
-			"INSERT OR REPLACE INTO verdicts(" VERDICT_COLUMNS
-			") VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-			&st);
-
-	if (r) {
-		free(evidence);
-		return r;
-	}
-	if (v->id)
-		sqlite3_bind_int64(st, 1, v->id);
-	bind_addr(st, 2, v->addr);
-	sqlite3_bind_int(st, 3, v->bits);
-	bind_u64(st, 4, v->stem);
-	bind_u64(st, 5, v->stack);
-	sqlite3_bind_int(st, 6, (int)v->origin);
-	sqlite3_bind_int(st, 7, (int)v->tier);
-	sqlite3_bind_int(st, 8, v->proven);
-	sqlite3_bind_int(st, 9, v->shared);
-	sqlite3_bind_double(st, 10, v->score);
-	bind_u64(st, 11, v->first_ns);
-	bind_u64(st, 12, v->updated_ns);
-	bind_u64(st, 13, v->until_ns);
-	bind_text(st, 14, v->ja4);
-	bind_text(st, 15, v->stem_text);
-	bind_text(st, 16, v->stack_text);
-	bind_text(st, 17, v->reason);
-	bind_text(st, 18, evidence);
-	r = finish(st);
-	free(evidence);
-	if (!r && !v->id)
-		v->id = sqlite3_last_insert_rowid(s->db);
-	return r;
-}
-
-static int erase(struct fg_store *s, const char *sql, int64_t id)
-{
-	sqlite3_stmt *st;
-	int r = prepare(s, sql, &st);
-
-	if (r)
-		return r;
-	sqlite3_bind_int64(st, 1, id);
-	return finish(st);
-}
-
-static struct fg_verdict *find_exact(struct fg_store *s, const uint8_t addr[16], uint8_t bits,
-				     uint64_t stem, enum fg_origin origin)
-{
-	for (uint32_t i = s->heads[bucket(addr)]; i != NONE; i = s->next[i]) {
-		struct fg_verdict *v = &s->verdicts[i];
-
-		if (v->bits == bits && v->stem == stem && v->origin == origin &&
-		    !memcmp(v->addr, addr, 16))
-			return v;
-	}
-	return NULL;
-}
-
-static bool is_suppressed(const struct fg_store *s, const uint8_t addr[16], uint8_t bits,
-			  uint64_t now_ns)
-{
-	for (size_t i = 0; i < s->n_suppressed; i++)
-		if (s->suppressed[i].bits == bits && s->suppressed[i].until_ns > now_ns &&
-		    !memcmp(s->suppressed[i].addr, addr, 16))
-			return true;
-	return false;
-}
-
-/* How far an automatic verdict may go, and why not further. */
-static enum fg_tier tier_of(const struct fg_store *s, const struct fg_finding *f, uint8_t bits,
-			    bool enforce, uint64_t now_ns, char reason[160])
-{
-	reason[0] = '\0';
-	if (fg_store_allowed(s, f->source, bits, now_ns))
-		snprintf(reason, 160, "not enforced: allowlisted");
-	else if (!f->proven)
-		snprintf(reason, 160, "not enforced: not proven");
-	else if (f->shared)
-		snprintf(reason, 160, "not enforced: shared (%s)", f->shared_why);
-	else if (!enforce)
-		snprintf(reason, 160, "not enforced: mode is observe");
-	return reason[0] ? FG_TIER_ALERT : FG_TIER_ENFORCE;
-}
-
-static void fill(struct fg_verdict *v, const struct fg_finding *f, const struct fg_names *names,
-		 uint64_t until_ns, uint64_t now_ns)
-{
-	v->proven = f->proven;
-	v->shared = f->shared;
-	v->score = f->score;
-	v->stack = f->stack;
-	v->updated_ns = now_ns;
-	v->until_ns = until_ns;
-	memcpy(v->ja4, names->ja4, sizeof(v->ja4));
-	memcpy(v->stem_text, names->stem_text, sizeof(v->stem_text));
-	memcpy(v->stack_text, names->stack_text, sizeof(v->stack_text));
-	memcpy(v->evidence, f->evidence, sizeof(v->evidence));
-	v->n_evidence = f->n_evidence;
-}
-
-static int note_new(struct fg_store *s, const struct fg_finding *f, const struct fg_names *names,
-		    uint8_t bits, enum fg_tier tier, const char *reason, uint64_t until_ns,
-		    uint64_t now_ns)
-{
-	struct fg_verdict v = {.bits = bits, .tier = tier, .first_ns = now_ns};
-	int r;
-
-	if (s->n >= FG_MAX_VERDICTS)
-		return -ENOSPC;
-	memcpy(v.addr, f->source, 16);
-	snprintf(v.reason, sizeof(v.reason), "%s", reason);
-	fill(&v, f, names, until_ns, now_ns);
-	r = begin_one(s);
-	if (!r)
-		r = write_verdict(s, &v);
-	if (!r)
-		r = remember(s, now_ns, v.addr, bits, fg_tier_name(tier), "detector",
-			     v.n_evidence ? v.evidence[0].text : "");
-	if (!r)
-		r = copy_verdict(s, &v);
-	r = end_one(s, r);
-	if (r)
-		return r;
-	s->revision++;
-	return 1;
-}
-
-int fg_store_note(struct fg_store *s, const struct fg_finding *f, const struct fg_names *names,
-		  bool enforce, uint32_t ttl_s, uint64_t now_ns)
-{
-	uint8_t bits = fg_ip_is4(f->source) ? 128 : 64;
-	uint64_t until_ns = now_ns + (uint64_t)ttl_s * NS;
-	struct fg_verdict *v, changed;
-	enum fg_tier tier;
-	char reason[160];
-	int r;
-
-	s->now_ns = now_ns;
-	if (is_suppressed(s, f->source, bits, now_ns))
-		return 0;
-	tier = tier_of(s, f, bits, enforce, now_ns, reason);
-	v = find_exact(s, f->source, bits, 0, FG_ORIGIN_DETECTOR);
-	if (!v)
-		return note_new(s, f, names, bits, tier, reason, until_ns, now_ns);
-	/* found again each second: on disk only what matters, a quarter of the TTL at a time */
-	if (v->tier == tier && v->until_ns > now_ns &&
-	    until_ns - v->until_ns < (uint64_t)ttl_s * NS / 4 && !strcmp(v->reason, reason))
-		return 0;
-	changed = *v;
-	fill(&changed, f, names, until_ns, now_ns);
-	memcpy(changed.reason, reason, sizeof(changed.reason));
-	changed.tier = tier;
-	r = begin_one(s);
-	if (!r)
-		r = write_verdict(s, &changed);
-	if (!r && tier != v->tier)
-		r = remember(s, now_ns, v->addr, bits, fg_tier_name(tier), "detector", reason);
-	if (!r)
-		*v = changed;
-	r = end_one(s, r);
-	if (!r)
-		s->revision++;
-	return r;
-}
-
-int fg_store_block(struct fg_store *s, const uint8_t addr[16], uint8_t bits, uint64_t stem,
-		   const char *stem_text, uint32_t ttl_s, const char *reason, uint64_t now_ns,
-		   int64_t *ret_id)
-{
-	struct fg_verdict v = {.bits = bits, .stem = stem, .origin = FG_ORIGIN_OPERATOR,
-			       .tier = FG_TIER_ENFORCE, .first_ns = now_ns}, *old;
-	int r;
-
-	s->now_ns = now_ns;
-	if (!ttl_s || ttl_s > FG_MAX_TTL_S)
-		return -ERANGE;
-	if (fg_store_allowed(s, addr, bits, now_ns))
-		return -EPERM;
-	if (s->n >= FG_MAX_VERDICTS)
-		return -ENOSPC;
-	old = find_exact(s, addr, bits, stem, FG_ORIGIN_OPERATOR);
-	if (old)
-		v = *old;
-	memcpy(v.addr, addr, 16);
-	v.updated_ns = now_ns;
-	v.until_ns = now_ns + (uint64_t)ttl_s * NS;
-	snprintf(v.stem_text, sizeof(v.stem_text), "%s", stem_text ? stem_text : "");
-	snprintf(v.reason, sizeof(v.reason), "%s", reason ? reason : "");
-	r = begin_one(s);
-	if (!r)
-		r = write_verdict(s, &v);
-	if (!r)
-		r = remember(s, now_ns, addr, bits, "block", "operator", v.reason);
-	if (!r && old)
-		*old = v;
-	else if (!r)
-		r = copy_verdict(s, &v);
-	r = end_one(s, r);
-	if (r)
-		return r;
-	s->revision++;
-	*ret_id = v.id;
-	return 0;
-}
-
-/* Takes verdict i out of disk and copy. The index is stale until index_all(). */
-static int drop_verdict(struct fg_store *s, size_t i)
-{
-	int r = erase(s, "DELETE FROM verdicts WHERE id=?", s->verdicts[i].id);
-
-	if (!r)
-		s->verdicts[i] = s->verdicts[--s->n];
-	return r;
-}
-
-static int suppress(struct fg_store *s, const struct fg_verdict *v)
-{
-	struct suppressed p = {.bits = v->bits, .until_ns = v->until_ns};
-	sqlite3_stmt *st;
-	int r = prepare(s, "INSERT OR REPLACE INTO suppressed VALUES(?,?,?)", &st);
-
-	if (r)
-		return r;
-	memcpy(p.addr, v->addr, 16);
-	bind_addr(st, 1, p.addr);
-	sqlite3_bind_int(st, 2, p.bits);
-	bind_u64(st, 3, p.until_ns);
-	r = finish(st);
-	return r ? r : copy_suppressed(s, &p);
-}
-
-int fg_store_unblock(struct fg_store *s, const uint8_t addr[16], uint8_t bits, const char *reason,
-		     uint64_t now_ns)
-{
-	int ended = 0, r = begin_one(s);
-
-	s->now_ns = now_ns;
-	for (size_t i = 0; !r && i < s->n;) {
-		const struct fg_verdict *v = &s->verdicts[i];
-
-		if (v->bits != bits || memcmp(v->addr, addr, 16)) {
-			i++;
-			continue;
-		}
-		if (v->origin == FG_ORIGIN_DETECTOR)
-			r = suppress(s, v);
-		if (!r)
-			r = drop_verdict(s, i);
-		ended += !r;
-	}
-	if (!r && ended)
-		r = remember(s, now_ns, addr, bits, "unblock", "operator", reason);
-	index_all(s);
-	r = end_one(s, r);
-	if (r)
-		return r;
-	s->revision += ended > 0;
-	return ended;
-}
-
-/* Standing verdicts inside an allowed prefix fall to alert; operator's blocks end. */
-static int bow_to_allow(struct fg_store *s, const uint8_t addr[16], uint8_t bits)
-{
-	int r = 0;
-
-	for (size_t i = 0; !r && i < s->n;) {
-		struct fg_verdict *v = &s->verdicts[i];
-
-		if (!fg_ip_contains(addr, bits, v->addr, v->bits)) {
-			i++;
-			continue;
-		}
-		if (v->origin == FG_ORIGIN_OPERATOR) {
-			r = drop_verdict(s, i);
-			continue;
-		}
-		v->tier = v->tier > FG_TIER_ALERT ? FG_TIER_ALERT : v->tier;
-		snprintf(v->reason, sizeof(v->reason), "not enforced: allowlisted");
-		r = write_verdict(s, v);
-		i++;
-	}
-	index_all(s);
-	return r;
-}
-
-int fg_store_allow(struct fg_store *s, const uint8_t addr[16], uint8_t bits, uint32_t ttl_s,
-		   const char *reason, uint64_t now_ns, int64_t *ret_id)
-{
-	struct fg_allow a = {.bits = bits};
-	sqlite3_stmt *st;
-	int r;
-
-	s->now_ns = now_ns;
-	if (s->n_allows >= MAX_ALLOW)
-		return -ENOSPC;
-	memcpy(a.addr, addr, 16);
-	a.until_ns = ttl_s ? now_ns + (uint64_t)ttl_s * NS : 0;
-	snprintf(a.reason, sizeof(a.reason), "%s", reason ? reason : "");
-	r = begin_one(s);
-	if (!r)
-		r = prepare(s, "INSERT INTO allows(addr, bits, until_ns, reason) VALUES(?,?,?,?)",
-			    &st);
-	if (!r) {
-		bind_addr(st, 1, addr);
-		sqlite3_bind_int(st, 2, bits);
-		bind_u64(st, 3, a.until_ns);
-		bind_text(st, 4, a.reason);
-		r = finish(st);
-	}
-	if (!r) {
-		a.id = sqlite3_last_insert_rowid(s->db);
-		r = remember(s, now_ns, addr, bits, "allow", "operator", a.reason);
-	}
-	if (!r)
-		r = bow_to_allow(s, addr, bits);
-	if (!r)
-		r = copy_allow(s, &a);
-	r = end_one(s, r);
-	if (r)
-		return r;
-	s->revision++;
-	*ret_id = a.id;
-	return 0;
-}
-
-int fg_store_disallow(struct fg_store *s, const uint8_t addr[16], uint8_t bits, uint64_t now_ns)
-{
-	int removed = 0, r = begin_one(s);
-
-	s->now_ns = now_ns;
-	for (size_t i = 0; !r && i < s->n_allows;) {
-		const struct fg_allow *a = &s->allows[i];
-
-		if (a->id == 0 || a->bits != bits || memcmp(a->addr, addr, 16)) {
-			i++;
-			continue;
-		}
-		r = erase(s, "DELETE FROM allows WHERE id=?", a->id);
-		if (!r) {
-			s->allows[i] = s->allows[--s->n_allows];
-			removed++;
-		}
-	}
-	if (!r && removed)
-		r = remember(s, now_ns, addr, bits, "disallow", "operator", "");
-	r = end_one(s, r);
-	if (r)
-		return r;
-	s->revision += removed > 0;
-	return removed;
-}
-
-int fg_store_allow_static(struct fg_store *s, const uint8_t addr[16], uint8_t bits)
-{
-	struct fg_allow a = {.bits = bits, .reason = STATIC_REASON};
-
-	memcpy(a.addr, addr, 16);
-	return copy_allow(s, &a);
-}
-
-/* An allow entry covers a prefix that lies inside it, and one that holds it: a block of a /16 would
- * hit the allowed address in it. */
-bool fg_store_allowed(const struct fg_store *s, const uint8_t addr[16], uint8_t bits,
-		      uint64_t now_ns)
-{
-	for (size_t i = 0; i < s->n_allows; i++) {
-		const struct fg_allow *a = &s->allows[i];
-
-		if (a->until_ns && a->until_ns <= now_ns)
-			continue;
-		if (fg_ip_contains(a->addr, a->bits, addr, bits) ||
-		    fg_ip_contains(addr, bits, a->addr, a->bits))
-			return true;
-	}
-	return false;
-}
-
-int fg_store_expire(struct fg_store *s, uint64_t now_ns)
-{
-	int dropped = 0, r = 0;
-	bool due = false;
-
-	s->now_ns = now_ns;
-	for (size_t i = 0; i < s->n && !due; i++)
-		due = s->verdicts[i].until_ns <= now_ns;
-	if (!due)
-		return 0;
-	r = begin_one(s);
-	for (size_t i = 0; !r && i < s->n;) {
-		const struct fg_verdict *v = &s->verdicts[i];
-
-		if (v->until_ns > now_ns) {
-			i++;
-			continue;
-		}
-		r = remember(s, now_ns, v->addr, v->bits, "expired", "ttl", "");
-		if (!r)
-			r = drop_verdict(s, i);
-		dropped += !r;
-	}
-	index_all(s);
-	r = end_one(s, r);
-	if (r)
-		return r;
-	s->revision++;
-	return dropped;
-}
-
-/* --- Reading ---------------------------------------------------------------------------------- */
-
-size_t fg_store_n(const struct fg_store *s)
-{
-	return s->n;
-}
-
-const struct fg_verdict *fg_store_at(const struct fg_store *s, size_t i)
-{
-	return &s->verdicts[i];
-}
-
-size_t fg_store_n_allow(const struct fg_store *s)
-{
-	return s->n_allows;
-}
-
-const struct fg_allow *fg_store_allow_at(const struct fg_store *s, size_t i)
-{
-	return &s->allows[i];
-}
-
-size_t fg_store_find(const struct fg_store *s, const uint8_t addr[16],
+size_t fg_store_find(const struct fg_store *store, const uint8_t addr[16],
 		     const struct fg_verdict **ret, size_t n)
 {
-	uint8_t bits = fg_ip_is4(addr) ? 128 : 64;
-	size_t found = 0;
+	size_t have = 0;
 
-	for (size_t i = s->n; i-- > 0 && found < n;)
-		if (fg_ip_contains(s->verdicts[i].addr, s->verdicts[i].bits, addr, bits))
-			ret[found++] = &s->verdicts[i];
-	return found;
-}
+	for (int bits = 0; bits <= 128; bits++) {
+		uint8_t masked[16];
+		struct entry *e;
 
-uint64_t fg_store_revision(const struct fg_store *s)
-{
-	return s->revision;
-}
-
-int fg_store_history(struct fg_store *s, const uint8_t addr[16], fg_history_fn fn, void *arg)
-{
-	sqlite3_stmt *st;
-	int answer = 0;
-	int r = prepare(s,
-			"SELECT time_ns, what, who, reason FROM history WHERE addr=? ORDER BY rowid",
-			&st);
-
-	if (r)
-		return r;
-	bind_addr(st, 1, addr);
-	while (!answer && sqlite3_step(st) == SQLITE_ROW)
-		answer = fn(arg, column_u64(st, 0), (const char *)sqlite3_column_text(st, 1),
-			    (const char *)sqlite3_column_text(st, 2),
-			    (const char *)sqlite3_column_text(st, 3));
-	r = errno_of(sqlite3_finalize(st));
-	return answer ? answer : r;
-}
-
-int fg_store_get_blob(struct fg_store *s, const char *name, void *ret_buf, size_t n)
-{
-	sqlite3_stmt *st;
-	int r = prepare(s, "SELECT value FROM blobs WHERE name=?", &st), got = 0;
-
-	if (r)
-		return r;
-	bind_text(st, 1, name);
-	if (sqlite3_step(st) == SQLITE_ROW) {
-		got = sqlite3_column_bytes(st, 0);
-		if ((size_t)got > n)
-			got = (int)n;
-		memcpy(ret_buf, sqlite3_column_blob(st, 0), (size_t)got);
+		if (!store->n_bits[bits])
+			continue;
+		memcpy(masked, addr, 16);
+		fg_ip_mask(masked, (uint8_t)bits);
+		/* the table is not changed; only its pointer type is not const */
+		e = *bucket((struct fg_store *)store, masked);
+		for (; e; e = e->next)
+			if (e->state == STANDING && e->v.bits == bits &&
+			    !memcmp(e->v.addr, masked, 16) &&
+			    fg_ip_contains(masked, (uint8_t)bits, addr, 128))
+				have = insert_newest(ret, have, n, &e->v);
 	}
-	r = errno_of(sqlite3_finalize(st));
-	return r ? r : got;
+	return have;
 }
 
-int fg_store_put_blob(struct fg_store *s, const char *name, const void *buf, size_t n)
+uint64_t fg_store_revision(const struct fg_store *store)
 {
-	sqlite3_stmt *st;
-	int r = prepare(s, "INSERT OR REPLACE INTO blobs VALUES(?,?)", &st);
+	return store->revision;
+}
 
-	if (r)
-		return r;
-	bind_text(st, 1, name);
-	sqlite3_bind_blob(st, 2, buf, (int)n, SQLITE_STATIC);
-	return finish(st);
+uint64_t fg_store_refused(const struct fg_store *store)
+{
+	return store->refused;
+}
+
+const char *fg_store_error(const struct fg_store *store)
+{
+	return fg_disk_error(store->disk);
+}
+
+int fg_store_history(struct fg_store *store, const uint8_t addr[16], fg_history_fn fn, void *arg)
+{
+	return fg_disk_history(store->disk, addr, fn, arg);
+}
+
+int fg_store_get_blob(struct fg_store *store, const char *name, void *ret_buf, size_t n)
+{
+	return fg_disk_get_blob(store->disk, name, ret_buf, n);
+}
+
+int fg_store_put_blob(struct fg_store *store, const char *name, const void *buf, size_t n)
+{
+	return fg_disk_put_blob(store->disk, name, buf, n);
 }

@@ -106,32 +106,17 @@ size_t fg_store_find(const struct fg_store *store, const uint8_t addr[16],
 /** Grows with every change that an export could have to act on. */
 uint64_t fg_store_revision(const struct fg_store *store);
 
-/** A batch of fg_store_note() calls in one transaction. After a rollback the store is as before.
- * @return 0, -errno. */
-int fg_store_begin(struct fg_store *store);
-int fg_store_commit(struct fg_store *store);
-void fg_store_rollback(struct fg_store *store);
-
-/** An allow entry of the configuration: not kept on disk. @return 0, -ENOMEM. */
-int fg_store_allow_static(struct fg_store *store, const uint8_t addr[16], uint8_t bits);
-
-/** Past decisions about an address, oldest first. Stops at the first non-zero answer.
- * @return 0, that answer, -errno. */
-typedef int (*fg_history_fn)(void *arg, uint64_t time_ns, const char *what, const char *who,
-			     const char *reason);
-int fg_store_history(struct fg_store *store, const uint8_t addr[16], fg_history_fn fn, void *arg);
-
 /** Findings that found no room below FG_MAX_VERDICTS. */
 uint64_t fg_store_refused(const struct fg_store *store);
 /** What the last failure of the state file was, in a sentence with the cure; "" = none yet. */
 const char *fg_store_error(const struct fg_store *store);
 
-/** what: flagged, raised, lowered, blocked, unblocked, allowed, disallowed; who: detector, operator,
- * configuration. A non-zero answer ends the listing. */
+/** what: flagged, raised, lowered, blocked, unblocked, allowed, disallowed, expired; who: detector,
+ * operator, configuration, clock. A non-zero answer ends the listing. */
 typedef int (*fg_history_fn)(void *arg, uint64_t time_ns, const char *what, const char *who,
 			     const char *reason);
-/** Past decisions on an address and on prefixes that cover it: widest prefix first, oldest first
- * in each. @return 0, -errno, or fn's answer. */
+/** Past decisions on an address and on prefixes that cover it, oldest first.
+ * @return 0, -errno, or fn's answer. */
 int fg_store_history(struct fg_store *store, const uint8_t addr[16], fg_history_fn fn, void *arg);
 
 /** Key/value state that must survive a restart (hash seed, ...). @return bytes read or 0/-errno. */
