@@ -80,6 +80,7 @@ lab_end() {
 	ip netns del "$EDGE" 2>/dev/null
 	ip netns del "$CLIENTS" 2>/dev/null
 	umount /sys/fs/bpf /run/netns 2>/dev/null
+	umount "$LAB"/full 2>/dev/null
 	rm -rf "$LAB"
 	exit "$status"
 }

@@ -20,7 +20,7 @@ nothing_left() {
 	[ "$(attached)" = 0 ] || fail "$what: still attached: $(in_edge bpftool net show dev veth0)"
 	[ -z "$(in_edge tc filter show dev veth0 egress)$(in_edge tc filter show dev veth0 ingress)" ] ||
 		fail "$what: tc filters are left"
-	[ -z "$(find /sys/fs/bpf -mindepth 1 -print -quit)" ] || fail "$what: pins are left"
+	[ -z "$(find /sys/fs/bpf -mindepth 1 ! -name '*.debug' -print -quit)" ] || fail "$what: pins are left"
 	[ ! -e "$LAB/farmgate.sock" ] || fail "$what: socket is left"
 	echo "ok: $what: nothing left"
 }
