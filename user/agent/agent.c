@@ -289,18 +289,18 @@ static int open_sensor(struct agent *a)
 	if (r)
 		return r;
 	fg_sensor_on_sample(a->sensor, fg_core_sample, &a->core);
-	fg_log_info("tables: %llu MB for %u connections, %u sources, %u clients",
-		    (unsigned long long)(fg_tables_bytes(&sc.sizes) >> 20),
-		    sc.sizes.n_flows * FG_WAYS, sc.sizes.n_sources * FG_WAYS,
-		    sc.sizes.n_clients * FG_WAYS);
 	return fg_taker_new(fg_sensor_tables(a->sensor), &a->taker);
 }
 
 /* Says how each interface is attached and what works worse than it could. */
 static void introduce(struct agent *a)
 {
+	const struct fg_tables *t = fg_sensor_tables(a->sensor);
 	struct fg_view *v = &a->core.view;
 
+	fg_log_info("tables: %llu MB for %u connections, %u sources, %u clients",
+		    (unsigned long long)(fg_tables_bytes(t) >> 20), t->n_flows * FG_WAYS,
+		    t->n_sources * FG_WAYS, t->n_clients * FG_WAYS);
 	v->n_interfaces = a->conf->n_interfaces;
 	for (size_t i = 0; i < v->n_interfaces; i++) {
 		const char *name = a->conf->interfaces[i], *mode = fg_sensor_mode_name(a->sensor, i);
