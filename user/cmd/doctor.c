@@ -192,7 +192,7 @@ static void check_queues(struct exam *exam, const char *name, const struct fg_pr
 		c = note(exam, LEVEL_WARN, name);
 		say(c, "MTU %u; one receive queue in use of %u: one CPU of %ld does all the work",
 		    iface->mtu, iface->rx_queues_max, cpus);
-		cure(c, "ethtool -L %s combined %ld", name,
+		cure(c, "ethtool -L %s %s %ld", name, iface->queues_combined ? "combined" : "rx",
 		     (long)iface->rx_queues_max < cpus ? (long)iface->rx_queues_max : cpus);
 		return;
 	}

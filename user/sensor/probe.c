@@ -271,6 +271,7 @@ static void probe_queues(int fd, struct ifreq *req, struct fg_probe_iface *iface
 	iface->rx_queues = channels.rx_count + channels.combined_count;
 	iface->tx_queues = channels.tx_count + channels.combined_count;
 	iface->rx_queues_max = channels.max_rx + channels.max_combined;
+	iface->queues_combined = channels.max_combined > 0;
 }
 
 static void probe_xdp(struct fg_probe_iface *iface)

@@ -40,6 +40,7 @@ struct fg_probe_iface {
 	uint32_t mtu;
 	uint32_t rx_queues, tx_queues; /* in use; 0 = not known */
 	uint32_t rx_queues_max; /* 0 = not known */
+	bool queues_combined; /* receive and transmit come in pairs */
 	bool lro; /* receive offload that XDP can't see through */
 	enum fg_probe_native native; /* native XDP */
 	uint32_t xdp_prog; /* id of the XDP program that sits there; 0 = none */
