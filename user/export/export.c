@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What may leave. Every guard against hitting the wrong one is asked here, once, for all targets.
+ * Must not write, and must not widen: an item is a verdict's own prefix.
+ */
 #include "export/export.h"
 
 #include <errno.h>
@@ -7,12 +11,15 @@
 
 #include "lib/ip.h"
 
+/* Highest first; of equals the older one, so that the cap does not swap them each time. */
 static int by_score(const void *a, const void *b)
 {
-	double x = (*(const struct fg_verdict *const *)a)->score;
-	double y = (*(const struct fg_verdict *const *)b)->score;
+	const struct fg_verdict *x = *(const struct fg_verdict *const *)a;
+	const struct fg_verdict *y = *(const struct fg_verdict *const *)b;
 
-	return x < y ? 1 : x > y ? -1 : 0;
+	if (x->score != y->score)
+		return x->score < y->score ? 1 : -1;
+	return x->id < y->id ? -1 : x->id > y->id;
 }
 
 static int by_address(const void *a, const void *b)
@@ -21,7 +28,12 @@ static int by_address(const void *a, const void *b)
 	int order = memcmp(x->addr, y->addr, sizeof(x->addr));
 
 	/* the wider first, so that what lies inside follows */
-	return order ? order : (int)x->bits - (int)y->bits;
+	if (order)
+		return order;
+	if (x->bits != y->bits)
+		return (int)x->bits - (int)y->bits;
+	/* an operator's word stands in front of a detector's on the same prefix */
+	return (int)y->by_operator - (int)x->by_operator;
 }
 
 /* May this verdict leave as a block of an address? */

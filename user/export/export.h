@@ -50,7 +50,8 @@ int fg_export_plain(FILE *out, const struct fg_export_set *set);
 int fg_export_csv(FILE *out, const struct fg_export_set *set, uint64_t now_ns);
 int fg_export_json(FILE *out, const struct fg_export_set *set, uint64_t now_ns);
 
-/** For each item: who else would be hit, as far as the model knows. @return 0, -EIO. */
+/** For each item its end, author and reason, and who would be hit: sources, clients and exchanges
+ * inside it that the model knows. @return 0, -EIO, -ENOMEM. */
 int fg_export_dry_run(FILE *out, const struct fg_export_set *set, const struct fg_model *model);
 
 /* The live nft target: keeps table inet farmgate equal to the set. */

@@ -73,6 +73,17 @@ struct child {
 	int in, out, err; /* our ends */
 };
 
+/* By PATH, then where Debian has it: the PATH of an ordinary user leaves sbin out. */
+static int start(const char *const argv[], const posix_spawn_file_actions_t *actions, pid_t *ret_pid)
+{
+	char *const *args = (char *const *)argv;
+	int error = posix_spawnp(ret_pid, argv[0], actions, NULL, args, environ);
+
+	if (error == ENOENT)
+		error = posix_spawn(ret_pid, "/usr/sbin/nft", actions, NULL, args, environ);
+	return -error;
+}
+
 static int spawn_nft(const char *const argv[], struct child *c)
 {
 	posix_spawn_file_actions_t actions;
@@ -92,7 +103,7 @@ static int spawn_nft(const char *const argv[], struct child *c)
 	posix_spawn_file_actions_adddup2(&actions, in[0], 0);
 	posix_spawn_file_actions_adddup2(&actions, out[1], 1);
 	posix_spawn_file_actions_adddup2(&actions, err[1], 2);
-	r = -posix_spawnp(&c->pid, argv[0], &actions, NULL, (char *const *)argv, environ);
+	r = start(argv, &actions, &c->pid);
 	posix_spawn_file_actions_destroy(&actions);
 	close(err[1]);
 	if (r) {
@@ -161,9 +172,14 @@ static int converse(struct child *c, const char *input, size_t n_input, struct t
 	fcntl(c->in, F_SETFL, O_NONBLOCK);
 	while (fds[0].fd >= 0 || fds[1].fd >= 0 || fds[2].fd >= 0) {
 		int64_t left = until - now_ms();
+		int ready = left > 0 ? poll(fds, 3, (int)left) : 0;
 
-		if (left <= 0 || poll(fds, 3, (int)left) == 0)
+		if (!ready)
 			return -ETIMEDOUT;
+		if (ready < 0 && errno != EINTR)
+			return -errno;
+		if (ready < 0)
+			continue;
 		if (fds[0].fd >= 0 && fds[0].revents) {
 			ssize_t w = sent < n_input ? write(fds[0].fd, input + sent, n_input - sent) :
 						     -1;
@@ -183,6 +199,25 @@ static int converse(struct child *c, const char *input, size_t n_input, struct t
 	return 0;
 }
 
+/* The same, with a child that dies early reported as an error of write(), not as a signal that ends
+ * the agent. */
+static int converse_quietly(struct child *c, const char *input, size_t n_input, struct text *out,
+			    struct text *err)
+{
+	const struct timespec at_once = {0};
+	sigset_t broken_pipe, before;
+	int r;
+
+	sigemptyset(&broken_pipe);
+	sigaddset(&broken_pipe, SIGPIPE);
+	pthread_sigmask(SIG_BLOCK, &broken_pipe, &before);
+	r = converse(c, input, n_input, out, err);
+	while (sigtimedwait(&broken_pipe, NULL, &at_once) > 0)
+		;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return r;
+}
+
 /* Runs nft with this input; stdout into *ret_out (freed by the caller) unless NULL.
  * @return its exit status, -errno. */
 static int run_nft(const char *const argv[], const char *input, size_t n_input, char **ret_out,
@@ -199,7 +234,7 @@ static int run_nft(const char *const argv[], const char *input, size_t n_input, 
 			 strerror(-r));
 		return r;
 	}
-	r = converse(&c, input, n_input, &out, &err);
+	r = converse_quietly(&c, input, n_input, &out, &err);
 	if (r)
 		kill(c.pid, SIGKILL);
 	if (c.in >= 0)
@@ -208,8 +243,10 @@ static int run_nft(const char *const argv[], const char *input, size_t n_input, 
 	close(c.err);
 	while (waitpid(c.pid, &status, 0) < 0 && errno == EINTR)
 		;
-	if (r)
+	if (r == -ETIMEDOUT)
 		snprintf(why, n_why, "nft took longer than %d s", TIMEOUT_MS / 1000);
+	else if (r)
+		snprintf(why, n_why, "nft: %s", strerror(-r));
 	else if (!WIFEXITED(status) || WEXITSTATUS(status))
 		snprintf(why, n_why, "nft: %.*s", err.at ? (int)strcspn(err.at, "\n") : 6,
 			 err.at ? err.at : "failed");
@@ -316,21 +353,25 @@ int fg_nft_apply(struct fg_nft *t, const struct fg_export_set *set, uint64_t now
 	_cleanup_free_ char *script = NULL;
 	size_t n_script = 0;
 	int changes, r = 0;
-	FILE *out;
+	FILE *out = items ? open_memstream(&script, &n_script) : NULL;
 
-	if (!items)
+	if (!out) {
+		snprintf(why, n_why, "no memory for a script of %zu elements", set->n);
 		return -ENOMEM;
-	memcpy(items, set->items, set->n * sizeof(*items));
-	out = open_memstream(&script, &n_script);
-	if (!out)
-		return -ENOMEM;
+	}
+	if (set->n)
+		memcpy(items, set->items, set->n * sizeof(*items));
 	if (t->in_place) {
 		changes = write_differences(out, t, items, set->n, now_ns);
 	} else {
 		changes = (int)set->n + 1;
 		fg_export_nft(out, set, &t->conf, now_ns);
 	}
-	fclose(out);
+	/* a script cut short by lack of memory must not run */
+	if (ferror(out) | fclose(out)) {
+		snprintf(why, n_why, "no memory for a script of %zu elements", set->n);
+		return -ENOMEM;
+	}
 	if (changes)
 		r = run_script(script, n_script, why, n_why);
 	if (r) {
@@ -388,7 +429,7 @@ static bool shadow_has(const struct fg_nft *t, const uint8_t addr[16], uint8_t b
 
 struct seen {
 	bool chain, sets[4];
-	size_t elements, strangers;
+	size_t rules, elements, strangers;
 };
 
 static const char *const set_names[4] = {"blocked4", "blocked6", "ranges4", "ranges6"};
@@ -401,6 +442,7 @@ static void look_at(const struct fg_nft *t, json_t *entry, struct seen *seen)
 
 	if (json_object_get(entry, "chain"))
 		seen->chain = true;
+	seen->rules += json_object_get(entry, "rule") != NULL;
 	name = set ? json_string_value(json_object_get(set, "name")) : NULL;
 	for (i = 0; name && i < 4; i++)
 		if (!strcmp(name, set_names[i]))
@@ -418,6 +460,28 @@ static void look_at(const struct fg_nft *t, json_t *entry, struct seen *seen)
 	}
 }
 
+static bool all_there(const struct fg_nft *t, const struct seen *seen)
+{
+	for (size_t i = 0; i < 4; i++)
+		if (!seen->sets[i])
+			return false;
+	return seen->chain && seen->rules == FG_NFT_RULES * (t->conf.udp ? 2 : 1);
+}
+
+/* Elements that the kernel may have dropped already, or will while we look. */
+static size_t count_due(const struct fg_nft *t)
+{
+	struct timespec now;
+	uint64_t soon_ns;
+	size_t due = 0;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	soon_ns = ((uint64_t)now.tv_sec + 2) * 1000000000ULL;
+	for (size_t i = 0; i < t->n; i++)
+		due += t->shadow[i].until_ns <= soon_ns;
+	return due;
+}
+
 int fg_nft_check(struct fg_nft *t, bool full, char *why, size_t n_why)
 {
 	const char *const terse[] = {"nft", "-t", "-j", "list", "table", "inet", "farmgate", NULL};
@@ -425,11 +489,13 @@ int fg_nft_check(struct fg_nft *t, bool full, char *why, size_t n_why)
 	_cleanup_free_ char *out = NULL;
 	struct seen seen = {0};
 	json_t *doc, *entry;
-	size_t i, due = 0;
+	size_t i;
 	int r;
 
-	if (!t->in_place)
+	if (!t->in_place) {
+		snprintf(why, n_why, "table inet farmgate is not written yet");
 		return 1;
+	}
 	r = run_nft(full ? whole : terse, NULL, 0, &out, why, n_why);
 	if (r < 0)
 		return r;
@@ -437,17 +503,9 @@ int fg_nft_check(struct fg_nft *t, bool full, char *why, size_t n_why)
 	json_array_foreach(json_object_get(doc, "nftables"), i, entry)
 		look_at(t, entry, &seen);
 	json_decref(doc);
-	for (i = 0; i < t->n; i++) {
-		struct timespec now;
-
-		clock_gettime(CLOCK_REALTIME, &now);
-		/* about to end, or ended: the kernel may have dropped it already */
-		due += t->shadow[i].until_ns <=
-		       ((uint64_t)now.tv_sec + 2) * 1000000000ULL;
-	}
-	if (r || !seen.chain || !seen.sets[0] || !seen.sets[1] || !seen.sets[2] || !seen.sets[3]) {
+	if (!all_there(t, &seen)) {
 		snprintf(why, n_why, "table inet farmgate is gone or damaged");
-	} else if (full && (seen.strangers || seen.elements + due < t->n)) {
+	} else if (full && (seen.strangers || seen.elements + count_due(t) < t->n)) {
 		snprintf(why, n_why, "the sets hold %zu elements, %zu of them not ours, instead of %zu",
 			 seen.elements, seen.strangers, t->n);
 	} else {

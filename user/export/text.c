@@ -7,6 +7,7 @@
 #include "export/nft_text.h"
 #include "lib/ip.h"
 #include "lib/jsonw.h"
+#include "lib/mem.h"
 #include "lib/num.h"
 
 static int finish(FILE *out)
@@ -89,33 +90,60 @@ int fg_export_json(FILE *out, const struct fg_export_set *set, uint64_t now_ns)
 	return r ? r : finish(out);
 }
 
-int fg_export_dry_run(FILE *out, const struct fg_export_set *set, const struct fg_model *m)
+struct hit {
+	uint64_t sources, clients, exchanges;
+};
+
+/* Index of the item that holds a source, set->n where none does. Items are sorted and none lies
+ * inside another, so only the last one that begins at or before the source can. */
+static size_t item_of(const struct fg_export_set *set, const uint8_t addr[16])
+{
+	uint8_t bits = fg_ip_is4(addr) ? 128 : 64;
+	size_t lo = 0, hi = set->n;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (memcmp(set->items[mid].addr, addr, 16) <= 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	if (!lo || !fg_ip_contains(set->items[lo - 1].addr, set->items[lo - 1].bits, addr, bits))
+		return set->n;
+	return lo - 1;
+}
+
+static void put_hit(FILE *out, const struct fg_export_item *item, const struct hit *hit)
 {
 	char buf[FG_IP_TEXT], until[32];
 
-	fprintf(out, "%zu would be blocked, %zu withheld by a guard\n", set->n, set->withheld);
-	for (size_t i = 0; i < set->n; i++) {
-		const struct fg_export_item *item = &set->items[i];
-		uint64_t sources = 0, clients = 0, exchanges = 0;
+	fprintf(out,
+		"%s until %s by %s (%s): hits %llu known sources with %llu clients and %llu "
+		"exchanges\n",
+		fg_ip_prefix(item->addr, item->bits, buf), fg_num_time(item->until_ns, until),
+		item->by_operator ? "operator" : "detector", item->reason,
+		(unsigned long long)hit->sources, (unsigned long long)hit->clients,
+		(unsigned long long)hit->exchanges);
+}
 
-		for (size_t k = 0; k < fg_model_n_sources(m); k++) {
-			const struct fg_model_source *s = fg_model_source_at(m, k);
+int fg_export_dry_run(FILE *out, const struct fg_export_set *set, const struct fg_model *model)
+{
+	_cleanup_free_ struct hit *hits = calloc(set->n + 1, sizeof(*hits));
 
-			if (!fg_ip_contains(item->addr, item->bits, s->addr,
-					    fg_ip_is4(s->addr) ? 128 : 64))
-				continue;
-			sources++;
-			clients += s->clients;
-			exchanges += s->exchanges;
-		}
-		fprintf(out,
-			"%s until %s by %s (%s): hits %llu known sources with %llu kinds of clients "
-			"and %llu exchanges\n",
-			fg_ip_prefix(item->addr, item->bits, buf), fg_num_time(item->until_ns, until),
-			item->by_operator ? "operator" : "detector", item->reason,
-			(unsigned long long)sources, (unsigned long long)clients,
-			(unsigned long long)exchanges);
+	if (!hits)
+		return -ENOMEM;
+	for (size_t i = 0; i < fg_model_n_sources(model); i++) {
+		const struct fg_model_source *s = fg_model_source_at(model, i);
+		struct hit *hit = &hits[item_of(set, s->addr)];
+
+		hit->sources++;
+		hit->clients += s->clients;
+		hit->exchanges += s->exchanges;
 	}
+	fprintf(out, "%zu would be blocked, %zu withheld by a guard\n", set->n, set->withheld);
+	for (size_t i = 0; i < set->n; i++)
+		put_hit(out, &set->items[i], &hits[i]);
 	return finish(out);
 }
 
@@ -172,14 +200,14 @@ static void put_set(FILE *out, const struct fg_export_set *set, const char *name
 
 static void put_rules(FILE *out, const struct fg_export_conf *conf, const char *match)
 {
-	static const char *const lookups[] = {
+	static const char *const lookups[FG_NFT_RULES] = {
 		"ip saddr @blocked4",
 		"ip saddr @ranges4",
 		"ip6 saddr & ffff:ffff:ffff:ffff:: @blocked6",
 		"ip6 saddr @ranges6",
 	};
 
-	for (size_t i = 0; i < sizeof(lookups) / sizeof(lookups[0]); i++) {
+	for (size_t i = 0; i < FG_NFT_RULES; i++) {
 		fprintf(out, "\t\t%s dport { ", match);
 		for (size_t k = 0; k < conf->n_ports; k++)
 			fprintf(out, "%s%u", k ? ", " : "", conf->ports[k]);
