@@ -1,0 +1,639 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* verdict/store.h: what is decided, what is on disk, and that memory never says anything else. */
+#define _GNU_SOURCE
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <signal.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/ip.h"
+#include "verdict/store.h"
+
+#define S   1000000000ULL
+#define NOW (1795435200 * S)
+
+static char dir[] = "/tmp/fg-store-XXXXXX", state[64], path[96];
+static struct fg_store *store;
+
+static void remove_files(void)
+{
+	char file[128];
+
+	snprintf(file, sizeof(file), "%s-wal", path);
+	unlink(file);
+	snprintf(file, sizeof(file), "%s-shm", path);
+	unlink(file);
+	unlink(path);
+	rmdir(state);
+}
+
+static void open_at(uint64_t now_ns)
+{
+	char why[256] = "";
+
+	if (fg_store_open(state, now_ns, &store, why, sizeof(why)))
+		fail_msg("%s", why);
+}
+
+static void reopen(uint64_t now_ns)
+{
+	fg_store_close(&store);
+	open_at(now_ns);
+}
+
+static int set_up(void **arg)
+{
+	(void)arg;
+	strcpy(dir, "/tmp/fg-store-XXXXXX");
+	if (!mkdtemp(dir))
+		return -1;
+	snprintf(state, sizeof(state), "%s/state", dir);
+	snprintf(path, sizeof(path), "%s/farmgate.db", state);
+	open_at(NOW);
+	return 0;
+}
+
+static int tear_down(void **arg)
+{
+	(void)arg;
+	fg_store_close(&store);
+	remove_files();
+	return rmdir(dir);
+}
+
+struct prefix {
+	uint8_t addr[16], bits;
+};
+
+static struct prefix prefix(const char *text)
+{
+	struct prefix p;
+
+	assert_int_equal(fg_ip_parse(text, p.addr, &p.bits), 0);
+	return p;
+}
+
+static struct fg_finding finding(const char *source)
+{
+	struct fg_finding f = {.score = 20, .proven = true, .n_evidence = 1, .stem = 5, .stack = 6};
+
+	memcpy(f.source, prefix(source).addr, 16);
+	f.evidence[0] = (struct fg_evidence){FG_FAMILY_VOLUME, "proven_connections_60s", 80, 1.5,
+					     0.001, 20, "80 connections, 1.5 expected"};
+	return f;
+}
+
+static const struct fg_names names = {"t13d", "~t13d", "64,65535"};
+
+static int note_of(const struct fg_finding *f, bool enforce, uint64_t now_ns)
+{
+	return fg_store_note(store, f, &names, enforce, 3600, now_ns);
+}
+
+static int note(const char *source, bool enforce, uint64_t now_ns)
+{
+	struct fg_finding f = finding(source);
+
+	return note_of(&f, enforce, now_ns);
+}
+
+static int block(const char *text, uint32_t ttl_s, uint64_t now_ns)
+{
+	struct prefix p = prefix(text);
+	int64_t id;
+
+	return fg_store_block(store, p.addr, p.bits, 0, "", ttl_s, "by hand", now_ns, &id);
+}
+
+static int allow(const char *text, uint32_t ttl_s)
+{
+	struct prefix p = prefix(text);
+	int64_t id;
+
+	return fg_store_allow(store, p.addr, p.bits, ttl_s, "our probe", NOW, &id);
+}
+
+static int unblock(const char *text, uint64_t now_ns)
+{
+	struct prefix p = prefix(text);
+
+	return fg_store_unblock(store, p.addr, p.bits, "mistake", now_ns);
+}
+
+/* The newest verdict that covers an address, NULL = none. */
+static const struct fg_verdict *on(const char *source)
+{
+	const struct fg_verdict *v = NULL;
+
+	return fg_store_find(store, prefix(source).addr, &v, 1) ? v : NULL;
+}
+
+/* A number from the file, by a second reader: the store must let go of it first. */
+static int64_t disk_number(const char *query)
+{
+	sqlite3_stmt *s;
+	int64_t number;
+	sqlite3 *db;
+
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, query, -1, &s, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_step(s), SQLITE_ROW);
+	number = sqlite3_column_int64(s, 0);
+	sqlite3_finalize(s);
+	sqlite3_close(db);
+	return number;
+}
+
+static void disk_run(const char *script)
+{
+	sqlite3 *db;
+
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, script, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+}
+
+static void test_store_makes_a_private_folder(void **arg)
+{
+	struct stat st;
+
+	(void)arg;
+	assert_int_equal(stat(state, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0700);
+}
+
+static void test_store_keeps_verdicts_over_a_restart(void **arg)
+{
+	struct fg_verdict before;
+	const struct fg_verdict *v;
+
+	(void)arg;
+	assert_int_equal(note("2001:db8:1:2::/64", true, NOW), 1);
+	before = *on("2001:db8:1:2::");
+	reopen(NOW + 60 * S);
+	v = on("2001:db8:1:2:3:4:5:6");
+	assert_non_null(v);
+	assert_memory_equal(v->addr, before.addr, 16);
+	assert_int_equal(v->bits, 64);
+	assert_int_equal(v->id, before.id);
+	assert_int_equal(v->tier, FG_TIER_ENFORCE);
+	assert_true(v->first_ns == NOW && v->until_ns == NOW + 3600 * S);
+	assert_string_equal(v->ja4, "t13d");
+	assert_int_equal(v->stem, 0);
+	assert_int_equal(v->n_evidence, 1);
+	assert_string_equal(v->evidence[0].name, "proven_connections_60s");
+	assert_true(v->evidence[0].observed == 80 && v->evidence[0].base_rate == 0.001);
+	assert_null(on("2001:db8:1:3::"));
+}
+
+static void test_store_keeps_allows_and_blobs_over_a_restart(void **arg)
+{
+	const uint8_t seed[4] = {1, 0, 3, 4};
+	struct prefix p = prefix("10.0.0.0/8");
+	uint8_t got[8];
+
+	(void)arg;
+	assert_int_equal(fg_store_get_blob(store, "hash_seed", got, sizeof(got)), 0);
+	assert_int_equal(fg_store_put_blob(store, "hash_seed", seed, sizeof(seed)), 0);
+	assert_int_equal(allow("10.0.0.0/8", 0), 0);
+	reopen(NOW);
+	assert_int_equal(fg_store_get_blob(store, "hash_seed", got, sizeof(got)), 4);
+	assert_memory_equal(got, seed, 4);
+	assert_int_equal(fg_store_get_blob(store, "hash_seed", got, 3), -EOVERFLOW);
+	assert_int_equal(fg_store_n_allow(store), 1);
+	assert_int_equal(block("10.1.0.0/16", 60, NOW), -EPERM);
+	assert_int_equal(fg_store_disallow(store, p.addr, p.bits, NOW), 1);
+	assert_int_equal(fg_store_disallow(store, p.addr, p.bits, NOW), 0);
+	reopen(NOW);
+	assert_int_equal(fg_store_n_allow(store), 0);
+	assert_int_equal(block("10.1.0.0/16", 60, NOW), 0);
+}
+
+static void test_store_says_why_a_tier_stops_at_alert(void **arg)
+{
+	struct fg_finding f = finding("192.0.2.2");
+
+	(void)arg;
+	note("192.0.2.1", false, NOW);
+	assert_int_equal(on("192.0.2.1")->tier, FG_TIER_ALERT);
+	assert_string_equal(on("192.0.2.1")->reason, "mode is observe");
+	f.shared = true;
+	strcpy(f.shared_why, "7 stems");
+	note_of(&f, true, NOW);
+	assert_int_equal(on("192.0.2.2")->tier, FG_TIER_ALERT);
+	assert_string_equal(on("192.0.2.2")->reason, "shared: 7 stems");
+	f = finding("192.0.2.3");
+	f.proven = false;
+	note_of(&f, true, NOW);
+	assert_int_equal(on("192.0.2.3")->tier, FG_TIER_ALERT);
+	assert_non_null(strstr(on("192.0.2.3")->reason, "not proven"));
+	allow("192.0.2.4", 0);
+	note("192.0.2.4", true, NOW);
+	assert_int_equal(on("192.0.2.4")->tier, FG_TIER_ALERT);
+	assert_string_equal(on("192.0.2.4")->reason, "allowlisted: our probe");
+	note("192.0.2.5", true, NOW);
+	assert_int_equal(on("192.0.2.5")->tier, FG_TIER_ENFORCE);
+	assert_string_equal(on("192.0.2.5")->reason, "");
+}
+
+static void test_store_writes_a_renewal_only_when_it_matters(void **arg)
+{
+	struct fg_finding f = finding("192.0.2.1");
+	uint64_t revision;
+
+	(void)arg;
+	assert_int_equal(note_of(&f, false, NOW), 1);
+	revision = fg_store_revision(store);
+	f.evidence[0].observed = 90;
+	assert_int_equal(note_of(&f, false, NOW + 890 * S), 0);
+	assert_int_equal(fg_store_revision(store), revision);
+	assert_true(on("192.0.2.1")->until_ns == NOW + 3600 * S);
+	assert_true(on("192.0.2.1")->evidence[0].observed == 90);
+	/* less than three quarters of the TTL are left */
+	assert_int_equal(note_of(&f, false, NOW + 901 * S), 0);
+	assert_true(fg_store_revision(store) > revision);
+	assert_true(on("192.0.2.1")->until_ns == NOW + 4501 * S);
+	assert_true(on("192.0.2.1")->first_ns == NOW);
+	/* another tier is written at once */
+	assert_int_equal(note_of(&f, true, NOW + 902 * S), 0);
+	fg_store_close(&store);
+	assert_int_equal(disk_number("SELECT tier FROM verdict"), FG_TIER_ENFORCE);
+	assert_int_equal(disk_number("SELECT until_ns FROM verdict"), NOW + 4502 * S);
+	assert_int_equal(disk_number("SELECT count(*) FROM history"), 2);
+	open_at(NOW + 902 * S);
+}
+
+static void test_store_does_not_renew_what_an_operator_ended(void **arg)
+{
+	(void)arg;
+	note("192.0.2.1", true, NOW);
+	block("192.0.2.1", 60, NOW);
+	assert_int_equal(fg_store_n(store), 2);
+	assert_int_equal(unblock("192.0.2.1", NOW + S), 2);
+	assert_int_equal(unblock("192.0.2.1", NOW + S), 0);
+	assert_int_equal(note("192.0.2.1", true, NOW + 2 * S), 0);
+	assert_int_equal(fg_store_n(store), 0);
+	reopen(NOW + 3 * S);
+	assert_int_equal(note("192.0.2.1", true, NOW + 3599 * S), 0);
+	assert_null(on("192.0.2.1"));
+	/* the rest of its TTL is over, expired or not */
+	assert_int_equal(note("192.0.2.1", true, NOW + 3600 * S), 1);
+	assert_non_null(on("192.0.2.1"));
+}
+
+static void test_store_lets_allow_win(void **arg)
+{
+	(void)arg;
+	note("192.0.2.1", true, NOW);
+	block("192.0.2.2", 60, NOW);
+	block("198.51.100.0/24", 60, NOW);
+	note("203.0.113.1", true, NOW);
+	assert_int_equal(allow("192.0.2.0/24", 0), 0);
+	assert_int_equal(on("192.0.2.1")->tier, FG_TIER_ALERT);
+	assert_int_equal(on("192.0.2.2")->tier, FG_TIER_ALERT);
+	assert_int_equal(on("203.0.113.1")->tier, FG_TIER_ENFORCE);
+	assert_int_equal(block("192.0.2.2", 60, NOW), -EPERM);
+	/* a block cannot leave out the address in its midst */
+	assert_int_equal(block("192.0.0.0/16", 60, NOW), -EPERM);
+	assert_int_equal(allow("198.51.100.7", 0), 0);
+	assert_int_equal(on("198.51.100.8")->tier, FG_TIER_ALERT);
+	reopen(NOW);
+	assert_int_equal(on("192.0.2.1")->tier, FG_TIER_ALERT);
+	assert_string_equal(on("192.0.2.1")->reason, "allowlisted: our probe");
+}
+
+static void test_store_ends_an_allow_with_its_ttl(void **arg)
+{
+	(void)arg;
+	allow("192.0.2.1", 60);
+	assert_int_equal(block("192.0.2.1", 60, NOW + 59 * S), -EPERM);
+	assert_int_equal(block("192.0.2.1", 60, NOW + 60 * S), 0);
+	fg_store_expire(store, NOW + 60 * S);
+	assert_int_equal(fg_store_n_allow(store), 0);
+}
+
+static void test_store_does_not_persist_the_configuration(void **arg)
+{
+	struct prefix p = prefix("192.0.2.0/24");
+
+	(void)arg;
+	note("192.0.2.1", true, NOW);
+	assert_int_equal(fg_store_allow_static(store, p.addr, p.bits), 0);
+	assert_int_equal(fg_store_n_allow(store), 1);
+	assert_string_equal(fg_store_allow_at(store, 0)->reason, "configuration");
+	assert_int_equal(on("192.0.2.1")->tier, FG_TIER_ALERT);
+	assert_int_equal(fg_store_disallow(store, p.addr, p.bits, NOW), 0);
+	reopen(NOW);
+	assert_int_equal(fg_store_n_allow(store), 0);
+}
+
+static void test_store_takes_back_a_failed_batch(void **arg)
+{
+	(void)arg;
+	note("192.0.2.1", false, NOW);
+	note("192.0.2.9", false, NOW);
+	unblock("192.0.2.9", NOW);
+	assert_int_equal(fg_store_begin(store), 0);
+	assert_int_equal(note("192.0.2.1", true, NOW + S), 0);
+	assert_int_equal(note("192.0.2.2", true, NOW + S), 1);
+	assert_int_equal(note("192.0.2.9", true, NOW + 3601 * S), 1);
+	assert_int_equal(allow("10.0.0.0/8", 0), 0);
+	fg_store_rollback(store);
+	assert_int_equal(fg_store_n(store), 1);
+	assert_int_equal(on("192.0.2.1")->tier, FG_TIER_ALERT);
+	assert_null(on("192.0.2.2"));
+	assert_int_equal(fg_store_n_allow(store), 0);
+	assert_int_equal(note("192.0.2.9", true, NOW + 2 * S), 0);
+	assert_int_equal(fg_store_begin(store), 0);
+	assert_int_equal(note("192.0.2.2", true, NOW + S), 1);
+	assert_int_equal(fg_store_commit(store), 0);
+	reopen(NOW + S);
+	assert_int_equal(fg_store_n(store), 2);
+	assert_int_equal(on("192.0.2.1")->tier, FG_TIER_ALERT);
+}
+
+static void test_store_leaves_memory_alone_where_the_disk_refuses(void **arg)
+{
+	const struct rlimit none = {0, RLIM_INFINITY};
+	struct rlimit before;
+	int r;
+
+	(void)arg;
+	note("192.0.2.1", false, NOW);
+	getrlimit(RLIMIT_FSIZE, &before);
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+	r = block("192.0.2.2", 60, NOW);
+	assert_true(note("192.0.2.1", true, NOW) < 0);
+	assert_true(allow("192.0.2.0/24", 0) < 0);
+	assert_true(unblock("192.0.2.1", NOW) < 0);
+	setrlimit(RLIMIT_FSIZE, &before);
+	signal(SIGXFSZ, SIG_DFL);
+	assert_true(r < 0);
+	assert_non_null(strstr(fg_store_error(store), "farmgate.db"));
+	assert_int_equal(fg_store_n(store), 1);
+	assert_int_equal(fg_store_n_allow(store), 0);
+	assert_int_equal(on("192.0.2.1")->tier, FG_TIER_ALERT);
+	assert_string_equal(on("192.0.2.1")->reason, "mode is observe");
+	assert_int_equal(block("192.0.2.2", 60, NOW), 0);
+	reopen(NOW);
+	assert_int_equal(fg_store_n(store), 2);
+}
+
+static void test_store_drops_what_has_expired(void **arg)
+{
+	(void)arg;
+	block("192.0.2.1", 60, NOW);
+	block("192.0.2.2", 120, NOW);
+	assert_int_equal(fg_store_expire(store, NOW + 59 * S), 0);
+	assert_int_equal(fg_store_expire(store, NOW + 60 * S), 1);
+	assert_null(on("192.0.2.1"));
+	assert_non_null(on("192.0.2.2"));
+	reopen(NOW + 120 * S);
+	assert_int_equal(fg_store_n(store), 0);
+}
+
+static void test_store_clamps_ends_when_the_clock_went_back(void **arg)
+{
+	const uint64_t day = FG_MAX_TTL_S * S;
+
+	(void)arg;
+	block("192.0.2.1", FG_MAX_TTL_S, NOW);
+	reopen(NOW - 10 * day);
+	assert_true(on("192.0.2.1")->until_ns == NOW - 9 * day);
+	fg_store_expire(store, NOW - 15 * day);
+	assert_true(on("192.0.2.1")->until_ns == NOW - 14 * day);
+	fg_store_close(&store);
+	assert_int_equal(disk_number("SELECT until_ns FROM verdict"), NOW - 14 * day);
+	/* without a time nothing is judged */
+	open_at(0);
+	assert_int_equal(fg_store_n(store), 1);
+}
+
+static void test_store_refuses_a_ttl_out_of_range(void **arg)
+{
+	struct prefix p = prefix("192.0.2.0/24");
+	int64_t id;
+
+	(void)arg;
+	assert_int_equal(block("192.0.2.1", 0, NOW), -EINVAL);
+	assert_int_equal(block("192.0.2.1", FG_MAX_TTL_S + 1, NOW), -EINVAL);
+	assert_int_equal(block("192.0.2.1", FG_MAX_TTL_S, NOW), 0);
+	p.addr[15] = 1;
+	assert_int_equal(fg_store_block(store, p.addr, p.bits, 0, "", 60, "", NOW, &id), -EINVAL);
+}
+
+static void test_store_finds_every_length_newest_first(void **arg)
+{
+	const struct fg_verdict *found[8];
+
+	(void)arg;
+	block("192.0.2.1", 60, NOW);
+	block("192.0.0.0/16", 60, NOW);
+	block("2001:db8::/32", 60, NOW);
+	block("::/0", 60, NOW);
+	note("192.0.2.1", true, NOW);
+	assert_int_equal(fg_store_find(store, prefix("192.0.2.1").addr, found, 8), 3);
+	assert_int_equal(found[0]->origin, FG_ORIGIN_DETECTOR);
+	assert_int_equal(found[1]->bits, 112);
+	assert_int_equal(found[2]->bits, 128);
+	assert_int_equal(fg_store_find(store, prefix("192.0.2.1").addr, found, 2), 2);
+	assert_int_equal(found[1]->bits, 112);
+	assert_int_equal(fg_store_find(store, prefix("2001:db8::1").addr, found, 8), 2);
+	assert_int_equal(fg_store_find(store, prefix("198.51.100.1").addr, found, 8), 0);
+}
+
+struct past {
+	size_t n;
+	char text[512];
+};
+
+static int write_past(void *arg, uint64_t time_ns, const char *what, const char *who,
+		      const char *reason)
+{
+	struct past *p = arg;
+	size_t n = strlen(p->text);
+
+	snprintf(p->text + n, sizeof(p->text) - n, "+%llu %s %s %s\n",
+		 (unsigned long long)((time_ns - NOW) / S), what, who, reason);
+	return ++p->n == 99;
+}
+
+static void test_store_remembers_who_decided_what(void **arg)
+{
+	struct past p = {0};
+
+	(void)arg;
+	block("192.0.0.0/16", 60, NOW);
+	note("192.0.2.1", false, NOW + S);
+	block("192.0.0.0/24", 60, NOW + S);
+	note("192.0.2.1", true, NOW + 2 * S);
+	unblock("192.0.2.1", NOW + 3 * S);
+	fg_store_expire(store, NOW + 60 * S);
+	reopen(NOW + 60 * S);
+	assert_int_equal(fg_store_history(store, prefix("192.0.2.1").addr, write_past, &p), 0);
+	assert_string_equal(p.text, "+0 blocked operator by hand\n"
+				    "+1 flagged detector mode is observe\n"
+				    "+2 raised detector 80 connections, 1.5 expected\n"
+				    "+3 unblocked operator mistake\n"
+				    "+60 expired clock \n");
+	p = (struct past){.n = 98};
+	assert_int_equal(fg_store_history(store, prefix("192.0.2.1").addr, write_past, &p), 1);
+}
+
+static void test_store_never_gives_an_id_twice(void **arg)
+{
+	int64_t first;
+
+	(void)arg;
+	block("192.0.2.1", 60, NOW);
+	first = on("192.0.2.1")->id;
+	unblock("192.0.2.1", NOW);
+	reopen(NOW);
+	block("192.0.2.1", 60, NOW);
+	assert_true(on("192.0.2.1")->id > first);
+}
+
+static int refused(char why[256])
+{
+	struct fg_store *other = NULL;
+	int r = fg_store_open(state, NOW, &other, why, 256);
+
+	assert_null(other);
+	return r;
+}
+
+static void test_store_refuses_a_newer_file(void **arg)
+{
+	char why[256] = "";
+
+	(void)arg;
+	fg_store_close(&store);
+	disk_run("PRAGMA user_version = 99");
+	assert_int_equal(refused(why), -ENOTSUP);
+	assert_non_null(strstr(why, "newer farmgate"));
+	assert_non_null(strstr(why, path));
+}
+
+static void test_store_refuses_a_damaged_file(void **arg)
+{
+	char why[256] = "";
+	FILE *f;
+
+	(void)arg;
+	block("192.0.2.1", 60, NOW);
+	fg_store_close(&store);
+	disk_run("UPDATE verdict SET bits = 200");
+	assert_int_equal(refused(why), -EUCLEAN);
+	assert_non_null(strstr(why, "damaged"));
+	f = fopen(path, "w");
+	assert_non_null(f);
+	for (int i = 0; i < 4096; i++)
+		fputc('x', f);
+	fclose(f);
+	assert_int_equal(refused(why), -EUCLEAN);
+	assert_non_null(strstr(why, "move it away"));
+}
+
+static void test_store_has_one_writer(void **arg)
+{
+	char why[256] = "";
+
+	(void)arg;
+	assert_int_equal(refused(why), -EBUSY);
+	assert_non_null(strstr(why, "another farmgate"));
+}
+
+static void test_store_names_a_folder_it_cannot_make(void **arg)
+{
+	char why[256] = "";
+	struct fg_store *other = NULL;
+
+	(void)arg;
+	assert_int_equal(fg_store_open("/proc/none/state", NOW, &other, why, sizeof(why)), -ENOENT);
+	assert_non_null(strstr(why, "/proc/none/state"));
+}
+
+static void test_store_works_without_a_folder(void **arg)
+{
+	struct fg_store *kept = store;
+	char why[256];
+
+	(void)arg;
+	assert_int_equal(fg_store_open(NULL, 0, &store, why, sizeof(why)), 0);
+	assert_int_equal(note("192.0.2.1", true, NOW), 1);
+	assert_int_equal(fg_store_expire(store, NOW), 0);
+	assert_int_equal(fg_store_n(store), 1);
+	assert_int_equal(fg_store_expire(store, NOW + 3600 * S), 1);
+	fg_store_close(&store);
+	store = kept;
+	assert_int_equal(fg_store_n(store), 0);
+}
+
+static void test_store_counts_findings_above_the_cap(void **arg)
+{
+	struct fg_store *kept = store;
+	struct fg_finding f = finding("10.0.0.0");
+	char why[256];
+
+	(void)arg;
+	assert_int_equal(fg_store_open(NULL, NOW, &store, why, sizeof(why)), 0);
+	assert_int_equal(fg_store_begin(store), 0);
+	for (uint32_t i = 0; i < FG_MAX_VERDICTS; i++) {
+		memcpy(f.source + 13, (uint8_t[]){(uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i},
+		       3);
+		assert_int_equal(note_of(&f, false, NOW), 1);
+	}
+	assert_int_equal(note("192.0.2.1", false, NOW), 0);
+	assert_int_equal(fg_store_commit(store), 0);
+	assert_int_equal(fg_store_n(store), FG_MAX_VERDICTS);
+	assert_int_equal(fg_store_refused(store), 1);
+	/* a flood of flags does not take the operator's right to block */
+	assert_int_equal(block("192.0.2.1", 60, NOW), 0);
+	fg_store_close(&store);
+	store = kept;
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(test_store_##name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(makes_a_private_folder),
+		T(keeps_verdicts_over_a_restart),
+		T(keeps_allows_and_blobs_over_a_restart),
+		T(says_why_a_tier_stops_at_alert),
+		T(writes_a_renewal_only_when_it_matters),
+		T(does_not_renew_what_an_operator_ended),
+		T(lets_allow_win),
+		T(ends_an_allow_with_its_ttl),
+		T(does_not_persist_the_configuration),
+		T(takes_back_a_failed_batch),
+		T(leaves_memory_alone_where_the_disk_refuses),
+		T(drops_what_has_expired),
+		T(clamps_ends_when_the_clock_went_back),
+		T(refuses_a_ttl_out_of_range),
+		T(finds_every_length_newest_first),
+		T(remembers_who_decided_what),
+		T(never_gives_an_id_twice),
+		T(refuses_a_newer_file),
+		T(refuses_a_damaged_file),
+		T(has_one_writer),
+		T(names_a_folder_it_cannot_make),
+		T(works_without_a_folder),
+		T(counts_findings_above_the_cap),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
