@@ -61,16 +61,20 @@ static void put(struct fg_export_set *set, const struct fg_verdict *v)
 /* Sorts; of an item and one inside it, the wider stays, with the later end where they are equal. */
 static void drop_contained(struct fg_export_set *set)
 {
+	/* of each family: IPv4 lies amid IPv6 in this order, but inside no IPv6 prefix */
+	struct fg_export_item *last_of[2] = {NULL, NULL};
 	size_t kept = 0;
 
 	if (set->n)
 		qsort(set->items, set->n, sizeof(*set->items), by_address);
 	for (size_t i = 0; i < set->n; i++) {
-		struct fg_export_item *last = kept ? &set->items[kept - 1] : NULL;
 		struct fg_export_item *item = &set->items[i];
+		bool is4 = item->bits >= 96 && fg_ip_is4(item->addr);
+		struct fg_export_item *last = last_of[is4];
 
 		if (!last || !fg_ip_contains(last->addr, last->bits, item->addr, item->bits)) {
-			set->items[kept++] = *item;
+			last_of[is4] = &set->items[kept++];
+			*last_of[is4] = *item;
 			continue;
 		}
 		if (last->bits == item->bits && item->until_ns > last->until_ns)
