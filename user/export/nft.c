@@ -346,6 +346,31 @@ static int write_differences(FILE *out, const struct fg_nft *t, struct fg_export
 	return changes;
 }
 
+/* Does a range come that overlaps another one standing? nft compares it with what stood before the
+ * batch, removed in it or not, and refuses (1.0.6): then the table is written whole. */
+static bool ranges_clash(const struct fg_nft *t, const struct fg_export_item *items, size_t n)
+{
+	/* both are sorted without nesting: what holds an item is the last one passed on the other side */
+	const struct fg_export_item *old = NULL, *new = NULL;
+	size_t i = 0, j = 0;
+
+	while (i < t->n || j < n) {
+		int order = i == t->n ? 1 : j == n ? -1 : by_address(&t->shadow[i], &items[j]);
+		const struct fg_export_item *x = order <= 0 ? &t->shadow[i] : NULL;
+		const struct fg_export_item *y = order >= 0 ? &items[j] : NULL;
+
+		if (x && !y && new && fg_ip_contains(new->addr, new->bits, x->addr, x->bits))
+			return true;
+		if (y && !x && old && fg_ip_contains(old->addr, old->bits, y->addr, y->bits))
+			return true;
+		old = x ? x : old;
+		new = y ? y : new;
+		i += order <= 0;
+		j += order >= 0;
+	}
+	return false;
+}
+
 int fg_nft_apply(struct fg_nft *t, const struct fg_export_set *set, uint64_t now_ns, char *why,
 		 size_t n_why)
 {
@@ -361,7 +386,7 @@ int fg_nft_apply(struct fg_nft *t, const struct fg_export_set *set, uint64_t now
 	}
 	if (set->n)
 		memcpy(items, set->items, set->n * sizeof(*items));
-	if (t->in_place) {
+	if (t->in_place && !ranges_clash(t, items, set->n)) {
 		changes = write_differences(out, t, items, set->n, now_ns);
 	} else {
 		changes = (int)set->n + 1;
