@@ -98,7 +98,10 @@ endif
 ALL_CFLAGS = -std=gnu17 $(WARN) $(SANFLAGS) $(CFLAGS) $(PKG_CFLAGS) -DFG_VERSION='"$(VERSION)"' \
 	-Iinclude -Iuser $(CPPFLAGS) -MMD -MP
 ALL_LIBS = $(PKG_LIBS) -lm -pthread
-BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -std=gnu17 -Wall -Wextra -Iinclude -Ibpf
+# Kernel 6.1 refuses a loop whose back edge falls through, which is how block placement lays loops
+# out; without it the cost is a few nanoseconds on warm frames.
+BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -std=gnu17 -Wall -Wextra -Iinclude -Ibpf \
+	-mllvm -disable-block-placement
 
 # --- Product ---------------------------------------------------------------------------------
 .PHONY: all

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * farmgate/pipeline.h through the host engine: scripted connections whose exact account is known,
+ * farmgate/pipeline.h through an engine, the host's unless told otherwise (tests/bpf): scripted connections whose exact account is known,
  * and the same frames lost, repeated and out of order.
  */
 #include <setjmp.h>
@@ -15,6 +15,11 @@
 #include "connection.h"
 #include "hello_build.h"
 #include "source/engine.h"
+
+#ifndef ENGINE
+#define ENGINE fg_engine_host
+#define FORCE_LOOP false
+#endif
 
 #define START_NS   1777593600000000000ULL
 #define SECOND_NS  1000000000ULL
@@ -36,7 +41,9 @@ static void keep_sample(void *arg, const struct fg_sample *sample)
 
 static int setup(void **state)
 {
-	struct fg_engine_conf conf = { .table_bytes = 8 << 20, .on_sample = keep_sample };
+	struct fg_engine_conf conf = { .table_bytes = 8 << 20,
+				       .force_loop = FORCE_LOOP,
+				       .on_sample = keep_sample };
 	char why[256];
 
 	(void)state;
@@ -48,13 +55,13 @@ static int setup(void **state)
 	conf.config.sample_all = 1;
 	conf.config.seed[0] = 0x1234;
 	conf.config.seed[1] = 0x5678;
-	return fg_engine_host.open(&conf, &e.engine, why, sizeof(why));
+	return ENGINE.open(&conf, &e.engine, why, sizeof(why));
 }
 
 static int teardown(void **state)
 {
 	(void)state;
-	fg_engine_host.close(e.engine);
+	ENGINE.close(e.engine);
 	return 0;
 }
 
@@ -68,8 +75,9 @@ static void feed_cut(uint64_t time_ns, const uint8_t *frame, size_t len, size_t 
 	uint64_t sum = 0;
 
 	e.frames++;
-	assert_int_equal(fg_engine_host.frame(e.engine, &f), 0);
-	assert_int_equal(fg_engine_host.totals(e.engine, &e.totals), 0);
+	assert_int_equal(ENGINE.frame(e.engine, &f), 0);
+	assert_int_equal(ENGINE.drain(e.engine), 0);
+	assert_int_equal(ENGINE.totals(e.engine, &e.totals), 0);
 	for (size_t i = 0; i < _FG_OUTCOME_MAX; i++)
 		sum += e.totals.frames[i];
 	assert_int_equal(sum, e.frames);
@@ -102,7 +110,7 @@ struct account {
 
 static struct account take(void)
 {
-	const struct fg_tables *t = fg_engine_host.tables(e.engine);
+	const struct fg_tables *t = ENGINE.tables(e.engine);
 	struct account a = { 0 };
 
 	for (uint32_t i = 0; i < t->n_flows * FG_WAYS; i++) {

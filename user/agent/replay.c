@@ -57,6 +57,7 @@ static int open_engine(struct replay *p, char *why, size_t n_why)
 {
 	struct fg_engine_conf ec = {
 		.table_bytes = p->conf->table_bytes,
+		.force_loop = p->conf->force_loop,
 		.on_sample = p->conf->on_sample ? p->conf->on_sample : fg_core_sample,
 		.arg = p->conf->on_sample ? p->conf->arg : p->core,
 	};

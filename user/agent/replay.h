@@ -15,6 +15,7 @@ struct fg_replay_conf {
 	bool sample_all; /* hand over each hello, complete or not */
 	fg_sample_fn on_sample; /* NULL: the core keeps samples to name keys */
 	void *arg;
+	bool force_loop; /* kernel engine: bpf_loop even where may_goto is accepted */
 	const uint64_t *seed; /* NULL: the core's */
 };
 

@@ -20,6 +20,7 @@ typedef void (*fg_sample_fn)(void *arg, const struct fg_sample *sample);
 struct fg_engine_conf {
 	struct fg_config config; /* seed, ports, role; masks are filled in by the engine */
 	uint64_t table_bytes;
+	bool force_loop; /* kernel: bpf_loop even where may_goto is accepted */
 	fg_sample_fn on_sample;
 	void *arg;
 };

@@ -31,7 +31,11 @@ static void kernel_close(void *engine)
 
 static int kernel_open(const struct fg_engine_conf *conf, void **ret_engine, char *why, size_t n_why)
 {
-	struct fg_sensor_conf sc = {.config = conf->config, .replay = true};
+	struct fg_sensor_conf sc = {
+		.config = conf->config,
+		.replay = true,
+		.force_loop = conf->force_loop,
+	};
 	struct kernel *k = calloc(1, sizeof(*k));
 	int r;
 

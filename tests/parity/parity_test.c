@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Both engines over each capture in tests/replay (or FARMGATE_CAPTURES): every source, client and
+ * fingerprint, every total, field by field. One seed, or the keys could not be compared.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/replay.h"
+
+static const uint64_t seed[4] = { 0x1111222233334444, 0x5555666677778888, 0x9999aaaabbbbcccc,
+				  0xddddeeeeffff0001 };
+
+static void run(struct fg_core *core, const struct fg_conf *conf, const char *path,
+		const struct fg_engine_ops *engine, bool force_loop)
+{
+	struct fg_replay_conf rc = { .path = path,
+				     .engine = engine,
+				     .table_bytes = 16 << 20,
+				     .force_loop = force_loop,
+				     .seed = seed };
+	char why[512] = "";
+
+	assert_int_equal(fg_core_open(core, conf, NULL, 0, why, sizeof(why)), 0);
+	if (fg_replay(core, &rc, why, sizeof(why)))
+		fail_msg("%s, %s engine: %s", path, engine->name, why);
+}
+
+#define SAME(a, b, member)                                                                         \
+	do {                                                                                       \
+		if ((a)->member != (b)->member)                                                    \
+			fail_msg("%s: " #member " is %llu in the host, %llu in the kernel", path,  \
+				 (unsigned long long)(a)->member, (unsigned long long)(b)->member); \
+	} while (0)
+
+static void same_totals(const char *path, const struct fg_totals *a, const struct fg_totals *b)
+{
+	for (size_t i = 0; i < _FG_OUTCOME_MAX; i++)
+		SAME(a, b, frames[i]);
+	for (size_t i = 0; i < _FG_INCOMPLETE_MAX; i++)
+		SAME(a, b, incomplete[i]);
+	for (size_t i = 0; i < _FG_EVENT_MAX; i++)
+		SAME(a, b, events[i]);
+	SAME(a, b, bytes);
+}
+
+static void same_sources(const char *path, const struct fg_model *a, const struct fg_model *b)
+{
+	assert_int_equal(fg_model_n_sources(a), fg_model_n_sources(b));
+	for (size_t i = 0; i < fg_model_n_sources(a); i++) {
+		const struct fg_model_source *x = fg_model_source_at(a, i);
+		const struct fg_model_source *y = fg_model_source_find(b, x->addr);
+
+		assert_non_null(y);
+		SAME(x, y, syns);
+		SAME(x, y, connections);
+		SAME(x, y, proven);
+		SAME(x, y, hellos);
+		SAME(x, y, incomplete);
+		SAME(x, y, fins);
+		SAME(x, y, rsts);
+		SAME(x, y, exchanges);
+		SAME(x, y, bytes_in);
+		SAME(x, y, bytes_out);
+		SAME(x, y, fingerprints);
+		SAME(x, y, clients);
+		SAME(x, y, stems);
+		SAME(x, y, first_ns);
+		SAME(x, y, last_ns);
+	}
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct fg_model_client *x = *(void *const *)a, *y = *(void *const *)b;
+	int order = memcmp(x->addr, y->addr, sizeof(x->addr));
+
+	if (order)
+		return order;
+	if (x->stem != y->stem)
+		return x->stem < y->stem ? -1 : 1;
+	return x->stack < y->stack ? -1 : x->stack > y->stack;
+}
+
+static const struct fg_model_client **sorted_clients(const struct fg_model *m)
+{
+	size_t n = fg_model_n_clients(m);
+	const struct fg_model_client **all = calloc(n + 1, sizeof(*all));
+
+	assert_non_null(all);
+	for (size_t i = 0; i < n; i++)
+		all[i] = fg_model_client_at(m, i);
+	qsort(all, n, sizeof(*all), by_name);
+	return all;
+}
+
+static void same_clients(const char *path, const struct fg_model *a, const struct fg_model *b)
+{
+	const struct fg_model_client **x = sorted_clients(a), **y = sorted_clients(b);
+
+	assert_int_equal(fg_model_n_clients(a), fg_model_n_clients(b));
+	for (size_t i = 0; i < fg_model_n_clients(a); i++) {
+		assert_memory_equal(x[i]->addr, y[i]->addr, sizeof(x[i]->addr));
+		SAME(x[i], y[i], stem);
+		SAME(x[i], y[i], stack);
+		SAME(x[i], y[i], print);
+		SAME(x[i], y[i], connections);
+		SAME(x[i], y[i], proof_socket);
+		SAME(x[i], y[i], resumed);
+		SAME(x[i], y[i], exchanges);
+		SAME(x[i], y[i], bytes_in);
+		SAME(x[i], y[i], bytes_out);
+	}
+	free(x);
+	free(y);
+}
+
+static void same_prints(const char *path, const struct fg_model *a, const struct fg_model *b)
+{
+	assert_int_equal(fg_model_n_prints(a), fg_model_n_prints(b));
+	for (size_t i = 0; i < fg_model_n_prints(a); i++) {
+		const struct fg_model_print *x = fg_model_print_at(a, i);
+		const struct fg_model_print *y = fg_model_print_find(b, x->print);
+
+		assert_non_null(y);
+		SAME(x, y, stem);
+		SAME(x, y, hellos);
+		SAME(x, y, sources);
+		SAME(x, y, flags);
+		SAME(x, y, named);
+		assert_string_equal(x->ja4, y->ja4);
+		assert_string_equal(x->stem_text, y->stem_text);
+		assert_string_equal(x->sni, y->sni);
+	}
+}
+
+static void compare(const char *path, bool force_loop)
+{
+	struct fg_core host, kernel;
+	struct fg_conf conf;
+
+	fg_conf_init(&conf);
+	run(&host, &conf, path, &fg_engine_host, false);
+	run(&kernel, &conf, path, &fg_engine_kernel, force_loop);
+	same_totals(path, fg_model_received(host.model), fg_model_received(kernel.model));
+	same_sources(path, host.model, kernel.model);
+	same_clients(path, host.model, kernel.model);
+	same_prints(path, host.model, kernel.model);
+	fg_core_close(&host);
+	fg_core_close(&kernel);
+	fg_conf_done(&conf);
+}
+
+static void compare_all(bool force_loop)
+{
+	const char *folder = getenv("FARMGATE_CAPTURES");
+	char pattern[4096];
+	glob_t found;
+
+	snprintf(pattern, sizeof(pattern), "%s/*/input.pcap", folder ? folder : "tests/replay");
+	assert_int_equal(glob(pattern, 0, NULL, &found), 0);
+	for (size_t i = 0; i < found.gl_pathc; i++)
+		compare(found.gl_pathv[i], force_loop);
+	print_message("%zu captures\n", found.gl_pathc);
+	globfree(&found);
+}
+
+static void test_parity_holds_on_every_capture(void **state)
+{
+	(void)state;
+	compare_all(false);
+}
+
+static void test_parity_holds_with_bpf_loop(void **state)
+{
+	(void)state;
+	compare_all(true);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_parity_holds_on_every_capture),
+		cmocka_unit_test(test_parity_holds_with_bpf_loop),
+	};
+
+	if (geteuid()) {
+		print_message("needs root\n");
+		return 77;
+	}
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
