@@ -292,6 +292,20 @@ static void test_store_does_not_renew_what_an_operator_ended(void **arg)
 	assert_non_null(on("192.0.2.1"));
 }
 
+static void test_store_lowers_what_stands_when_the_mode_is_observe(void **arg)
+{
+	(void)arg;
+	assert_int_equal(note("192.0.2.1", true, NOW), 1);
+	assert_int_equal(block("192.0.2.2", 3600, NOW), 0);
+	reopen(NOW + 1 * S);
+	assert_int_equal(fg_store_observe(store), 0);
+	assert_int_equal(on("192.0.2.1")->tier, FG_TIER_ALERT);
+	assert_string_equal(on("192.0.2.1")->reason, "mode is observe");
+	assert_int_equal(on("192.0.2.2")->tier, FG_TIER_ENFORCE);
+	reopen(NOW + 2 * S);
+	assert_int_equal(on("192.0.2.1")->tier, FG_TIER_ALERT);
+}
+
 static void test_store_lets_allow_win(void **arg)
 {
 	(void)arg;
@@ -616,6 +630,7 @@ int main(void)
 		T(says_why_a_tier_stops_at_alert),
 		T(writes_a_renewal_only_when_it_matters),
 		T(does_not_renew_what_an_operator_ended),
+		T(lowers_what_stands_when_the_mode_is_observe),
 		T(lets_allow_win),
 		T(ends_an_allow_with_its_ttl),
 		T(does_not_persist_the_configuration),

@@ -57,6 +57,8 @@ int fg_core_open(struct fg_core *c, const struct fg_conf *conf, const char *stat
 	r = fg_store_open(state_dir, now_ns, &c->store, why, n_why);
 	if (!r)
 		r = load_static_allow(c, why, n_why);
+	if (!r && conf->mode == FG_MODE_OBSERVE)
+		r = fg_store_observe(c->store);
 	if (r)
 		goto fail;
 	c->view = (struct fg_view){
@@ -170,7 +172,7 @@ int fg_core_epoch(struct fg_core *c, struct fg_epoch *epoch, struct fg_taker *ta
 	if (r < 0) {
 		c->store_errors++;
 		fg_core_degraded(c, "verdicts cannot be written (%s): nothing new is enforced",
-				 strerror(-r));
+				 fg_store_error(c->store));
 	}
 	return r < 0 ? r : 0;
 }

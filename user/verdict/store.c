@@ -394,6 +394,29 @@ static int lower_all(struct fg_store *s, const struct fg_allow *a, const char *w
 	return r;
 }
 
+int fg_store_observe(struct fg_store *store)
+{
+	struct fg_store *s = store;
+	int r = enter(s);
+
+	if (r)
+		return r;
+	for (size_t i = 0; !r && i < s->n; i++) {
+		struct entry *e = s->list[i];
+		struct fg_verdict v = e->v;
+
+		if (e->state != STANDING || v.origin != FG_ORIGIN_DETECTOR ||
+		    v.tier <= FG_TIER_ALERT)
+			continue;
+		v.tier = FG_TIER_ALERT;
+		snprintf(v.reason, sizeof(v.reason), "mode is observe");
+		r = replace(s, &e, &v, false);
+		if (!r)
+			r = past(s, e, "lowered", CONFIGURATION, v.reason);
+	}
+	return leave(s, r);
+}
+
 static size_t find_allow(const struct fg_store *s, const uint8_t addr[16], uint8_t bits, bool fixed)
 {
 	size_t i = 0;

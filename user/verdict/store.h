@@ -81,6 +81,10 @@ int fg_store_allow(struct fg_store *store, const uint8_t addr[16], uint8_t bits,
 /** @return number removed, -errno. */
 int fg_store_disallow(struct fg_store *store, const uint8_t addr[16], uint8_t bits,
 		      uint64_t now_ns);
+/** Mode observe at start: automatic verdicts that stand in tier enforce from a time in mode enforce
+ * fall to alert. @return 0, -errno. */
+int fg_store_observe(struct fg_store *store);
+
 /** From the configuration: not persisted, no end, listed with the reason "configuration".
  * @return 0, -errno. */
 int fg_store_allow_static(struct fg_store *store, const uint8_t addr[16], uint8_t bits);
