@@ -82,7 +82,6 @@
 	X(ext_too_deep) /* more IPv6 extension headers than we walk */                             \
 	X(fragment)     /* later IP fragment: no ports */                                          \
 	X(flow_table_full)                                                                         \
-	X(link_type) /* capture record of a link type we do not read */                            \
 	X(internal)  /* a look-up that cannot fail, failed */
 
 #define FG_NAME_ENUM(name) FG_FRAME_##name,
@@ -120,7 +119,6 @@ enum fg_incomplete { FG_INCOMPLETE(FG_NAME_ENUM) _FG_INCOMPLETE_MAX };
 	X(proven_handshake) /* ... by the acknowledged ISN of the reply direction */               \
 	X(hellos)           /* complete hellos, first of their connection */                       \
 	X(hellos_unproven)  /* of these, on connections without proof */                           \
-	X(second_hellos)    /* second hello of a connection (HelloRetryRequest) */                 \
 	X(not_tls)          /* first payload is no TLS hello */                                    \
 	X(socket_listener)  /* proof: only a listener (SYN cookie) */                              \
 	X(socket_none)      /* proof: no socket here (container, router) */                        \
@@ -270,9 +268,8 @@ struct fg_client {
 	__u64 connections;
 	__u64 proof_socket; /* of these, proven by the socket table; the rest by the handshake */
 	__u64 resumed;
-	__u64 reserved;
 };
-_Static_assert(sizeof(struct fg_client) == 80, "fg_client");
+_Static_assert(sizeof(struct fg_client) == 72, "fg_client");
 
 /* Counters of one fingerprint. */
 struct fg_print {

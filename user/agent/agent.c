@@ -73,11 +73,15 @@ static struct agent *agent_of(void *core)
 /* What an export did, said once: when it changes something, fails, or works again. */
 static void say_export(struct agent *a, const char *target, int r, const char *why)
 {
+	char beginning[64];
+
+	snprintf(beginning, sizeof(beginning), "export %s fails", target);
+	fg_core_restored(&a->core, beginning);
 	if (r < 0) {
 		if (!a->export_failed)
 			fg_log_error("export %s: %s (tried again every second)", target, why);
 		a->export_failed = true;
-		fg_core_degraded(&a->core, "export %s fails: %s", target, why);
+		fg_core_degraded(&a->core, "%s: %s", beginning, why);
 		return;
 	}
 	if (r > 0)
@@ -106,6 +110,7 @@ static void export_now(struct agent *a, uint64_t now_ns)
 		r = fg_xdp_apply(a->xdp, &set, a->core.store, now_ns, why, sizeof(why));
 		say_export(a, "xdp", r, why);
 		failed |= r < 0;
+		fg_core_restored(&a->core, "export xdp holds");
 		if (fg_xdp_unexportable(a->xdp))
 			fg_core_degraded(&a->core,
 					 "export xdp holds single sources only: wider blocks need nft");

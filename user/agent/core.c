@@ -112,6 +112,21 @@ void fg_core_degraded(struct fg_core *c, const char *fmt, ...)
 		memcpy(v->degraded[v->n_degraded++], text, sizeof(text));
 }
 
+void fg_core_restored(struct fg_core *c, const char *beginning)
+{
+	struct fg_view *v = &c->view;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < v->n_degraded; i++) {
+		if (!strncmp(v->degraded[i], beginning, strlen(beginning)))
+			continue;
+		if (kept != i)
+			memcpy(v->degraded[kept], v->degraded[i], sizeof(v->degraded[0]));
+		kept++;
+	}
+	v->n_degraded = kept;
+}
+
 static void name_finding(const struct fg_core *c, const struct fg_finding *f,
 			 struct fg_names *ret_names)
 {
@@ -173,6 +188,8 @@ int fg_core_epoch(struct fg_core *c, struct fg_epoch *epoch, struct fg_taker *ta
 		c->store_errors++;
 		fg_core_degraded(c, "verdicts cannot be written (%s): nothing new is enforced",
 				 fg_store_error(c->store));
+	} else {
+		fg_core_restored(c, "verdicts cannot be written");
 	}
 	return r < 0 ? r : 0;
 }

@@ -54,3 +54,5 @@ int fg_core_seed(struct fg_core *core, uint64_t ret_seed[4]);
 /** Adds a sentence to the view's list of what is degraded, once. */
 void fg_core_degraded(struct fg_core *core, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+/** Takes the sentences that begin like this off the list: the cause is gone. */
+void fg_core_restored(struct fg_core *core, const char *beginning);

@@ -518,6 +518,9 @@ int fg_sensor_totals(const struct fg_sensor *s, struct fg_totals *ret_received,
 	for (uint32_t slot = 0; slot < FG_TOTAL_SLOTS; slot++) {
 		struct fg_totals sum = {0};
 
+		/* a slot is an interface's; without any, slot 0 counts */
+		if (slot % FG_MAX_IFACES && slot % FG_MAX_IFACES >= s->config.n_ifaces)
+			continue;
 		if (bpf_map_lookup_elem(bpf_map__fd(s->skel->maps.fg_totals), &slot, row))
 			return -errno;
 		for (int cpu = 0; cpu < s->cpus; cpu++)
