@@ -46,13 +46,19 @@ static __always_inline struct fg_flow *flow_find(struct fg_env *env, const struc
 	return &set->row[way];
 }
 
+/* A dropped connection keeps its row for this many idle epochs: longer than TCP waits before it
+ * sends again (120 s), but not for ever, or a blocked client that comes again and again would take
+ * the whole table. */
+#define FG_DROPPED_EPOCHS 180
+
 /* How gladly a flow row gives way: closed and taken, then unproven, then idle and taken. */
 static __always_inline __u32 flow_rank(const struct fg_flow *row, __u32 epoch, int agent_lost)
 {
 	__u32 rank = fg_age_rank(row->touched, epoch, agent_lost);
 
-	if (row->flags & FG_FLOW_DROPPED && !(row->flags & FG_FLOW_CLOSED))
-		return rank == 1;
+	if (row->flags & FG_FLOW_DROPPED && !(row->flags & FG_FLOW_CLOSED) &&
+	    epoch - row->touched < FG_DROPPED_EPOCHS)
+		return agent_lost;
 	if (row->proof == FG_PROOF_NONE)
 		return rank + 0x40000000;
 	if (rank > 1 && row->flags & FG_FLOW_CLOSED)

@@ -121,6 +121,7 @@ static __always_inline enum fg_action fg_client_payload(struct fg_env *env,
 
 	*ret_outcome = FG_FRAME_data;
 	if (flow->flags & FG_FLOW_DROPPED) {
+		flow->touched = env->epoch;
 		fg_event(env, dropped_client);
 		*ret_outcome = FG_FRAME_blocked;
 		return FG_DROP;

@@ -324,8 +324,10 @@ static void test_table_a_closed_connection_waits_to_be_taken(void **state)
 static void test_table_dropped_connections_stay(void **state)
 {
 	(void)state;
-	fill_flows(FG_PROOF_HANDSHAKE, FG_FLOW_DROPPED, EPOCH - 1000);
+	fill_flows(FG_PROOF_HANDSHAKE, FG_FLOW_DROPPED, EPOCH - FG_DROPPED_EPOCHS + 1);
 	assert_null(make_flow(100, FG_PROOF_SOCKET, 0, EPOCH));
+	t.flows.row[3].touched--; /* nothing was sent on it for longer than TCP sends again */
+	assert_ptr_equal(make_flow(102, FG_PROOF_SOCKET, 0, EPOCH), &t.flows.row[3]);
 	t.flows.row[1].flags |= FG_FLOW_CLOSED;
 	assert_ptr_equal(make_flow(101, FG_PROOF_SOCKET, 0, EPOCH), &t.flows.row[1]);
 }
