@@ -5,5 +5,6 @@
 
 #define ENGINE	   fg_engine_kernel
 #define FORCE_LOOP true
+#define ROUNDS	   12
 
 #include "../unit/pipeline_test.c"

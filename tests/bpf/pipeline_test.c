@@ -4,5 +4,6 @@
 
 #define ENGINE	   fg_engine_kernel
 #define FORCE_LOOP false
+#define ROUNDS	   12
 
 #include "../unit/pipeline_test.c"
