@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Nanoseconds a frame by BPF_PROG_TEST_RUN, net of an XDP_PASS-only program that runs in the same
+ * rounds. "hot": one frame again and again. "fresh": one call each on a source or connection that
+ * was never seen; a system call lies between two of them, so caches are cold and these rows are
+ * upper bounds. Prints the median and the range over the rounds.
+ */
+#include <bpf/bpf.h>
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "../harness/connection.h"
+#include "../harness/hello_build.h"
+#include "sensor/sensor.h"
+
+#define ROUNDS 11
+#define REPEAT 100000
+#define SINGLES 4000
+#define MAX_FRAMES 48
+
+struct frames {
+	uint8_t *bytes[MAX_FRAMES];
+	size_t len[MAX_FRAMES];
+	size_t n;
+};
+
+static int pass_fd;
+static struct fg_sensor *sensor;
+
+static void die(const char *what)
+{
+	fprintf(stderr, "farmgate: bench: %s\n", what);
+	exit(1);
+}
+
+static void keep(void *ctx, uint64_t time_ns, const uint8_t *frame, size_t len)
+{
+	struct frames *f = ctx;
+
+	(void)time_ns;
+	if (f->n == MAX_FRAMES)
+		die("too many frames");
+	f->bytes[f->n] = malloc(len);
+	memcpy(f->bytes[f->n], frame, len);
+	f->len[f->n++] = len;
+}
+
+static void forget(struct frames *f)
+{
+	for (size_t i = 0; i < f->n; i++)
+		free(f->bytes[i]);
+	f->n = 0;
+}
+
+/* Frames of connection i from SYN to the end of its hello, then an ACK and a data segment. */
+static void connection(struct frames *f, uint32_t i, bool large)
+{
+	static uint8_t hello[FG_HELLO_BUILD_MAX], payload[1400];
+	struct fg_end client = fg_end_of("10.0.0.0", (uint16_t)(1024 + i % 60000));
+	struct fg_hello_desc d;
+	struct fg_conn c;
+
+	client.addr[13] = (uint8_t)(i >> 16);
+	client.addr[14] = (uint8_t)(i >> 8);
+	client.addr[15] = (uint8_t)i;
+	if (large)
+		fg_hello_browser(&d, "api.example.com");
+	else
+		fg_hello_tool(&d, "api.example.com");
+	fg_conn_init(&c, client, fg_end_of("192.0.2.1", 443), 1000000000, keep, f);
+	c.hello = hello;
+	c.hello_len = fg_hello_stream(&d, hello, sizeof(hello));
+	fg_conn_open(&c);
+	fg_conn_hello(&c);
+	fg_conn_flags(&c, FG_PKT_ACK);
+	payload[0] = 23;
+	payload[1] = 3;
+	payload[2] = 3;
+	fg_conn_send(&c, payload, sizeof(payload));
+	fg_conn_done(&c);
+}
+
+static uint32_t run_fd(int fd, const uint8_t *frame, size_t len, uint32_t times)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, o, .data_in = frame, .data_size_in = (uint32_t)len,
+		    .repeat = (int)times);
+
+	if (bpf_prog_test_run_opts(fd, &o))
+		die("test run refused");
+	return o.duration;
+}
+
+static uint32_t run(const struct frames *f, size_t i, uint32_t times)
+{
+	return run_fd(fg_sensor_prog_fd(sensor), f->bytes[i], f->len[i], times);
+}
+
+static int by_size(const void *a, const void *b)
+{
+	int x = *(const int *)a, y = *(const int *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static void print_row(const char *what, const char *how, int *net, int n)
+{
+	qsort(net, (size_t)n, sizeof(*net), by_size);
+	printf("%-44s %-12s %6d  (%d to %d)\n", what, how, net[n / 2], net[0], net[n - 1]);
+	fflush(stdout);
+}
+
+/* frames[0..last) bring the tables into the state, frame `last` is measured. */
+static void hot(const char *what, const struct frames *f, size_t last)
+{
+	int net[ROUNDS];
+
+	for (size_t i = 0; i < last; i++)
+		run(f, i, 1);
+	for (int round = 0; round < ROUNDS; round++) {
+		int pass = (int)run_fd(pass_fd, f->bytes[last], f->len[last], REPEAT);
+
+		net[round] = (int)run(f, last, REPEAT) - pass;
+	}
+	print_row(what, "hot", net, ROUNDS);
+}
+
+/* Mean of single calls over many connections, net of as many single calls of the pass program;
+ * frames [from, to) of each are measured, those before only run. */
+static void singles(const char *what, const char *how, uint32_t base, bool large, size_t from,
+		    size_t to, bool prepared)
+{
+	int net[ROUNDS];
+
+	for (int round = 0; round < ROUNDS; round++) {
+		uint64_t ours = 0, pass = 0;
+
+		for (uint32_t i = 0; i < SINGLES; i++) {
+			struct frames f = {.n = 0};
+
+			connection(&f, base + (prepared ? i : (uint32_t)round * SINGLES + i), large);
+			for (size_t k = 0; !prepared && k < from; k++)
+				run(&f, k, 1);
+			for (size_t k = from; k < to; k++) {
+				pass += run_fd(pass_fd, f.bytes[k], f.len[k], 1);
+				ours += run(&f, k, 1);
+			}
+			forget(&f);
+		}
+		net[round] = (int)(((int64_t)ours - (int64_t)pass) / SINGLES);
+	}
+	print_row(what, how, net, ROUNDS);
+}
+
+static void open_sensor(bool volume, bool loop)
+{
+	struct fg_sensor_conf c = {.force_loop = loop};
+	char why[256] = "";
+
+	if (sensor)
+		fg_sensor_close(&sensor);
+	c.config.role = FG_ROLE_MIRROR;
+	c.config.volume = volume;
+	c.config.ports[443 >> 6] |= 1ULL << (443 & 63);
+	for (int i = 0; i < 4; i++)
+		c.config.seed[i] = 0x9e3779b97f4a7c15ULL * (uint64_t)(i + 7);
+	fg_tables_size(fg_tables_default_bytes(), &c.sizes);
+	if (fg_sensor_open(&c, &sensor, why, sizeof(why)))
+		die(why);
+	/* nobody takes epochs here: rows must be allowed to go */
+	fg_sensor_tables(sensor)->meta->heartbeat_ticks = 1;
+}
+
+static void open_pass(void)
+{
+	struct bpf_insn pass[] = {
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = XDP_PASS},
+		{.code = BPF_JMP | BPF_EXIT},
+	};
+
+	pass_fd = bpf_prog_load(BPF_PROG_TYPE_XDP, "fg_pass", "GPL", pass, 2, NULL);
+	if (pass_fd < 0)
+		die("XDP_PASS does not load (root needed)");
+}
+
+static void not_ours(void)
+{
+	struct fg_end a = fg_end_of("10.0.0.1", 40000), b = fg_end_of("192.0.2.1", 8080);
+	struct fg_pkt *p = fg_pkt_new();
+	struct frames f = {.n = 0};
+	const struct fg_pkt_tcp tcp = {.flags = FG_PKT_ACK};
+
+	fg_pkt_eth(p);
+	fg_pkt_ip(p, &a, &b, NULL);
+	fg_pkt_tcp(p, &tcp);
+	fg_pkt_payload(p, "0123456789abcdef", 16);
+	fg_pkt_end(p);
+	keep(&f, 0, p->buf, p->len);
+	hot("not ours: another TCP port", &f, 0);
+	fg_pkt_reset(p);
+	fg_pkt_eth(p);
+	fg_pkt_ip(p, &a, &b, NULL);
+	fg_pkt_udp(p, 40000, 53);
+	fg_pkt_payload(p, "0123456789abcdef", 16);
+	fg_pkt_end(p);
+	keep(&f, 0, p->buf, p->len);
+	hot("not ours: UDP", &f, 1);
+	fg_pkt_free(p);
+	forget(&f);
+}
+
+static void blocked(void)
+{
+	struct frames f = {.n = 0};
+	uint64_t now = 0;
+
+	connection(&f, 999999, false);
+	fg_sensor_ticks(sensor, &now);
+	if (fg_sensor_block(sensor, fg_end_of("10.15.66.63", 0).addr, now + 1000000))
+		die("no block");
+	hot("SYN of a blocked source, to XDP_DROP", &f, 0);
+	forget(&f);
+}
+
+int main(void)
+{
+	struct frames small = {.n = 0}, large = {.n = 0};
+	struct utsname u;
+
+	uname(&u);
+	open_pass();
+	printf("Linux %s, %ld CPUs; ns a frame, net of XDP_PASS, median (range) of %d rounds\n",
+	       u.release, sysconf(_SC_NPROCESSORS_ONLN), ROUNDS);
+	connection(&small, 1, false);
+	connection(&large, 2, true);
+	open_sensor(true, false);
+	not_ours();
+	/* SYN, SYN-ACK, ACK, hello, ACK, data */
+	hot("SYN", &small, 0);
+	singles("SYN of a new source", "fresh", 100000, false, 0, 1, false);
+	hot("ACK of an open connection", &small, 4);
+	hot("data segment, volume and exchanges on", &small, 5);
+	singles("hello, one segment, may_goto", "fresh", 300000, false, 3, 4, false);
+	singles("hello, two segments, may_goto", "fresh", 400000, true, 3, 5, false);
+	blocked();
+	open_sensor(false, false);
+	hot("ACK of an open connection, volume off", &small, 4);
+	hot("data segment, volume off", &small, 5);
+	open_sensor(true, true);
+	singles("hello, one segment, bpf_loop", "fresh", 500000, false, 3, 4, false);
+	singles("hello, two segments, bpf_loop", "fresh", 600000, true, 3, 5, false);
+	forget(&small);
+	forget(&large);
+	fg_sensor_close(&sensor);
+	return 0;
+}
