@@ -84,7 +84,7 @@ static __always_inline __u32 flow_claim(struct fg_env *env, struct fg_flow_set *
  * connection of the same 4-tuple keeps its row until the agent has taken its counts, under a tag
  * that no look-up asks for. */
 static __always_inline struct fg_flow *flow_make(struct fg_env *env, const struct fg_key *k,
-						 __u64 hash)
+						 __u64 hash, enum fg_proof proof)
 {
 	struct fg_flow_set *set;
 	struct fg_flow *row;
@@ -107,7 +107,7 @@ static __always_inline struct fg_flow *flow_make(struct fg_env *env, const struc
 	row->client_port_be = fg_ntohs(k->client_port);
 	row->server_port_be = fg_ntohs(k->server_port);
 	row->flags = 0;
-	row->proof = FG_PROOF_NONE;
+	row->proof = proof; /* before others see the row: without one it gives way at once */
 	row->record_have = 0;
 	row->record_len = 0;
 	row->reply_seen = 0;
@@ -235,9 +235,8 @@ static __always_inline void flow_syn_ack(struct fg_env *env, const struct fg_fra
 
 /* The connection's source address is real: only from here on anything counts against it. */
 static __always_inline void flow_prove(struct fg_env *env, const struct fg_key *k,
-				       struct fg_flow *flow, enum fg_proof proof)
+				       struct fg_flow *flow, __u8 before, enum fg_proof proof)
 {
-	__u8 before = flow->proof;
 	struct fg_source *source;
 
 	flow->proof = proof;
@@ -267,14 +266,16 @@ static __always_inline struct fg_flow *flow_open(struct fg_env *env, const struc
 {
 	struct fg_knock *knock;
 	struct fg_flow *flow;
+	enum fg_proof proof;
 	__u64 *tag;
 
 	knock = knock_find(env, hash, &tag);
 	if (!knock || f->seq != knock->client_isn + 1 || !(f->tcp_flags & FG_TCP_ACK))
 		return 0;
-	if (knock->replied && f->ack != knock->server_isn + 1)
+	proof = knock->replied ? FG_PROOF_HANDSHAKE : FG_PROOF_NONE;
+	if (proof && f->ack != knock->server_isn + 1)
 		return 0;
-	flow = flow_make(env, k, hash);
+	flow = flow_make(env, k, hash, proof);
 	if (!flow) {
 		*ret_full = 1;
 		return 0;
@@ -287,8 +288,8 @@ static __always_inline struct fg_flow *flow_open(struct fg_env *env, const struc
 	flow->stack = knock->stack;
 	flow->syns = knock->syns;
 	fg_event(env, connections);
-	if (knock->replied)
-		flow_prove(env, k, flow, FG_PROOF_HANDSHAKE);
+	if (proof)
+		flow_prove(env, k, flow, FG_PROOF_NONE, proof);
 	fg_tag_publish(tag, FG_TAG_FREE);
 	return flow;
 }
@@ -306,7 +307,7 @@ static __always_inline struct fg_flow *flow_open_midway(struct fg_env *env,
 		return 0;
 	if (b[0] != 22 || b[1] != 3 || b[5] != 1)
 		return 0;
-	flow = flow_make(env, k, hash);
+	flow = flow_make(env, k, hash, FG_PROOF_NONE);
 	if (!flow) {
 		*ret_full = 1;
 		return 0;

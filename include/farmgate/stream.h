@@ -94,7 +94,7 @@ static __always_inline void stream_prove(struct fg_env *env, const struct fg_fra
 		return;
 	answer = fg_socket_proof(env, f, k);
 	if (answer == FG_SOCKET_PROVES)
-		flow_prove(env, k, flow, FG_PROOF_SOCKET);
+		flow_prove(env, k, flow, flow->proof, FG_PROOF_SOCKET);
 	else if (answer == FG_SOCKET_LISTENER)
 		fg_event(env, socket_listener);
 	else if (answer == FG_SOCKET_NONE)
