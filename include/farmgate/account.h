@@ -14,8 +14,10 @@
 static __always_inline int fg_agent_lost(struct fg_env *env)
 {
 	__u64 limit = FG_HEARTBEAT_LOST_NS / (FG_CFG(env)->tick_ns ? FG_CFG(env)->tick_ns : 1);
+	__s64 silent = env->ticks - env->meta->heartbeat_ticks;
 
-	return env->ticks - env->meta->heartbeat_ticks > limit;
+	/* below zero where the agent wrote after we had read our tick */
+	return silent > (__s64)limit;
 }
 
 /* The source of a client address: IPv4 as it is, IPv6 its /64. */
@@ -27,8 +29,10 @@ static __always_inline void fg_source_of(const struct fg_key *k, __u64 addr[2])
 	addr[1] = v4 ? k->client[1] : 0;
 }
 
-/* One way of a set as a place for a new row. The best so far is kept in the scratch. */
-static __always_inline void claim_consider(struct fg_env *env, __u64 tag, __u32 rank, __u32 way)
+/* One way of a set as a place for a new row. The best so far is kept in the scratch. The tag must
+ * have been read before touched, or it could be a newer owner's than the one that was judged. */
+static __always_inline void claim_consider(struct fg_env *env, __u64 tag, __u32 touched,
+					   __u32 rank, __u32 way)
 {
 	struct fg_scratch *s = env->scratch;
 
@@ -39,24 +43,54 @@ static __always_inline void claim_consider(struct fg_env *env, __u64 tag, __u32 
 	if (rank > s->best_rank) {
 		s->best = way;
 		s->best_rank = rank;
+		s->best_tag = tag;
+		s->best_touched = touched;
 	}
 	fg_reload();
 }
 
-/* Takes the best way of a set; FG_WAY_NONE where all are live or another CPU was faster. */
+/* Takes the best way of a set, or where another CPU was faster, any that is free; FG_WAY_NONE where
+ * none is. */
 static __always_inline __u32 claim_take(struct fg_env *env, __u64 tag[FG_WAYS])
 {
-	__u32 way = env->scratch->best & (FG_WAYS - 1), rank = env->scratch->best_rank;
-	__u64 old;
+	__u32 way = env->scratch->best & (FG_WAYS - 1), i;
 
-	if (!rank)
+	if (!env->scratch->best_rank)
 		return FG_WAY_NONE;
-	old = rank == ~0U ? FG_TAG_FREE : tag[way];
-	if (old == FG_TAG_BUSY || !fg_tag_claim(&tag[way], old))
+	if (fg_tag_claim(&tag[way], env->scratch->best_tag))
+		return way;
+	env->scratch->best_rank = ~0U;
+	for (i = 0; i < FG_WAYS; i++)
+		if (tag[i] == FG_TAG_FREE && fg_tag_claim(&tag[i], FG_TAG_FREE))
+			return fg_forget(env, i) & (FG_WAYS - 1);
+	return FG_WAY_NONE;
+}
+
+/* The claimed row's touched, read now that its tag is busy: where it moved, another CPU found the
+ * row in time (row_use() is the other half), and it gets it back. */
+static __always_inline __u32 claim_confirm(struct fg_env *env, __u64 tag[FG_WAYS], __u32 way,
+					   const __u32 *touched)
+{
+	struct fg_scratch *s = env->scratch;
+
+	if (s->best_rank == ~0U)
+		return way;
+	if (*(const volatile __u32 *)touched != s->best_touched) {
+		fg_tag_publish(&tag[way & (FG_WAYS - 1)], s->best_tag);
 		return FG_WAY_NONE;
-	if (rank == 1)
+	}
+	if (s->best_rank == 1)
 		fg_event(env, untaken_lost);
 	return way;
+}
+
+/* Says that a row is in use. False where another CPU claimed it for another key meanwhile: the
+ * exchange is a full barrier, so either that CPU sees the new epoch or we see its tag. */
+static __always_inline int row_use(__u32 *touched, const __u64 *tag, __u64 hash, __u32 epoch)
+{
+	if (*(const volatile __u32 *)touched != epoch)
+		__sync_lock_test_and_set(touched, epoch);
+	return *(const volatile __u64 *)tag == hash;
 }
 
 /* Defines NAME_claim(env, set): a row for a new key, tag still busy. Free ones first, else the
@@ -65,13 +99,21 @@ static __always_inline __u32 claim_take(struct fg_env *env, __u64 tag[FG_WAYS])
 	static __always_inline __u32 name##_claim(struct fg_env *env, struct set_type *set)        \
 	{                                                                                          \
 		int lost = fg_agent_lost(env);                                                     \
-		__u32 i;                                                                           \
+		__u32 i, way, touched;                                                             \
+		__u64 tag;                                                                         \
                                                                                                    \
 		env->scratch->best_rank = 0;                                                       \
-		for (i = 0; i < FG_WAYS; i++)                                                      \
-			claim_consider(env, set->tag[i],                                           \
-				       fg_age_rank(set->row[i].touched, env->epoch, lost), i);     \
-		return claim_take(env, set->tag);                                                  \
+		for (i = 0; i < FG_WAYS; i++) {                                                    \
+			tag = set->tag[i];                                                         \
+			fg_reload();                                                               \
+			touched = set->row[i].touched;                                             \
+			claim_consider(env, tag, touched, fg_age_rank(touched, env->epoch, lost),  \
+				       i);                                                         \
+		}                                                                                  \
+		way = claim_take(env, set->tag);                                                   \
+		if (way >= FG_WAYS)                                                                \
+			return way;                                                                \
+		return claim_confirm(env, set->tag, way, &set->row[way].touched);                  \
 	}
 
 FG_DEFINE_CLAIM(source, fg_source_set)
@@ -94,8 +136,8 @@ static __always_inline struct fg_source *account_source(struct fg_env *env, cons
 	way = fg_forget(env, fg_set_find(set->tag, hash));
 	if (way < FG_WAYS) {
 		row = &set->row[way];
-		row->touched = env->epoch;
-		return row;
+		if (row_use(&row->touched, &set->tag[way], hash, env->epoch))
+			return row;
 	}
 	way = source_claim(env, set);
 	if (way >= FG_WAYS) {
@@ -126,6 +168,9 @@ static __always_inline void account_client(struct fg_env *env, const struct fg_k
 	if (!set)
 		return;
 	way = fg_forget(env, fg_set_find(set->tag, hash));
+	if (way < FG_WAYS &&
+	    !row_use(&set->row[way].touched, &set->tag[way], hash, env->epoch))
+		way = FG_WAY_NONE;
 	if (way >= FG_WAYS) {
 		way = client_claim(env, set);
 		if (way >= FG_WAYS) {
@@ -142,7 +187,6 @@ static __always_inline void account_client(struct fg_env *env, const struct fg_k
 		fg_tag_publish(&set->tag[way], hash);
 	}
 	row = &set->row[way];
-	row->touched = env->epoch;
 	row->print = flow->print;
 	fg_add(&row->connections, 1);
 	if (flow->proof == FG_PROOF_SOCKET)
@@ -168,6 +212,9 @@ static __always_inline int account_print(struct fg_env *env, const struct fg_hel
 	if (!set)
 		return 0;
 	way = fg_forget(env, fg_set_find(set->tag, hash));
+	if (way < FG_WAYS &&
+	    !row_use(&set->row[way].touched, &set->tag[way], hash, env->epoch))
+		way = FG_WAY_NONE;
 	if (way >= FG_WAYS) {
 		way = print_claim(env, set);
 		if (way >= FG_WAYS) {
@@ -185,7 +232,6 @@ static __always_inline int account_print(struct fg_env *env, const struct fg_hel
 		fg_tag_publish(&set->tag[way], hash);
 	}
 	row = &set->row[way];
-	row->touched = env->epoch;
 	fg_add(&row->hellos, 1);
 	if (row->known || (__u32)env->ticks - row->asked <= ask_ticks)
 		return 0;

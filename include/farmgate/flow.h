@@ -69,12 +69,20 @@ static __always_inline __u32 flow_rank(const struct fg_flow *row, __u32 epoch, i
 static __always_inline __u32 flow_claim(struct fg_env *env, struct fg_flow_set *set)
 {
 	int lost = fg_agent_lost(env);
-	__u32 i, way;
+	__u32 i, way, touched;
+	__u64 tag;
 
 	env->scratch->best_rank = 0;
-	for (i = 0; i < FG_WAYS; i++)
-		claim_consider(env, set->tag[i], flow_rank(&set->row[i], env->epoch, lost), i);
+	for (i = 0; i < FG_WAYS; i++) {
+		tag = set->tag[i];
+		fg_reload();
+		touched = set->row[i].touched;
+		claim_consider(env, tag, touched, flow_rank(&set->row[i], env->epoch, lost), i);
+	}
 	way = claim_take(env, set->tag);
+	if (way >= FG_WAYS)
+		return way;
+	way = claim_confirm(env, set->tag, way, &set->row[way].touched);
 	if (way < FG_WAYS && env->scratch->best_rank != ~0U)
 		fg_event(env, flow_replaced);
 	return way;
@@ -141,6 +149,14 @@ static __always_inline struct fg_knock *knock_find(struct fg_env *env, __u64 has
 	return &set->row[way];
 }
 
+/* Its age; another CPU's SYN may be younger than the tick this program began with. */
+static __always_inline __u32 knock_rank(struct fg_env *env, const struct fg_knock *row)
+{
+	__s32 age = (__u32)env->ticks - row->ticks;
+
+	return 2 + (age > 0 ? age & 0x3fffffff : 0);
+}
+
 /* Row for a new SYN: a free one, else the oldest. Unproven state may always give way. */
 static __always_inline struct fg_knock *knock_make(struct fg_env *env, __u64 hash)
 {
@@ -152,13 +168,12 @@ static __always_inline struct fg_knock *knock_make(struct fg_env *env, __u64 has
 		return 0;
 	env->scratch->best_rank = 0;
 	for (i = 0; i < FG_WAYS; i++)
-		claim_consider(env, set->tag[i],
-			       2 + (((__u32)env->ticks - set->row[i].ticks) & 0x3fffffff), i);
+		claim_consider(env, set->tag[i], 0, knock_rank(env, &set->row[i]), i);
 	way = claim_take(env, set->tag);
-	if (way >= FG_WAYS)
-		return 0;
-	if (env->scratch->best_rank != ~0U)
+	if (way >= FG_WAYS || env->scratch->best_rank != ~0U)
 		fg_event(env, knock_replaced);
+	if (way >= FG_WAYS)
+		return 0; /* the new one gave way to a newer yet */
 	way = fg_forget(env, way) & (FG_WAYS - 1);
 	set->row[way].ticks = env->ticks;
 	set->row[way].syns = 0;

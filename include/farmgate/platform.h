@@ -43,7 +43,8 @@ struct fg_scratch {
 	__u64 zero; /* always 0; its value is unknown to the verifier */
 	struct fg_frame frame;
 	struct fg_key key;
-	__u32 best, best_rank; /* fg_claim_consider() */
+	__u64 best_tag; /* claim_consider() */
+	__u32 best, best_rank, best_touched;
 	__u8 options[64];
 	struct fg_hello hello;
 	__u8 segment[FG_SEGMENT_MAX_BYTES + 64];

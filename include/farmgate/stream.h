@@ -15,9 +15,13 @@
 /* Rows tried for a parked hello, neighbours of the hashed one. */
 #define FG_STREAM_PROBES 4
 
-static __always_inline __u32 stream_timeout_ticks(struct fg_env *env)
+/* Signed: a row that another CPU made may be younger than the tick this program began with. */
+static __always_inline int stream_timed_out(struct fg_env *env, const struct fg_stream *row)
 {
-	return FG_HELLO_TIMEOUT_NS / (FG_CFG(env)->tick_ns ? FG_CFG(env)->tick_ns : 1);
+	__s32 age = (__u32)env->ticks - row->ticks;
+
+	return age > (__s32)(FG_HELLO_TIMEOUT_NS /
+			     (FG_CFG(env)->tick_ns ? FG_CFG(env)->tick_ns : 1));
 }
 
 /* A free row, else one whose hello has timed out. Answers its number plus one, 0 = none; its tag
@@ -36,8 +40,7 @@ static __always_inline __u32 stream_claim(struct fg_env *env, __u64 hash)
 		old = row->tag;
 		if (old == FG_TAG_BUSY)
 			continue;
-		if (old != FG_TAG_FREE &&
-		    (__u32)env->ticks - row->ticks <= stream_timeout_ticks(env))
+		if (old != FG_TAG_FREE && !stream_timed_out(env, row))
 			continue;
 		if (!fg_tag_claim(&row->tag, old))
 			continue;
@@ -73,8 +76,9 @@ static __always_inline void stream_give_up(struct fg_env *env, const struct fg_k
 	stream_release(env, flow);
 	flow->flags |= FG_FLOW_HELLO_SEEN | FG_FLOW_RECORD_LOST;
 	fg_barrier(at);
-	if (at < _FG_INCOMPLETE_MAX)
-		env->totals->incomplete[at]++;
+	if (at >= _FG_INCOMPLETE_MAX)
+		return;
+	env->totals->incomplete[at]++;
 	if (FG_CFG(env)->sample_all)
 		fg_emit(env, k, flow, h, 1 + reason);
 	if (flow->proof == FG_PROOF_NONE)
@@ -168,7 +172,7 @@ static __always_inline int stream_resume(struct fg_env *env, struct fg_flow *flo
 	*ret_reason = FG_INCOMPLETE_timeout;
 	if (!row)
 		return 0;
-	if ((__u32)env->ticks - row->ticks > stream_timeout_ticks(env) && row->tag == hash)
+	if (stream_timed_out(env, row) && row->tag == hash)
 		return 0;
 	if (!fg_tag_claim(&row->tag, hash)) {
 		*ret_reason = row->tag == FG_TAG_BUSY ? FG_INCOMPLETE_busy : _FG_INCOMPLETE_MAX;

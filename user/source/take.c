@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * One pass over all rows. The order inside a row matters: generation, counters, generation again;
- * where the two differ the row changed hands meanwhile and is left for the next pass, which loses
+ * One pass over all rows. The order inside a row matters: tag, counters, tag and generation again;
+ * where they differ the row changed hands meanwhile and is left for the next pass, which loses
  * nothing because a row is only replaced when its counts were taken (farmgate/table.h).
  */
 #include <errno.h>
@@ -105,8 +105,8 @@ static void *push(void **array, size_t *n, size_t *cap, size_t size)
 	}
 	return memset((char *)*array + size * (*n)++, 0, size);
 }
-#define PUSH(k, what) push((void **)&(k)->out_##what, &(k)->n_##what, &(k)->cap_##what,            \
-			   sizeof(*(k)->out_##what))
+#define PUSH(k, what) \
+	push((void **)&(k)->out_##what, &(k)->n_##what, &(k)->cap_##what, sizeof(*(k)->out_##what))
 
 /* Was the row touched since the pass before last? Older ones hold nothing new. */
 static bool is_recent(uint32_t touched, uint32_t epoch)
@@ -119,38 +119,40 @@ static bool is_live(uint64_t tag)
 	return tag != FG_TAG_FREE && tag != FG_TAG_BUSY;
 }
 
-/* A copy of a row that had one owner all the time; false where it changed hands. */
-#define SNAPSHOT(copy, row)                                                                        \
-	({                                                                                         \
-		uint32_t _generation = __atomic_load_n(&(row)->generation, __ATOMIC_ACQUIRE);      \
-                                                                                                   \
-		(copy) = *(row);                                                                   \
-		__atomic_thread_fence(__ATOMIC_ACQUIRE);                                           \
-		_generation == __atomic_load_n(&(row)->generation, __ATOMIC_RELAXED) &&            \
-			_generation == (copy).generation;                                          \
+/* A copy of a row that had one owner all the time; false where it changed hands. The tag says so
+ * before anything else in the row changes, the generation even if the same key came back. */
+#define SNAPSHOT(copy, row, tag)                                                       \
+	({                                                                             \
+		uint64_t _tag = __atomic_load_n(tag, __ATOMIC_ACQUIRE);                \
+                                                                                       \
+		(copy) = *(row);                                                       \
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);                               \
+		is_live(_tag) && _tag == __atomic_load_n(tag, __ATOMIC_RELAXED) &&     \
+			(copy).generation ==                                           \
+				__atomic_load_n(&(row)->generation, __ATOMIC_RELAXED); \
 	})
 
 static void source_of(const uint8_t client[16], uint8_t ret_addr[16])
 {
-	static const uint8_t v4[12] = {[10] = 0xff, [11] = 0xff};
+	static const uint8_t v4[12] = { [10] = 0xff, [11] = 0xff };
 
 	memcpy(ret_addr, client, 16);
 	if (memcmp(client, v4, sizeof(v4)))
 		memset(ret_addr + 8, 0, 8);
 }
 
-static int take_flow(struct fg_taker *k, const struct fg_flow *row, struct flow_shadow *shadow,
-		     uint32_t epoch)
+static int take_flow(struct fg_taker *k, const struct fg_flow *row, const uint64_t *tag,
+		     struct flow_shadow *shadow, uint32_t epoch)
 {
 	struct fg_epoch_flow *out;
 	struct fg_flow now;
 
-	if (!is_recent(row->touched, epoch) || !SNAPSHOT(now, row))
+	if (!is_recent(row->touched, epoch) || !SNAPSHOT(now, row, tag))
 		return 0;
 	if (now.proof == FG_PROOF_NONE)
 		return 0;
 	if (shadow->generation != now.generation)
-		*shadow = (struct flow_shadow){.generation = now.generation};
+		*shadow = (struct flow_shadow){ .generation = now.generation };
 	if (now.bytes_in == shadow->bytes_in && now.bytes_out == shadow->bytes_out &&
 	    now.exchanges == shadow->exchanges)
 		return 0;
@@ -169,16 +171,16 @@ static int take_flow(struct fg_taker *k, const struct fg_flow *row, struct flow_
 	return 0;
 }
 
-static int take_source(struct fg_taker *k, const struct fg_source *row, struct fg_source *shadow,
-		       uint32_t epoch)
+static int take_source(struct fg_taker *k, const struct fg_source *row, const uint64_t *tag,
+		       struct fg_source *shadow, uint32_t epoch)
 {
 	struct fg_epoch_source *out;
 	struct fg_source now;
 
-	if (!is_recent(row->touched, epoch) || !SNAPSHOT(now, row))
+	if (!is_recent(row->touched, epoch) || !SNAPSHOT(now, row, tag))
 		return 0;
 	if (shadow->generation != now.generation)
-		*shadow = (struct fg_source){.generation = now.generation};
+		*shadow = (struct fg_source){ .generation = now.generation };
 	if (!memcmp(&shadow->syns, &now.syns,
 		    sizeof(now) - __builtin_offsetof(struct fg_source, syns)))
 		return 0;
@@ -197,16 +199,16 @@ static int take_source(struct fg_taker *k, const struct fg_source *row, struct f
 	return 0;
 }
 
-static int take_client(struct fg_taker *k, const struct fg_client *row, struct fg_client *shadow,
-		       uint32_t epoch)
+static int take_client(struct fg_taker *k, const struct fg_client *row, const uint64_t *tag,
+		       struct fg_client *shadow, uint32_t epoch)
 {
 	struct fg_epoch_client *out;
 	struct fg_client now;
 
-	if (!is_recent(row->touched, epoch) || !SNAPSHOT(now, row))
+	if (!is_recent(row->touched, epoch) || !SNAPSHOT(now, row, tag))
 		return 0;
 	if (shadow->generation != now.generation)
-		*shadow = (struct fg_client){.generation = now.generation};
+		*shadow = (struct fg_client){ .generation = now.generation };
 	if (shadow->connections == now.connections)
 		return 0;
 	out = PUSH(k, clients);
@@ -223,16 +225,16 @@ static int take_client(struct fg_taker *k, const struct fg_client *row, struct f
 	return 0;
 }
 
-static int take_print(struct fg_taker *k, const struct fg_print *row, struct fg_print *shadow,
-		      uint32_t epoch)
+static int take_print(struct fg_taker *k, const struct fg_print *row, const uint64_t *tag,
+		      struct fg_print *shadow, uint32_t epoch)
 {
 	struct fg_epoch_print *out;
 	struct fg_print now;
 
-	if (!is_recent(row->touched, epoch) || !SNAPSHOT(now, row))
+	if (!is_recent(row->touched, epoch) || !SNAPSHOT(now, row, tag))
 		return 0;
 	if (shadow->generation != now.generation)
-		*shadow = (struct fg_print){.generation = now.generation};
+		*shadow = (struct fg_print){ .generation = now.generation };
 	if (shadow->hellos == now.hellos)
 		return 0;
 	out = PUSH(k, prints);
@@ -248,7 +250,7 @@ static int take_print(struct fg_taker *k, const struct fg_print *row, struct fg_
 /* Gives up hellos whose time is over. Who frees the row counts the hello. */
 static int take_streams(struct fg_taker *k, uint64_t ticks, uint64_t tick_ns, bool all)
 {
-	uint32_t limit = (uint32_t)(FG_HELLO_TIMEOUT_NS / (tick_ns ? tick_ns : 1));
+	int32_t limit = (int32_t)(FG_HELLO_TIMEOUT_NS / (tick_ns ? tick_ns : 1));
 	enum fg_incomplete reason = all ? FG_INCOMPLETE_end : FG_INCOMPLETE_timeout;
 
 	for (uint32_t i = 0; i < k->t.n_streams; i++) {
@@ -259,7 +261,8 @@ static int take_streams(struct fg_taker *k, uint64_t ticks, uint64_t tick_ns, bo
 		if (!is_live(tag))
 			continue;
 		k->fill.streams++;
-		if (!all && (uint32_t)ticks - row->ticks <= limit)
+		/* signed: the row may be younger than the caller's tick */
+		if (!all && (int32_t)((uint32_t)ticks - row->ticks) <= limit)
 			continue;
 		if (!__atomic_compare_exchange_n(&row->tag, &tag, FG_TAG_BUSY, false,
 						 __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
@@ -280,11 +283,11 @@ static int take_streams(struct fg_taker *k, uint64_t ticks, uint64_t tick_ns, bo
 }
 
 /* Walks the rows of one table; runs the statement for each live one. */
-#define FOR_EACH_ROW(table, n, what)                                                               \
-	for (uint32_t _set = 0; _set < (n); _set++)                                                \
-		for (uint32_t _way = 0; _way < FG_WAYS; _way++)                                    \
-			if (is_live(__atomic_load_n(&(table)[_set].tag[_way], __ATOMIC_ACQUIRE)))  \
-			what
+#define FOR_EACH_ROW(table, n, what)                                                              \
+	for (uint32_t _set = 0; _set < (n); _set++)                                               \
+		for (uint32_t _way = 0; _way < FG_WAYS; _way++)                                   \
+			if (is_live(__atomic_load_n(&(table)[_set].tag[_way], __ATOMIC_ACQUIRE))) \
+	what
 
 int fg_taker_take(struct fg_taker *k, uint64_t ticks, uint64_t tick_ns, bool all,
 		  struct fg_epoch *epoch)
@@ -298,21 +301,26 @@ int fg_taker_take(struct fg_taker *k, uint64_t ticks, uint64_t tick_ns, bool all
 	memset(&k->fill, 0, sizeof(k->fill));
 	FOR_EACH_ROW(k->t.flows, k->t.n_flows, {
 		k->fill.flows++;
-		r |= take_flow(k, &k->t.flows[_set].row[_way], &k->flows[_set * FG_WAYS + _way], e);
+		r |= take_flow(k, &k->t.flows[_set].row[_way],
+			       (const uint64_t *)&k->t.flows[_set].tag[_way],
+			       &k->flows[_set * FG_WAYS + _way], e);
 	})
 	FOR_EACH_ROW(k->t.sources, k->t.n_sources, {
 		k->fill.sources++;
 		r |= take_source(k, &k->t.sources[_set].row[_way],
+				 (const uint64_t *)&k->t.sources[_set].tag[_way],
 				 &k->sources[_set * FG_WAYS + _way], e);
 	})
 	FOR_EACH_ROW(k->t.clients, k->t.n_clients, {
 		k->fill.clients++;
 		r |= take_client(k, &k->t.clients[_set].row[_way],
+				 (const uint64_t *)&k->t.clients[_set].tag[_way],
 				 &k->clients[_set * FG_WAYS + _way], e);
 	})
 	FOR_EACH_ROW(k->t.prints, k->t.n_prints, {
 		k->fill.prints++;
 		r |= take_print(k, &k->t.prints[_set].row[_way],
+				(const uint64_t *)&k->t.prints[_set].tag[_way],
 				&k->prints[_set * FG_WAYS + _way], e);
 	})
 	FOR_EACH_ROW(k->t.knocks, k->t.n_knocks, k->fill.knocks++;)
