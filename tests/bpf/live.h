@@ -225,10 +225,6 @@ static inline struct fg_conn live_conn(const char *client, uint16_t port, fg_con
 	return c;
 }
 
-/* A main() body: every test with each of the two hello loops, skipped without root. */
-static int live_setup_goto(void **state);
-static int live_setup_loop(void **state);
-
 static inline int live_teardown(void **state)
 {
 	(void)state;
@@ -236,6 +232,7 @@ static inline int live_teardown(void **state)
 	return 0;
 }
 
+/* Every test with each of the two hello loops. */
 #define LIVE_SETUP(role)                                                                           \
 	static int live_setup_goto(void **state)                                                   \
 	{                                                                                          \
