@@ -64,7 +64,7 @@ static __always_inline int env_from_metadata(struct fg_env *env, struct xdp_md *
 
 static __always_inline int run_xdp(struct xdp_md *ctx, int may_goto)
 {
-	struct fg_env env = {.hook = FG_HOOK_INGRESS, .may_goto = may_goto};
+	struct fg_env env = { .hook = FG_HOOK_INGRESS, .may_goto = may_goto };
 	__u32 frame_len, wire_len;
 
 	if (!env_init(&env, ctx, slot_of(ctx->ingress_ifindex)))
@@ -78,7 +78,7 @@ static __always_inline int run_xdp(struct xdp_md *ctx, int may_goto)
 
 static __always_inline int run_tc(struct __sk_buff *skb, enum fg_hook hook, int may_goto)
 {
-	struct fg_env env = {.hook = hook, .tc = 1, .may_goto = may_goto};
+	struct fg_env env = { .hook = hook, .tc = 1, .may_goto = may_goto };
 	__u32 slot = slot_of(skb->ifindex);
 
 	if (hook == FG_HOOK_EGRESS)

@@ -13,7 +13,7 @@
 
 struct fg_env {
 	FG_ENV;
-	__u8 tc;     /* ctx is a struct __sk_buff, else a struct xdp_md */
+	__u8 tc; /* ctx is a struct __sk_buff, else a struct xdp_md */
 	__u8 may_goto; /* which hello loop this program was built for */
 	void *ctx;
 	__u64 replay_ns;
@@ -21,11 +21,11 @@ struct fg_env {
 
 #define FG_CFG(env) ((void)(env), &fg_config)
 
-#define FG_TABLE_LOOKUP(name, type, map)                                                           \
-	static __always_inline struct type *name(struct fg_env *env, __u32 i)                      \
-	{                                                                                          \
-		(void)env;                                                                         \
-		return bpf_map_lookup_elem(&map, &i);                                              \
+#define FG_TABLE_LOOKUP(name, type, map)                                      \
+	static __always_inline struct type *name(struct fg_env *env, __u32 i) \
+	{                                                                     \
+		(void)env;                                                    \
+		return bpf_map_lookup_elem(&map, &i);                         \
 	}
 FG_TABLE_LOOKUP(fg_flow_set, fg_flow_set, fg_flows)
 FG_TABLE_LOOKUP(fg_knock_set, fg_knock_set, fg_knocks)
@@ -58,7 +58,7 @@ static __always_inline __u32 fg_forget(struct fg_env *env, __u32 x)
 	return x + *(volatile __u64 *)&env->scratch->zero;
 }
 
-#define fg_add(p, n) ((void)__sync_fetch_and_add(p, n))
+#define fg_add(p, n)	       ((void)__sync_fetch_and_add(p, n))
 #define fg_swap32(p, old, new) (__sync_val_compare_and_swap(p, old, new) == (old))
 
 static __always_inline __u64 fg_now_ns(struct fg_env *env)
@@ -125,14 +125,14 @@ static long fg_hello_turn(__u32 i, struct fg_hello_loop *loop)
 /* may_goto 0 (kernel 6.9): leaves the loop when its budget of iterations is spent, which lets the
  * verifier accept a loop without a bound. clang 14 does not know the mnemonic, hence the bytes:
  * opcode 0xe5, offset to `out` in instructions. */
-#define FG_MAY_GOTO(out)                                                                           \
-	asm volatile goto("1:.byte 0xe5;.byte 0;.long ((%l[" #out                                  \
-			  "] - 1b - 8) / 8) & 0xffff;.short 0" ::::out)
+#define FG_MAY_GOTO(out)                                          \
+	asm volatile goto("1:.byte 0xe5;.byte 0;.long ((%l[" #out \
+			  "] - 1b - 8) / 8) & 0xffff;.short 0" :: ::out)
 
 /* fg_hello_step() until it answers 0. Worst case one token a byte and one for the end. */
 static __always_inline void fg_hello_run(struct fg_env *env, struct fg_hello *h)
 {
-	struct fg_hello_loop loop = {.scratch = env->scratch};
+	struct fg_hello_loop loop = { .scratch = env->scratch };
 
 	(void)h;
 	if (!env->may_goto) {
@@ -161,12 +161,11 @@ struct tcp_request_sock {
 } __attribute__((preserve_access_index));
 
 /* include/net/tcp_states.h */
-#define FG_TCP_ESTABLISHED 1
-#define FG_TCP_LISTEN 10
+#define FG_TCP_ESTABLISHED  1
+#define FG_TCP_LISTEN	    10
 #define FG_TCP_NEW_SYN_RECV 12
 
-static __always_inline enum fg_socket fg_socket_check(struct bpf_sock *sk,
-						      const struct fg_frame *f)
+static __always_inline enum fg_socket fg_socket_check(struct bpf_sock *sk, const struct fg_frame *f)
 {
 	struct tcp_request_sock *request;
 	struct tcp_sock *tcp;
@@ -238,10 +237,10 @@ static __always_inline int fg_source_blocked(struct fg_env *env, const struct fg
 	return fg_block_holds(env, bpf_map_lookup_elem(&fg_drop_sources, &key));
 }
 
-static __always_inline int fg_client_blocked(struct fg_env *env, const struct fg_key *k,
-					     __u64 stem, __u64 stack)
+static __always_inline int fg_client_blocked(struct fg_env *env, const struct fg_key *k, __u64 stem,
+					     __u64 stack)
 {
-	struct fg_block_client key = {.stem = stem, .stack = stack};
+	struct fg_block_client key = { .stem = stem, .stack = stack };
 	__u64 addr[2];
 
 	addr[0] = k->client[0];

@@ -39,7 +39,7 @@
 /* List caps of one hello. JA4 hashes every cipher even where its count stops at 99; the longest
  * list seen in public captures is 350 (a scanner), extensions stay below 30. */
 #define FG_MAX_CIPHERS 384
-#define FG_MAX_EXTS 96
+#define FG_MAX_EXTS    96
 #define FG_MAX_SIGALGS 64
 /* RFC 1035: a host name has at most 253 characters; one more 8-byte store may run past it. */
 #define FG_MAX_SNI 256
@@ -58,31 +58,31 @@
  *     received = sum(accounted) + sum(losses). ------------------------------------------------ */
 
 /* X(name): the frame was understood and counted. */
-#define FG_ACCOUNTED(X)                                                                            \
-	X(not_ip)         /* ARP, LLDP and others */                                               \
-	X(other_protocol) /* IP, neither TCP nor UDP */                                            \
-	X(other_port)     /* no protected port or prefix, or not this hook's direction */          \
-	X(udp)            /* UDP on a protected port */                                            \
-	X(syn)            /* client SYN */                                                         \
-	X(syn_ack)        /* server SYN-ACK */                                                     \
-	X(ack)            /* client segment without payload on a known connection */               \
-	X(hello)          /* client segment that carried hello bytes */                            \
-	X(data)           /* client segment with other payload on a known connection */            \
-	X(close)          /* FIN or RST of either side */                                          \
-	X(server)         /* server segment */                                                     \
-	X(midstream)      /* client segment of a connection whose start was not seen */            \
-	X(blocked)        /* dropped by the gate */
+#define FG_ACCOUNTED(X)                                                               \
+	X(not_ip) /* ARP, LLDP and others */                                          \
+	X(other_protocol) /* IP, neither TCP nor UDP */                               \
+	X(other_port) /* no protected port or prefix, or not this hook's direction */ \
+	X(udp) /* UDP on a protected port */                                          \
+	X(syn) /* client SYN */                                                       \
+	X(syn_ack) /* server SYN-ACK */                                               \
+	X(ack) /* client segment without payload on a known connection */             \
+	X(hello) /* client segment that carried hello bytes */                        \
+	X(data) /* client segment with other payload on a known connection */         \
+	X(close) /* FIN or RST of either side */                                      \
+	X(server) /* server segment */                                                \
+	X(midstream) /* client segment of a connection whose start was not seen */    \
+	X(blocked) /* dropped by the gate */
 
 /* X(name): the frame was received, but could not be counted where it belongs. */
-#define FG_LOSSES(X)                                                                               \
-	X(frame_truncated) /* ends inside a header */                                              \
-	X(ip_malformed)    /* header lengths contradict each other */                              \
-	X(tcp_malformed)                                                                           \
-	X(vlan_too_deep)                                                                           \
-	X(ext_too_deep) /* more IPv6 extension headers than we walk */                             \
-	X(fragment)     /* later IP fragment: no ports */                                          \
-	X(flow_table_full)                                                                         \
-	X(internal)  /* a look-up that cannot fail, failed */
+#define FG_LOSSES(X)                                                   \
+	X(frame_truncated) /* ends inside a header */                  \
+	X(ip_malformed) /* header lengths contradict each other */     \
+	X(tcp_malformed)                                               \
+	X(vlan_too_deep)                                               \
+	X(ext_too_deep) /* more IPv6 extension headers than we walk */ \
+	X(fragment) /* later IP fragment: no ports */                  \
+	X(flow_table_full)                                             \
+	X(internal) /* a look-up that cannot fail, failed */
 
 #define FG_NAME_ENUM(name) FG_FRAME_##name,
 enum fg_outcome {
@@ -93,51 +93,55 @@ enum fg_outcome {
 #undef FG_NAME_ENUM
 
 /* X(name): why a hello could not be completed. Printed as incomplete:NAME. */
-#define FG_INCOMPLETE(X)                                                                           \
-	X(gap)        /* a segment is missing or out of order */                                   \
-	X(timeout)    /* no end within FG_HELLO_TIMEOUT_NS */                                      \
-	X(closed)     /* connection ended first */                                                 \
-	X(table_full) /* no row free in the streams table */                                       \
-	X(busy)       /* another CPU held the row */                                               \
-	X(too_long)   /* beyond FG_HELLO_MAX_BYTES */                                              \
-	X(too_many)   /* beyond a list cap */                                                      \
-	X(malformed)  /* lengths do not add up */                                                  \
-	X(snaplen)    /* the capture cut the segment */                                            \
-	X(end)        /* the capture ended first */
+#define FG_INCOMPLETE(X)                                     \
+	X(gap) /* a segment is missing or out of order */    \
+	X(timeout) /* no end within FG_HELLO_TIMEOUT_NS */   \
+	X(closed) /* connection ended first */               \
+	X(table_full) /* no row free in the streams table */ \
+	X(busy) /* another CPU held the row */               \
+	X(too_long) /* beyond FG_HELLO_MAX_BYTES */          \
+	X(too_many) /* beyond a list cap */                  \
+	X(malformed) /* lengths do not add up */             \
+	X(snaplen) /* the capture cut the segment */         \
+	X(end) /* the capture ended first */
 
 #define FG_NAME_ENUM(name) FG_INCOMPLETE_##name,
-enum fg_incomplete { FG_INCOMPLETE(FG_NAME_ENUM) _FG_INCOMPLETE_MAX };
+enum fg_incomplete {
+	FG_INCOMPLETE(FG_NAME_ENUM) _FG_INCOMPLETE_MAX
+};
 #undef FG_NAME_ENUM
 
 /* X(name): things that happened beside the outcome of a frame. */
-#define FG_EVENTS(X)                                                                               \
-	X(syns)             /* client SYNs, all */                                                 \
-	X(syns_proven)      /* of these, SYNs credited to a proven source */                       \
-	X(connections)      /* connections begun, proven or not */                                 \
-	X(proven)           /* connections with a proof */                                         \
-	X(proven_socket)    /* ... by the socket table */                                          \
-	X(proven_handshake) /* ... by the acknowledged ISN of the reply direction */               \
-	X(hellos)           /* complete hellos, first of their connection */                       \
-	X(hellos_unproven)  /* of these, on connections without proof */                           \
-	X(not_tls)          /* first payload is no TLS hello */                                    \
-	X(socket_listener)  /* proof: only a listener (SYN cookie) */                              \
-	X(socket_none)      /* proof: no socket here (container, router) */                        \
-	X(socket_mismatch)  /* proof: a socket, but other sequence numbers */                      \
-	X(dropped_source)   /* frames dropped for a blocked source */                              \
-	X(dropped_client)   /* frames dropped for a blocked client */                              \
-	X(knock_replaced)   /* a waiting SYN gave way to a newer one */                            \
-	X(flow_replaced)    /* an idle or unproven connection gave way */                          \
-	X(source_table_full)                                                                       \
-	X(client_table_full)                                                                       \
-	X(print_table_full)                                                                        \
-	X(untaken_lost) /* rows replaced before the agent took their counts */                     \
-	X(samples)      /* hello samples handed to the agent */                                    \
-	X(sample_lost)  /* sample ring full */                                                     \
-	X(record_lost)  /* record boundary lost behind the hello: exchanges not counted */         \
-	X(clock_back)   /* capture time went back and was clamped */
+#define FG_EVENTS(X)                                                                      \
+	X(syns) /* client SYNs, all */                                                    \
+	X(syns_proven) /* of these, SYNs credited to a proven source */                   \
+	X(connections) /* connections begun, proven or not */                             \
+	X(proven) /* connections with a proof */                                          \
+	X(proven_socket) /* ... by the socket table */                                    \
+	X(proven_handshake) /* ... by the acknowledged ISN of the reply direction */      \
+	X(hellos) /* complete hellos, first of their connection */                        \
+	X(hellos_unproven) /* of these, on connections without proof */                   \
+	X(not_tls) /* first payload is no TLS hello */                                    \
+	X(socket_listener) /* proof: only a listener (SYN cookie) */                      \
+	X(socket_none) /* proof: no socket here (container, router) */                    \
+	X(socket_mismatch) /* proof: a socket, but other sequence numbers */              \
+	X(dropped_source) /* frames dropped for a blocked source */                       \
+	X(dropped_client) /* frames dropped for a blocked client */                       \
+	X(knock_replaced) /* a waiting SYN gave way to a newer one */                     \
+	X(flow_replaced) /* an idle or unproven connection gave way */                    \
+	X(source_table_full)                                                              \
+	X(client_table_full)                                                              \
+	X(print_table_full)                                                               \
+	X(untaken_lost) /* rows replaced before the agent took their counts */            \
+	X(samples) /* hello samples handed to the agent */                                \
+	X(sample_lost) /* sample ring full */                                             \
+	X(record_lost) /* record boundary lost behind the hello: exchanges not counted */ \
+	X(clock_back) /* capture time went back and was clamped */
 
 #define FG_NAME_ENUM(name) FG_EVENT_##name,
-enum fg_event { FG_EVENTS(FG_NAME_ENUM) _FG_EVENT_MAX };
+enum fg_event {
+	FG_EVENTS(FG_NAME_ENUM) _FG_EVENT_MAX
+};
 #undef FG_NAME_ENUM
 
 /* One row a CPU and a slot; slots 0..FG_MAX_IFACES-1 are ingress interfaces, the next
@@ -152,8 +156,16 @@ struct fg_totals {
 
 /* --- Configuration (const volatile in the object, a struct on the host) ---------------------- */
 
-enum fg_role { FG_ROLE_TERMINATE, FG_ROLE_TRANSIT, FG_ROLE_MIRROR, _FG_ROLE_MAX };
-enum fg_hook { FG_HOOK_INGRESS, FG_HOOK_EGRESS };
+enum fg_role {
+	FG_ROLE_TERMINATE,
+	FG_ROLE_TRANSIT,
+	FG_ROLE_MIRROR,
+	_FG_ROLE_MAX
+};
+enum fg_hook {
+	FG_HOOK_INGRESS,
+	FG_HOOK_EGRESS
+};
 
 struct fg_prefix {
 	__u8 addr[16];
@@ -171,26 +183,31 @@ struct fg_config {
 	__u32 tick_ns; /* length of a jiffy */
 	/* set counts minus one; sizes are powers of two */
 	__u32 flow_mask, knock_mask, source_mask, client_mask, print_mask, stream_mask;
-	__u8 role;         /* enum fg_role */
-	__u8 replay;       /* time and tick come with the frame, nothing from the host */
-	__u8 sample_all;   /* a sample for each hello and each incomplete one, not only new keys */
+	__u8 role; /* enum fg_role */
+	__u8 replay; /* time and tick come with the frame, nothing from the host */
+	__u8 sample_all; /* a sample for each hello and each incomplete one, not only new keys */
 	__u8 socket_proof; /* look connections up in the host's socket table */
-	__u8 volume;       /* count bytes and exchanges */
+	__u8 volume; /* count bytes and exchanges */
 	__u8 pad[3];
 };
 
 /* --- Tables. A set is one array row: eight tags, then eight rows. ----------------------------- */
 
-enum fg_proof { FG_PROOF_NONE, FG_PROOF_HANDSHAKE, FG_PROOF_SOCKET, _FG_PROOF_MAX };
+enum fg_proof {
+	FG_PROOF_NONE,
+	FG_PROOF_HANDSHAKE,
+	FG_PROOF_SOCKET,
+	_FG_PROOF_MAX
+};
 
 /* fg_flow.flags */
-#define FG_FLOW_HELLO_SEEN (1U << 0)  /* the first hello is complete or given up */
-#define FG_FLOW_NOT_TLS (1U << 1)     /* first payload was no hello */
-#define FG_FLOW_APP_SEEN (1U << 2)    /* an application-data record of the client was seen */
-#define FG_FLOW_CLOSED (1U << 4)      /* client's FIN or RST in sequence */
-#define FG_FLOW_KNOCKED (1U << 5)     /* a SYN with another ISN came on this 4-tuple */
-#define FG_FLOW_DROPPED (1U << 6)     /* client block: payload is dropped from now on */
-#define FG_FLOW_NO_SYN (1U << 8)      /* begun by a payload, the SYN was not kept */
+#define FG_FLOW_HELLO_SEEN  (1U << 0) /* the first hello is complete or given up */
+#define FG_FLOW_NOT_TLS	    (1U << 1) /* first payload was no hello */
+#define FG_FLOW_APP_SEEN    (1U << 2) /* an application-data record of the client was seen */
+#define FG_FLOW_CLOSED	    (1U << 4) /* client's FIN or RST in sequence */
+#define FG_FLOW_KNOCKED	    (1U << 5) /* a SYN with another ISN came on this 4-tuple */
+#define FG_FLOW_DROPPED	    (1U << 6) /* client block: payload is dropped from now on */
+#define FG_FLOW_NO_SYN	    (1U << 8) /* begun by a payload, the SYN was not kept */
 #define FG_FLOW_RECORD_LOST (1U << 9) /* record boundaries unknown: no exchanges */
 
 /*
@@ -207,24 +224,24 @@ struct fg_flow {
 	__u8 proof; /* enum fg_proof */
 	__u8 record_have; /* bytes of a TLS record header carried over from the last segment */
 	__u32 generation; /* grows whenever the row is claimed */
-	__u32 touched;    /* epoch of the last change */
+	__u32 touched; /* epoch of the last change */
 	__u32 client_isn;
 	__u32 server_isn;
 	__u32 client_next; /* next new client byte */
 	__u32 server_next; /* next new server byte */
-	__u32 record_seq;  /* client sequence number of the next TLS record header */
-	__u32 turn_bytes;  /* client payload since the last server payload */
+	__u32 record_seq; /* client sequence number of the next TLS record header */
+	__u32 turn_bytes; /* client payload since the last server payload */
 	__u32 exchanges;
 	__u32 stream; /* row of the hello being read, plus one; 0 = none */
 	__u64 bytes_in;
 	__u64 bytes_out;
 	__u64 stack; /* struct-free packing, see stack.h; 0 = no SYN seen */
-	__u64 stem;  /* stem key; 0 until a hello is complete */
+	__u64 stem; /* stem key; 0 until a hello is complete */
 	__u64 print; /* fingerprint key of that hello */
 	__u16 record_len; /* length bytes of a carried record header */
-	__u8 syns;        /* SYNs that led here, credited to the source with the proof */
-	__u8 reply_seen;  /* server_next comes from the reply direction; its hook writes it */
-	__u32 ticks;      /* of the last segment that moved something, low half */
+	__u8 syns; /* SYNs that led here, credited to the source with the proof */
+	__u8 reply_seen; /* server_next comes from the reply direction; its hook writes it */
+	__u32 ticks; /* of the last segment that moved something, low half */
 };
 _Static_assert(sizeof(struct fg_flow) == 128, "fg_flow: two cache lines, sets stay aligned");
 
@@ -278,15 +295,15 @@ struct fg_print {
 	__u32 generation;
 	__u32 touched;
 	__u64 hellos; /* proven connections' first hellos */
-	__u32 known;  /* written by the agent: it has the text, no sample needed */
-	__u32 asked;  /* tick of the last sample, low half */
+	__u32 known; /* written by the agent: it has the text, no sample needed */
+	__u32 asked; /* tick of the last sample, low half */
 };
 _Static_assert(sizeof(struct fg_print) == 40, "fg_print");
 
-#define FG_SET(row_type)                                                                           \
-	{                                                                                          \
-		__u64 tag[FG_WAYS];                                                                \
-		struct row_type row[FG_WAYS];                                                      \
+#define FG_SET(row_type)                      \
+	{                                     \
+		__u64 tag[FG_WAYS];           \
+		struct row_type row[FG_WAYS]; \
 	}
 struct fg_flow_set FG_SET(fg_flow);
 struct fg_knock_set FG_SET(fg_knock);
@@ -295,15 +312,15 @@ struct fg_client_set FG_SET(fg_client);
 struct fg_print_set FG_SET(fg_print);
 
 /* fg_hello.flags */
-#define FG_HELLO_SNI (1U << 0)       /* extension 0x0000 is there */
-#define FG_HELLO_RESUMED (1U << 1)   /* pre_shared_key */
-#define FG_HELLO_EARLY (1U << 2)     /* early_data */
-#define FG_HELLO_ECH (1U << 3)       /* encrypted_client_hello */
-#define FG_HELLO_PQ (1U << 4)        /* a key share of a post-quantum hybrid group */
-#define FG_HELLO_GREASE (1U << 5)    /* any GREASE value */
-#define FG_HELLO_VERSIONS (1U << 6)  /* supported_versions is there */
-#define FG_HELLO_ALPN (1U << 7)      /* ALPN with a first name */
-#define FG_HELLO_TICKET (1U << 8)    /* session_ticket with content */
+#define FG_HELLO_SNI	  (1U << 0) /* extension 0x0000 is there */
+#define FG_HELLO_RESUMED  (1U << 1) /* pre_shared_key */
+#define FG_HELLO_EARLY	  (1U << 2) /* early_data */
+#define FG_HELLO_ECH	  (1U << 3) /* encrypted_client_hello */
+#define FG_HELLO_PQ	  (1U << 4) /* a key share of a post-quantum hybrid group */
+#define FG_HELLO_GREASE	  (1U << 5) /* any GREASE value */
+#define FG_HELLO_VERSIONS (1U << 6) /* supported_versions is there */
+#define FG_HELLO_ALPN	  (1U << 7) /* ALPN with a first name */
+#define FG_HELLO_TICKET	  (1U << 8) /* session_ticket with content */
 
 /*
  * A hello being read: parser state first, then what was gathered. The first part is what a resume
@@ -311,14 +328,14 @@ struct fg_print_set FG_SET(fg_print);
  */
 struct fg_hello {
 	/* parser (hello.h) */
-	__u64 carry;   /* bytes of a token cut by a segment or record end */
+	__u64 carry; /* bytes of a token cut by a segment or record end */
 	__u64 rec_carry;
-	__u32 left;    /* bytes of the handshake message still to come */
-	__u32 scope;   /* value of left where the current extension ends */
-	__u32 list;    /* value of left where the list inside it ends */
-	__u32 skip;    /* bytes to jump over */
+	__u32 left; /* bytes of the handshake message still to come */
+	__u32 scope; /* value of left where the current extension ends */
+	__u32 list; /* value of left where the list inside it ends */
+	__u32 skip; /* bytes to jump over */
 	__u32 rec_left; /* bytes of the TLS record still to come */
-	__u32 total;   /* bytes fed so far */
+	__u32 total; /* bytes fed so far */
 	__u32 pos, end; /* of the segment being read */
 	__u8 state, need, have, rec_have;
 	__u8 result; /* enum fg_hello_result */
@@ -326,11 +343,11 @@ struct fg_hello {
 	__u8 pad0[2];
 	/* folds (fingerprint.h) */
 	__u64 ciphers_fold; /* sum over the multiset */
-	__u64 exts_fold;    /* same, without SNI and ALPN */
-	__u64 stem_fold;    /* same, without the extensions that come and go */
+	__u64 exts_fold; /* same, without SNI and ALPN */
+	__u64 stem_fold; /* same, without the extensions that come and go */
 	__u64 sigalgs_fold; /* in order */
-	__u64 order_fold;   /* extension types in wire order */
-	__u64 print;        /* results */
+	__u64 order_fold; /* extension types in wire order */
+	__u64 print; /* results */
 	__u64 stem;
 	/* gathered */
 	__u16 legacy_version;
@@ -369,7 +386,7 @@ struct fg_sample {
 	__u8 server[16];
 	__be16 client_port_be;
 	__be16 server_port_be;
-	__u8 proto;  /* 't' */
+	__u8 proto; /* 't' */
 	__u8 status; /* 0 = complete, else 1 + enum fg_incomplete */
 	__u8 proof;
 	__u8 pad;
@@ -396,9 +413,9 @@ struct fg_block {
 /* fg_meta, one row: the handshake between programs and agent. mmapable. */
 struct fg_meta {
 	__u32 abi_version;
-	__u32 epoch;           /* agent: current epoch, from 2 on */
+	__u32 epoch; /* agent: current epoch, from 2 on */
 	__u64 heartbeat_ticks; /* agent: last sign of life; 0 = never */
-	__u32 source_blocks;   /* agent: rows in fg_drop_sources; 0 lets the gate skip the look-up */
+	__u32 source_blocks; /* agent: rows in fg_drop_sources; 0 lets the gate skip the look-up */
 	__u32 client_blocks;
 	__u64 tick_ns;
 	__u64 seed[4];
@@ -412,5 +429,5 @@ struct fg_replay_meta {
 	__u64 time_ns;
 	__u32 ticks_lo, ticks_hi;
 	__u32 frame_len; /* of the frame as if not cut by the capture */
-	__u32 wire_len;  /* what counts as received */
+	__u32 wire_len; /* what counts as received */
 };

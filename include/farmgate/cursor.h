@@ -13,7 +13,7 @@
 #include <bpf/bpf_endian.h>
 #define fg_ntohs(x) bpf_ntohs(x)
 #define fg_ntohl(x) bpf_ntohl(x)
-#define fg_be64(x) bpf_be64_to_cpu(x)
+#define fg_be64(x)  bpf_be64_to_cpu(x)
 /* The verifier must see the very comparison that the source spells out. */
 #define fg_barrier(x) asm volatile("" : "+r"(x))
 #else
@@ -22,16 +22,16 @@
 #ifndef __always_inline
 #define __always_inline inline __attribute__((__always_inline__))
 #endif
-#define fg_ntohs(x) be16toh(x)
-#define fg_ntohl(x) be32toh(x)
-#define fg_be64(x) be64toh(x)
+#define fg_ntohs(x)   be16toh(x)
+#define fg_ntohl(x)   be32toh(x)
+#define fg_be64(x)    be64toh(x)
 #define fg_barrier(x) ((void)(x))
 #endif
 
 /* Values written before are read again from memory behind this. */
-#define fg_reload() asm volatile("" ::: "memory")
+#define fg_reload()    asm volatile("" ::: "memory")
 
-#define fg_likely(x) __builtin_expect(!!(x), 1)
+#define fg_likely(x)   __builtin_expect(!!(x), 1)
 #define fg_unlikely(x) __builtin_expect(!!(x), 0)
 
 /* Loads at any alignment; the compilers turn them into one load where the machine can. */

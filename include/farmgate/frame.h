@@ -13,26 +13,26 @@
 #include "farmgate/abi.h"
 #include "farmgate/cursor.h"
 
-#define FG_ETH_IPV4 0x0800
-#define FG_ETH_IPV6 0x86dd
-#define FG_ETH_8021Q 0x8100
-#define FG_ETH_8021AD 0x88a8
+#define FG_ETH_IPV4	0x0800
+#define FG_ETH_IPV6	0x86dd
+#define FG_ETH_8021Q	0x8100
+#define FG_ETH_8021AD	0x88a8
 #define FG_ETH_QINQ_OLD 0x9100
 
-#define FG_IPPROTO_TCP 6
-#define FG_IPPROTO_UDP 17
+#define FG_IPPROTO_TCP	6
+#define FG_IPPROTO_UDP	17
 
-#define FG_TCP_FIN 0x01
-#define FG_TCP_SYN 0x02
-#define FG_TCP_RST 0x04
-#define FG_TCP_ACK 0x10
-#define FG_TCP_ECE 0x40
-#define FG_TCP_CWR 0x80
+#define FG_TCP_FIN	0x01
+#define FG_TCP_SYN	0x02
+#define FG_TCP_RST	0x04
+#define FG_TCP_ACK	0x10
+#define FG_TCP_ECE	0x40
+#define FG_TCP_CWR	0x80
 
 struct fg_frame {
-	__u32 ip_off;  /* of the IP header, from the start of the frame */
-	__u32 l4_off;  /* of the TCP or UDP header */
-	__u32 l4_len;  /* transport header and payload, by the IP header */
+	__u32 ip_off; /* of the IP header, from the start of the frame */
+	__u32 l4_off; /* of the TCP or UDP header */
+	__u32 l4_len; /* transport header and payload, by the IP header */
 	__u32 payload_off;
 	__u32 payload_len; /* by the IP header; padding behind it is no payload */
 	__u32 seq, ack;

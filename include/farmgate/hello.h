@@ -24,10 +24,10 @@
 #include "farmgate/fingerprint.h"
 
 enum fg_hello_result {
-	FG_HELLO_MORE,     /* feed the next bytes */
+	FG_HELLO_MORE, /* feed the next bytes */
 	FG_HELLO_COMPLETE, /* keys are set */
-	FG_HELLO_FAILED,   /* see reason */
-	FG_HELLO_NOT,      /* the stream does not begin with a hello */
+	FG_HELLO_FAILED, /* see reason */
+	FG_HELLO_NOT, /* the stream does not begin with a hello */
 };
 
 enum fg_hello_state {
@@ -53,7 +53,7 @@ enum fg_hello_state {
 	FG_HS_DONE,
 };
 
-#define FG_TLS_HANDSHAKE 22
+#define FG_TLS_HANDSHAKE	22
 #define FG_TLS_APPLICATION_DATA 23
 /* RFC 5246 section 6.2.3: at most 2^14 + 2048 bytes in a record. */
 #define FG_TLS_MAX_RECORD (16384 + 2048)
@@ -462,8 +462,7 @@ static __always_inline void hello_record(struct fg_hello *h, __u64 v)
 	__u32 len = v & 0xffff;
 
 	h->rec_left = len;
-	if (v >> 32 == FG_TLS_HANDSHAKE && (v >> 24 & 0xff) == 3 && len &&
-	    len <= FG_TLS_MAX_RECORD)
+	if (v >> 32 == FG_TLS_HANDSHAKE && (v >> 24 & 0xff) == 3 && len && len <= FG_TLS_MAX_RECORD)
 		return;
 	if (h->state == FG_HS_HEADER && !h->have)
 		h->result = FG_HELLO_NOT;

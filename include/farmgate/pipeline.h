@@ -62,8 +62,7 @@ static __always_inline void fg_key_swap(struct fg_key *k)
  * each hook only sees one direction that matters. Leaves *k client first.
  */
 static __always_inline enum fg_direction fg_direction_of(struct fg_env *env,
-							 const struct fg_frame *f,
-							 struct fg_key *k)
+							 const struct fg_frame *f, struct fg_key *k)
 {
 	int to = fg_port_protected(env, f->dport) && fg_prefix_protected(env, k->server);
 	int from = fg_port_protected(env, f->sport) && fg_prefix_protected(env, k->client);
@@ -110,11 +109,9 @@ static __always_inline void fg_client_close(struct fg_env *env, const struct fg_
 }
 
 /* Client payload on a known connection. */
-static __always_inline enum fg_action fg_client_payload(struct fg_env *env,
-							const struct fg_frame *f,
-							const struct fg_key *k,
-							struct fg_flow *flow, __u64 hash,
-							int *ret_outcome)
+static __always_inline enum fg_action
+fg_client_payload(struct fg_env *env, const struct fg_frame *f, const struct fg_key *k,
+		  struct fg_flow *flow, __u64 hash, int *ret_outcome)
 {
 	__u32 end = f->seq + f->payload_len, next = flow->client_next, fresh = end - next;
 	enum fg_action action = FG_PASS;

@@ -47,8 +47,7 @@ static __always_inline int turn_read_header(struct fg_env *env, const struct fg_
 }
 
 /* Walks the headers inside the new bytes [from, end) of this segment. */
-static __always_inline void turn_find_application_data(struct fg_env *env,
-						       const struct fg_frame *f,
+static __always_inline void turn_find_application_data(struct fg_env *env, const struct fg_frame *f,
 						       struct fg_flow *flow, __u32 from, __u32 end)
 {
 	__u32 i;

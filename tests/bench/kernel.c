@@ -18,9 +18,9 @@
 #include "../harness/hello_build.h"
 #include "sensor/sensor.h"
 
-#define ROUNDS 11
-#define REPEAT 100000
-#define SINGLES 4000
+#define ROUNDS	   11
+#define REPEAT	   100000
+#define SINGLES	   4000
 #define MAX_FRAMES 48
 
 struct frames {
@@ -140,9 +140,10 @@ static void singles(const char *what, const char *how, uint32_t base, bool large
 		uint64_t ours = 0, pass = 0;
 
 		for (uint32_t i = 0; i < SINGLES; i++) {
-			struct frames f = {.n = 0};
+			struct frames f = { .n = 0 };
 
-			connection(&f, base + (prepared ? i : (uint32_t)round * SINGLES + i), large);
+			connection(&f, base + (prepared ? i : (uint32_t)round * SINGLES + i),
+				   large);
 			for (size_t k = 0; !prepared && k < from; k++)
 				run(&f, k, 1);
 			for (size_t k = from; k < to; k++) {
@@ -158,7 +159,7 @@ static void singles(const char *what, const char *how, uint32_t base, bool large
 
 static void open_sensor(bool volume, bool loop)
 {
-	struct fg_sensor_conf c = {.force_loop = loop};
+	struct fg_sensor_conf c = { .force_loop = loop };
 	char why[256] = "";
 
 	if (sensor)
@@ -178,8 +179,8 @@ static void open_sensor(bool volume, bool loop)
 static void open_pass(void)
 {
 	struct bpf_insn pass[] = {
-		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = XDP_PASS},
-		{.code = BPF_JMP | BPF_EXIT},
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = XDP_PASS },
+		{ .code = BPF_JMP | BPF_EXIT },
 	};
 
 	pass_fd = bpf_prog_load(BPF_PROG_TYPE_XDP, "fg_pass", "GPL", pass, 2, NULL);
@@ -191,8 +192,8 @@ static void not_ours(void)
 {
 	struct fg_end a = fg_end_of("10.0.0.1", 40000), b = fg_end_of("192.0.2.1", 8080);
 	struct fg_pkt *p = fg_pkt_new();
-	struct frames f = {.n = 0};
-	const struct fg_pkt_tcp tcp = {.flags = FG_PKT_ACK};
+	struct frames f = { .n = 0 };
+	const struct fg_pkt_tcp tcp = { .flags = FG_PKT_ACK };
 
 	fg_pkt_eth(p);
 	fg_pkt_ip(p, &a, &b, NULL);
@@ -215,7 +216,7 @@ static void not_ours(void)
 
 static void blocked(void)
 {
-	struct frames f = {.n = 0};
+	struct frames f = { .n = 0 };
 	uint64_t now = 0;
 
 	connection(&f, 999999, false);
@@ -228,7 +229,7 @@ static void blocked(void)
 
 int main(void)
 {
-	struct frames small = {.n = 0}, large = {.n = 0};
+	struct frames small = { .n = 0 }, large = { .n = 0 };
 	struct utsname u;
 
 	uname(&u);

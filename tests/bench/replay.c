@@ -15,9 +15,9 @@
 #include "../harness/hello_build.h"
 #include "agent/replay.h"
 
-#define CONNECTIONS 60000
+#define CONNECTIONS	   60000
 #define KERNEL_CONNECTIONS 6000
-#define RUNS 5
+#define RUNS		   5
 
 static char path[] = "/tmp/farmgate-bench.XXXXXX", part[] = "/tmp/farmgate-bench.XXXXXX";
 static struct fg_dump *dump;
@@ -42,8 +42,8 @@ static uint64_t make(const char *to, uint32_t connections)
 {
 	static uint8_t hello[FG_HELLO_BUILD_MAX];
 	void (*const kinds[])(struct fg_hello_desc *, const char *) = {
-		fg_hello_browser, fg_hello_browser_plain, fg_hello_tool, fg_hello_library,
-		fg_hello_tls12,
+		fg_hello_browser, fg_hello_browser_plain, fg_hello_tool,
+		fg_hello_library, fg_hello_tls12,
 	};
 
 	n_frames = 0;
@@ -92,7 +92,7 @@ static void read_alone(const char *from)
 
 static void whole_agent(const char *from, const struct fg_engine_ops *engine)
 {
-	struct fg_replay_conf rc = {.path = from, .engine = engine, .table_bytes = 64 << 20};
+	struct fg_replay_conf rc = { .path = from, .engine = engine, .table_bytes = 64 << 20 };
 	struct fg_core core;
 	struct fg_conf conf;
 	char why[512] = "";

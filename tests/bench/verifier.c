@@ -59,8 +59,8 @@ static int one(const char *path, const char *name)
 
 int main(int argc, char **argv)
 {
-	static const char *const names[] = {"fg_xdp", "fg_xdp_loop", "fg_tc", "fg_tc_loop",
-					    "fg_egress"};
+	static const char *const names[] = { "fg_xdp", "fg_xdp_loop", "fg_tc", "fg_tc_loop",
+					     "fg_egress" };
 	int failed = 0;
 
 	for (int i = 1; i < argc; i++)

@@ -35,11 +35,12 @@ static void run(struct fg_core *core, const struct fg_conf *conf, const char *pa
 		fail_msg("%s, %s engine: %s", path, engine->name, why);
 }
 
-#define SAME(a, b, member)                                                                         \
-	do {                                                                                       \
-		if ((a)->member != (b)->member)                                                    \
-			fail_msg("%s: " #member " is %llu in the host, %llu in the kernel", path,  \
-				 (unsigned long long)(a)->member, (unsigned long long)(b)->member); \
+#define SAME(a, b, member)                                                                        \
+	do {                                                                                      \
+		if ((a)->member != (b)->member)                                                   \
+			fail_msg("%s: " #member " is %llu in the host, %llu in the kernel", path, \
+				 (unsigned long long)(a)->member,                                 \
+				 (unsigned long long)(b)->member);                                \
 	} while (0)
 
 static void same_totals(const char *path, const struct fg_totals *a, const struct fg_totals *b)

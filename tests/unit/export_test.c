@@ -41,7 +41,7 @@ static int tear_down(void **arg)
 
 static void note(const char *source, double score, bool proven, bool shared)
 {
-	static const struct fg_names names = {"-", "-", "-"};
+	static const struct fg_names names = { "-", "-", "-" };
 	struct fg_finding f = {
 		.score = score,
 		.proven = proven,
@@ -195,8 +195,8 @@ static void test_export_writes_the_nft_contract(void **arg)
 		" ip saddr @ranges4 counter drop\n",
 		" ip6 saddr @ranges6 counter drop\n",
 	};
-	const uint16_t ports[] = {443, 8443};
-	struct fg_export_conf conf = {ports, 2, false};
+	const uint16_t ports[] = { 443, 8443 };
+	struct fg_export_conf conf = { ports, 2, false };
 	size_t n;
 	FILE *out;
 
@@ -239,7 +239,7 @@ static void test_export_writes_csv(void **arg)
 
 static void test_export_writes_json(void **arg)
 {
-	static const char *const keys[] = {"duration", "scope", "type", "value", "reason"};
+	static const char *const keys[] = { "duration", "scope", "type", "value", "reason" };
 	json_t *doc, *item;
 	size_t n, i;
 	FILE *out;
@@ -251,9 +251,8 @@ static void test_export_writes_json(void **arg)
 	fclose(out);
 	doc = json_loads(text, 0, NULL);
 	assert_int_equal(json_array_size(doc), 5);
-	json_array_foreach(doc, i, item)
-		for (size_t k = 0; k < 5; k++)
-			assert_true(json_is_string(json_object_get(item, keys[k])));
+	json_array_foreach(doc, i, item) for (size_t k = 0; k < 5; k++)
+		assert_true(json_is_string(json_object_get(item, keys[k])));
 	item = json_array_get(doc, 0);
 	assert_string_equal(json_string_value(json_object_get(item, "value")), "192.0.2.1");
 	assert_string_equal(json_string_value(json_object_get(item, "duration")), "59s");
@@ -275,9 +274,9 @@ static void test_export_reports_a_full_disk(void **arg)
 /* A model of two sources inside 10.0.0.0/8 and two outside. */
 static struct fg_model *make_model(void)
 {
-	static const struct fg_model_limits limits = {16, 16, 16, 60 * S};
-	static const char *const sources[] = {"10.0.0.1", "10.255.0.1", "11.0.0.1", "2001:db8::"};
-	struct fg_epoch_source rows[4] = {0};
+	static const struct fg_model_limits limits = { 16, 16, 16, 60 * S };
+	static const char *const sources[] = { "10.0.0.1", "10.255.0.1", "11.0.0.1", "2001:db8::" };
+	struct fg_epoch_source rows[4] = { 0 };
 	struct fg_epoch epoch = {
 		.start_ns = NOW,
 		.end_ns = NOW + S,
@@ -312,7 +311,8 @@ static void test_export_dry_run_counts_who_would_be_hit(void **arg)
 	fclose(out);
 	fg_model_free(&model);
 	assert_non_null(strstr(text, "3 would be blocked, 0 withheld"));
-	assert_non_null(strstr(text, "by operator (too wide): hits 2 known sources with 0 clients"));
+	assert_non_null(
+		strstr(text, "by operator (too wide): hits 2 known sources with 0 clients"));
 	assert_non_null(strstr(text, "(all of IPv6): hits 1 known sources"));
 	assert_non_null(strstr(text, "192.0.2.1 until 2026-11-23T"));
 	assert_non_null(strstr(text, "(operator): hits 0 known sources"));

@@ -17,7 +17,7 @@
 #include "source/engine.h"
 
 #ifndef ENGINE
-#define ENGINE fg_engine_host
+#define ENGINE	   fg_engine_host
 #define FORCE_LOOP false
 #define ROUNDS	   600 /* an engine is opened for each */
 #endif

@@ -86,15 +86,22 @@ static struct prefix prefix(const char *text)
 
 static struct fg_finding finding(const char *source)
 {
-	struct fg_finding f = {.score = 20, .proven = true, .n_evidence = 1, .stem = 5, .stack = 6};
+	struct fg_finding f = {
+		.score = 20, .proven = true, .n_evidence = 1, .stem = 5, .stack = 6
+	};
 
 	memcpy(f.source, prefix(source).addr, 16);
-	f.evidence[0] = (struct fg_evidence){FG_FAMILY_VOLUME, "proven_connections_60s", 80, 1.5,
-					     0.001, 20, "80 connections, 1.5 expected"};
+	f.evidence[0] = (struct fg_evidence){ FG_FAMILY_VOLUME,
+					      "proven_connections_60s",
+					      80,
+					      1.5,
+					      0.001,
+					      20,
+					      "80 connections, 1.5 expected" };
 	return f;
 }
 
-static const struct fg_names names = {"t13d", "~t13d", "64,65535"};
+static const struct fg_names names = { "t13d", "~t13d", "64,65535" };
 
 static int note_of(const struct fg_finding *f, bool enforce, uint64_t now_ns)
 {
@@ -199,7 +206,7 @@ static void test_store_keeps_verdicts_over_a_restart(void **arg)
 
 static void test_store_keeps_allows_and_blobs_over_a_restart(void **arg)
 {
-	const uint8_t seed[4] = {1, 0, 3, 4};
+	const uint8_t seed[4] = { 1, 0, 3, 4 };
 	struct prefix p = prefix("10.0.0.0/8");
 	uint8_t got[8];
 
@@ -379,7 +386,7 @@ static void test_store_takes_back_a_failed_batch(void **arg)
 
 static void test_store_leaves_memory_alone_where_the_disk_refuses(void **arg)
 {
-	const struct rlimit none = {0, RLIM_INFINITY};
+	const struct rlimit none = { 0, RLIM_INFINITY };
 	struct rlimit before;
 	int r;
 
@@ -486,7 +493,7 @@ static int write_past(void *arg, uint64_t time_ns, const char *what, const char 
 
 static void test_store_remembers_who_decided_what(void **arg)
 {
-	struct past p = {0};
+	struct past p = { 0 };
 
 	(void)arg;
 	block("192.0.0.0/16", 60, NOW);
@@ -502,7 +509,7 @@ static void test_store_remembers_who_decided_what(void **arg)
 				    "+2 raised detector 80 connections, 1.5 expected\n"
 				    "+3 unblocked operator mistake\n"
 				    "+60 expired clock \n");
-	p = (struct past){.n = 98};
+	p = (struct past){ .n = 98 };
 	assert_int_equal(fg_store_history(store, prefix("192.0.2.1").addr, write_past, &p), 1);
 }
 
@@ -605,8 +612,8 @@ static void test_store_counts_findings_above_the_cap(void **arg)
 	assert_int_equal(fg_store_open(NULL, NOW, &store, why, sizeof(why)), 0);
 	assert_int_equal(fg_store_begin(store), 0);
 	for (uint32_t i = 0; i < FG_MAX_VERDICTS; i++) {
-		memcpy(f.source + 13, (uint8_t[]){(uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i},
-		       3);
+		memcpy(f.source + 13,
+		       (uint8_t[]){ (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i }, 3);
 		assert_int_equal(note_of(&f, false, NOW), 1);
 	}
 	assert_int_equal(note("192.0.2.1", false, NOW), 0);

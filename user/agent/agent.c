@@ -30,7 +30,7 @@
 #define FULL_CHECK_MAX 100000
 /* One source with this share of at least so many connections is a balancer in front of us. */
 #define BALANCER_MIN_CONNECTIONS 1000
-#define BALANCER_SHARE 0.9
+#define BALANCER_SHARE		 0.9
 
 struct agent {
 	const struct fg_conf *conf;
@@ -112,8 +112,9 @@ static void export_now(struct agent *a, uint64_t now_ns)
 		failed |= r < 0;
 		fg_core_restored(&a->core, "export xdp holds");
 		if (fg_xdp_unexportable(a->xdp))
-			fg_core_degraded(&a->core,
-					 "export xdp holds single sources only: wider blocks need nft");
+			fg_core_degraded(
+				&a->core,
+				"export xdp holds single sources only: wider blocks need nft");
 	}
 	a->export_failed = failed;
 	if (!failed)
@@ -167,12 +168,12 @@ static void refresh(void *core)
 	const struct fg_tables *t = fg_sensor_tables(a->sensor);
 	struct fg_fill fill = fg_taker_fill(a->taker);
 	const struct fg_view_map maps[] = {
-		{"fg_flows", fill.flows, (uint64_t)t->n_flows * FG_WAYS},
-		{"fg_knocks", fill.knocks, (uint64_t)t->n_knocks * FG_WAYS},
-		{"fg_sources", fill.sources, (uint64_t)t->n_sources * FG_WAYS},
-		{"fg_clients", fill.clients, (uint64_t)t->n_clients * FG_WAYS},
-		{"fg_prints", fill.prints, (uint64_t)t->n_prints * FG_WAYS},
-		{"fg_streams", fill.streams, t->n_streams},
+		{ "fg_flows", fill.flows, (uint64_t)t->n_flows * FG_WAYS },
+		{ "fg_knocks", fill.knocks, (uint64_t)t->n_knocks * FG_WAYS },
+		{ "fg_sources", fill.sources, (uint64_t)t->n_sources * FG_WAYS },
+		{ "fg_clients", fill.clients, (uint64_t)t->n_clients * FG_WAYS },
+		{ "fg_prints", fill.prints, (uint64_t)t->n_prints * FG_WAYS },
+		{ "fg_streams", fill.streams, t->n_streams },
 	};
 
 	memcpy(v->maps, maps, sizeof(maps));
@@ -182,9 +183,9 @@ static void refresh(void *core)
 /* Takes the epoch that ends now. */
 static int take_epoch(struct agent *a)
 {
-	struct fg_epoch epoch = {.start_ns = a->epoch_start_ns, .end_ns = unix_ns()};
+	struct fg_epoch epoch = { .start_ns = a->epoch_start_ns, .end_ns = unix_ns() };
 	struct fg_view *v = &a->core.view;
-	uint64_t packets[FG_MAX_IFACES] = {0}, ticks, all = 0;
+	uint64_t packets[FG_MAX_IFACES] = { 0 }, ticks, all = 0;
 	int r = fg_sensor_drain(a->sensor);
 
 	if (r >= 0)
@@ -271,7 +272,7 @@ static int fail(struct agent *a, const char *what)
 
 static int open_sensor(struct agent *a)
 {
-	struct fg_sensor_conf sc = {.n_interfaces = a->conf->n_interfaces};
+	struct fg_sensor_conf sc = { .n_interfaces = a->conf->n_interfaces };
 	uint64_t bytes = a->conf->memory_mb ? (uint64_t)a->conf->memory_mb << 20 :
 					      fg_tables_default_bytes();
 	int r;
@@ -308,19 +309,22 @@ static void introduce(struct agent *a)
 		    t->n_sources * FG_WAYS, t->n_clients * FG_WAYS);
 	v->n_interfaces = a->conf->n_interfaces;
 	for (size_t i = 0; i < v->n_interfaces; i++) {
-		const char *name = a->conf->interfaces[i], *mode = fg_sensor_mode_name(a->sensor, i);
+		const char *name = a->conf->interfaces[i],
+			   *mode = fg_sensor_mode_name(a->sensor, i);
 		struct fg_probe_iface iface;
 
 		snprintf(v->interfaces[i].name, sizeof(v->interfaces[i].name), "%s", name);
 		snprintf(v->interfaces[i].attach, sizeof(v->interfaces[i].attach), "%s", mode);
 		if (fg_probe_iface(name, &iface))
 			continue;
-		fg_log_info("%s: attached, %s mode, %u receive queues", name, mode, iface.rx_queues);
+		fg_log_info("%s: attached, %s mode, %u receive queues", name, mode,
+			    iface.rx_queues);
 		if (iface.lro)
-			fg_core_degraded(&a->core,
-					 "%s: LRO merges segments before they are seen ('ethtool -K %s "
-					 "lro off')",
-					 name, name);
+			fg_core_degraded(
+				&a->core,
+				"%s: LRO merges segments before they are seen ('ethtool -K %s "
+				"lro off')",
+				name, name);
 	}
 	for (size_t i = 0; fg_sensor_degraded(a->sensor, i); i++)
 		fg_core_degraded(&a->core, "%s", fg_sensor_degraded(a->sensor, i));
@@ -394,7 +398,8 @@ static int start(struct agent *a)
 int fg_agent_run(const struct fg_conf *conf, char *what, size_t n_what, char *why, size_t n_why)
 {
 	struct agent a = {
-		.conf = conf, .what = what, .n_what = n_what, .why = why, .n_why = n_why};
+		.conf = conf, .what = what, .n_what = n_what, .why = why, .n_why = n_why
+	};
 	int r = start(&a);
 
 	if (!r) {

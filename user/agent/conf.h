@@ -9,13 +9,21 @@
 #include "detect/detect.h"
 #include "model/model.h"
 
-#define FG_CONF_PATH "/etc/farmgate/farmgate.yaml"
-#define FG_SOCKET_PATH "/run/farmgate/farmgate.sock"
-#define FG_STATE_DIR "/var/lib/farmgate"
+#define FG_CONF_PATH	  "/etc/farmgate/farmgate.yaml"
+#define FG_SOCKET_PATH	  "/run/farmgate/farmgate.sock"
+#define FG_STATE_DIR	  "/var/lib/farmgate"
 #define FG_CONF_MAX_PORTS 64
 
-enum fg_attach { FG_ATTACH_AUTO, FG_ATTACH_NATIVE, FG_ATTACH_GENERIC, FG_ATTACH_TC };
-enum fg_mode { FG_MODE_OBSERVE, FG_MODE_ENFORCE };
+enum fg_attach {
+	FG_ATTACH_AUTO,
+	FG_ATTACH_NATIVE,
+	FG_ATTACH_GENERIC,
+	FG_ATTACH_TC
+};
+enum fg_mode {
+	FG_MODE_OBSERVE,
+	FG_MODE_ENFORCE
+};
 
 struct fg_conf {
 	char *interfaces[FG_MAX_IFACES];
@@ -26,20 +34,20 @@ struct fg_conf {
 	size_t n_ports;
 	struct fg_prefix prefixes[FG_MAX_PREFIXES];
 	size_t n_prefixes;
-	enum fg_mode mode;	/* observe: automatic verdicts never leave the host's memory */
-	uint32_t ttl_s;		/* of automatic verdicts, default 1 h, at most 24 h */
-	bool export_nft;	/* exports: [nft] */
-	bool export_xdp;	/* exports: [xdp] */
-	char *allow[256];	/* allowlist prefixes of the file */
+	enum fg_mode mode; /* observe: automatic verdicts never leave the host's memory */
+	uint32_t ttl_s; /* of automatic verdicts, default 1 h, at most 24 h */
+	bool export_nft; /* exports: [nft] */
+	bool export_xdp; /* exports: [xdp] */
+	char *allow[256]; /* allowlist prefixes of the file */
 	size_t n_allow;
-	uint32_t memory_mb;	/* kernel tables; 0 = 1/32 of RAM, at most 256 */
+	uint32_t memory_mb; /* kernel tables; 0 = 1/32 of RAM, at most 256 */
 	struct fg_model_limits limits;
 	struct fg_detect_conf detect;
 	bool log_json;
-	int log_level;		/* enum fg_log_level */
+	int log_level; /* enum fg_log_level */
 	char *socket_path;
 	char *state_dir;
-	char *asn_file;		/* NULL = none */
+	char *asn_file; /* NULL = none */
 };
 
 /** Defaults of the contract. */

@@ -12,7 +12,7 @@
 #include "model/stack.h"
 #include "serve/report.h"
 
-static const char *const role_names[] = {"terminate", "transit", "mirror"};
+static const char *const role_names[] = { "terminate", "transit", "mirror" };
 
 static uint64_t view_now(void *agent)
 {
@@ -198,7 +198,7 @@ int fg_core_write_export(void *core, FILE *out, const char *format, enum fg_tier
 			 bool dry_run)
 {
 	struct fg_core *c = core;
-	struct fg_export_conf ec = {.ports = c->conf->ports, .n_ports = c->conf->n_ports};
+	struct fg_export_conf ec = { .ports = c->conf->ports, .n_ports = c->conf->n_ports };
 	struct fg_export_set set;
 	int r = fg_export_select(c->store, min_tier, c->now_ns, &set);
 

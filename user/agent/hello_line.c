@@ -9,7 +9,7 @@
 #include "model/ja4.h"
 
 #define FG_NAME_TEXT(name) #name,
-static const char *const reasons[] = {FG_INCOMPLETE(FG_NAME_TEXT)};
+static const char *const reasons[] = { FG_INCOMPLETE(FG_NAME_TEXT) };
 #undef FG_NAME_TEXT
 
 /* Whatever stands in a hello, a line stays a line and a field a field. */

@@ -9,8 +9,8 @@ struct fg_hello_line {
 	char source[FG_IP_TEXT], server[FG_IP_TEXT];
 	unsigned int sport, dport;
 	char sni[FG_MAX_SNI + 1]; /* "-" where there is none; one word whatever was sent */
-	char ja4[48], stem[48];   /* "-" where the hello is incomplete */
-	char status[32];	  /* complete, or incomplete:REASON */
+	char ja4[48], stem[48]; /* "-" where the hello is incomplete */
+	char status[32]; /* complete, or incomplete:REASON */
 	char raw[5 * (FG_MAX_CIPHERS + FG_MAX_EXTS + FG_MAX_SIGALGS) + 32];
 };
 

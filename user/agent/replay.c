@@ -87,7 +87,7 @@ static int open_engine(struct replay *p, char *why, size_t n_why)
 
 static int end_epoch(struct replay *p, uint64_t end_ns, bool all)
 {
-	struct fg_epoch epoch = {.start_ns = p->epoch_start_ns, .end_ns = end_ns};
+	struct fg_epoch epoch = { .start_ns = p->epoch_start_ns, .end_ns = end_ns };
 	int r = p->conf->engine->drain(p->engine);
 
 	if (!r)
@@ -143,7 +143,7 @@ static int run_frames(struct replay *p, struct fg_capture *capture)
 
 int fg_replay(struct fg_core *core, const struct fg_replay_conf *conf, char *why, size_t n_why)
 {
-	struct replay p = {.core = core, .conf = conf};
+	struct replay p = { .core = core, .conf = conf };
 	struct fg_capture *capture = NULL;
 	int r, end;
 
@@ -162,7 +162,8 @@ int fg_replay(struct fg_core *core, const struct fg_replay_conf *conf, char *why
 	if (!r || r == -EBADMSG) {
 		end = end_epoch(&p, p.last_ns, true);
 		if (end) {
-			snprintf(why, n_why, "the last epoch could not be taken: %s", strerror(-end));
+			snprintf(why, n_why, "the last epoch could not be taken: %s",
+				 strerror(-end));
 			r = end;
 		}
 	}

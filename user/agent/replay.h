@@ -11,7 +11,7 @@ struct fg_replay_conf {
 	const char *path; /* "-" = stdin */
 	const struct fg_engine_ops *engine;
 	uint64_t table_bytes;
-	bool any_port;	 /* every TCP port may be a server's */
+	bool any_port; /* every TCP port may be a server's */
 	bool sample_all; /* hand over each hello, complete or not */
 	fg_sample_fn on_sample; /* NULL: the core keeps samples to name keys */
 	void *arg;

@@ -20,7 +20,7 @@ static void complain(const char *target, const struct fg_client_answer *a)
 int fg_ask(struct fg_options *o, const char *method, const char *target, const char *body,
 	   struct fg_client_answer *ret_answer)
 {
-	struct fg_client_answer a = {0};
+	struct fg_client_answer a = { 0 };
 	char why[256] = "", name[32];
 	struct fg_conf conf;
 	int r = fg_options_conf(o, &conf);

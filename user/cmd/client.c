@@ -14,12 +14,13 @@
 #include "lib/mem.h"
 #include "lib/num.h"
 
-#define TIMEOUT_S 30
+#define TIMEOUT_S  30
 #define HEADER_MAX 8192
 
 int fg_client_argument(char *target, size_t n, const char *name, const char *value)
 {
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
+	static const char plain[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
 	size_t at = strlen(target);
 
 	if (!value)
@@ -31,7 +32,8 @@ int fg_client_argument(char *target, size_t n, const char *name, const char *val
 		if (strchr(plain, *value))
 			target[at++] = *value;
 		else
-			at += (size_t)snprintf(target + at, n - at, "%%%02X", (unsigned char)*value);
+			at += (size_t)snprintf(target + at, n - at, "%%%02X",
+					       (unsigned char)*value);
 	}
 	target[at] = '\0';
 	return 0;
@@ -39,8 +41,8 @@ int fg_client_argument(char *target, size_t n, const char *name, const char *val
 
 static int open_socket(const char *path, int *ret_fd)
 {
-	struct timeval patience = {.tv_sec = TIMEOUT_S};
-	struct sockaddr_un at = {.sun_family = AF_UNIX};
+	struct timeval patience = { .tv_sec = TIMEOUT_S };
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
 	_cleanup_close_ int fd = -1;
 
 	if (strlen(path) >= sizeof(at.sun_path))
@@ -122,7 +124,7 @@ static int split(char *bytes, size_t n, struct fg_client_answer *ret_answer)
 	end += 4;
 	body_n = n - (size_t)(end - bytes);
 	memmove(bytes, end, body_n + 1);
-	*ret_answer = (struct fg_client_answer){.status = (int)code, .body = bytes, .n = body_n};
+	*ret_answer = (struct fg_client_answer){ .status = (int)code, .body = bytes, .n = body_n };
 	return 0;
 }
 
@@ -144,9 +146,10 @@ int fg_client_request(const char *socket_path, const char *method, const char *t
 			 strerror(-r));
 		return r;
 	}
-	snprintf(head, sizeof(head),
-		 "%s %s HTTP/1.1\r\nHost: farmgate\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n",
-		 method, target, body ? strlen(body) : 0);
+	snprintf(
+		head, sizeof(head),
+		"%s %s HTTP/1.1\r\nHost: farmgate\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n",
+		method, target, body ? strlen(body) : 0);
 	r = send_all(fd, head, strlen(head));
 	if (!r && body)
 		r = send_all(fd, body, strlen(body));

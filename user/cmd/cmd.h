@@ -7,9 +7,18 @@
 #include <stdio.h>
 
 /* Exit codes of every command. */
-enum fg_exit { FG_EXIT_OK, FG_EXIT_ERROR, FG_EXIT_USAGE, FG_EXIT_DEGRADED };
+enum fg_exit {
+	FG_EXIT_OK,
+	FG_EXIT_ERROR,
+	FG_EXIT_USAGE,
+	FG_EXIT_DEGRADED
+};
 
-enum fg_format { FG_FORMAT_HUMAN, FG_FORMAT_JSON, FG_FORMAT_TSV };
+enum fg_format {
+	FG_FORMAT_HUMAN,
+	FG_FORMAT_JSON,
+	FG_FORMAT_TSV
+};
 
 /* Every option of every command as typed; NULL or false = not given. */
 struct fg_options {
@@ -31,7 +40,7 @@ struct fg_options {
 
 struct fg_command {
 	const char *name;
-	const char *args;    /* shown in help: "PREFIX" */
+	const char *args; /* shown in help: "PREFIX" */
 	int min_args, max_args;
 	const char *options; /* names of the options it takes besides the global ones, by blanks */
 	const char *summary;

@@ -121,14 +121,14 @@ int fg_cmd_explain(struct fg_options *o, int argc, char **argv)
 	puts(json_string_value(json_object_get(doc, "source")));
 	json_array_foreach(json_object_get(doc, "sentences"), i, row)
 		printf("  %s\n", json_string_value(row));
-	json_array_foreach(json_object_get(doc, "clients"), i, row)
-		printf("  client %s\n    JA4 %s, stack %s, proof %s, %lld connections, %lld exchanges\n",
-		       json_string_value(json_object_get(row, "stem")),
-		       json_string_value(json_object_get(row, "ja4")),
-		       json_string_value(json_object_get(row, "stack")),
-		       json_string_value(json_object_get(row, "proof")),
-		       (long long)json_integer_value(json_object_get(row, "connections")),
-		       (long long)json_integer_value(json_object_get(row, "exchanges")));
+	json_array_foreach(json_object_get(doc, "clients"), i, row) printf(
+		"  client %s\n    JA4 %s, stack %s, proof %s, %lld connections, %lld exchanges\n",
+		json_string_value(json_object_get(row, "stem")),
+		json_string_value(json_object_get(row, "ja4")),
+		json_string_value(json_object_get(row, "stack")),
+		json_string_value(json_object_get(row, "proof")),
+		(long long)json_integer_value(json_object_get(row, "connections")),
+		(long long)json_integer_value(json_object_get(row, "exchanges")));
 	json_decref(doc);
 	return r;
 }
@@ -146,13 +146,13 @@ int fg_cmd_history(struct fg_options *o, int argc, char **argv)
 		json_decref(doc);
 		return r;
 	}
-	json_array_foreach(json_object_get(doc, "history"), i, row)
-		printf("%s  %s by %s  %s\n",
-		       fg_num_time((uint64_t)(json_number_value(json_object_get(row, "time")) * 1e9),
-				   when),
-		       json_string_value(json_object_get(row, "what")),
-		       json_string_value(json_object_get(row, "who")),
-		       json_string_value(json_object_get(row, "reason")));
+	json_array_foreach(json_object_get(doc, "history"), i, row) printf(
+		"%s  %s by %s  %s\n",
+		fg_num_time((uint64_t)(json_number_value(json_object_get(row, "time")) * 1e9),
+			    when),
+		json_string_value(json_object_get(row, "what")),
+		json_string_value(json_object_get(row, "who")),
+		json_string_value(json_object_get(row, "reason")));
 	json_decref(doc);
 	return r;
 }
@@ -160,7 +160,7 @@ int fg_cmd_history(struct fg_options *o, int argc, char **argv)
 /* Prints the set, and with --follow again whenever its bytes change. */
 int fg_cmd_export(struct fg_options *o, int argc, char **argv)
 {
-	struct fg_client_answer a, last = {0};
+	struct fg_client_answer a, last = { 0 };
 	char target[MAX_TARGET] = "/v1/export";
 	int r;
 
@@ -186,7 +186,7 @@ int fg_cmd_export(struct fg_options *o, int argc, char **argv)
 		last = a;
 		if (r || !o->follow)
 			break;
-		nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
+		nanosleep(&(struct timespec){ .tv_sec = 1 }, NULL);
 	}
 	free(last.body);
 	return r;

@@ -55,7 +55,7 @@ static void on_sample(void *arg, const struct fg_sample *s)
 
 static int run(const struct fg_options *o, const struct fg_conf *conf, const char *path)
 {
-	struct printer printer = {.raw = o->raw};
+	struct printer printer = { .raw = o->raw };
 	struct fg_replay_conf rc = {
 		.path = path,
 		.table_bytes = TABLE_BYTES,

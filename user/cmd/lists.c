@@ -7,11 +7,15 @@
 #include "lib/num.h"
 
 #define MAX_COLUMNS 16
-#define MAX_TARGET 1024
+#define MAX_TARGET  1024
 
 struct column {
 	const char *key, *title;
-	enum { TEXT, NUMBER, TIME } kind;
+	enum {
+		TEXT,
+		NUMBER,
+		TIME
+	} kind;
 };
 
 /* A cell as text, good until the next call with the same slot. */
@@ -41,7 +45,8 @@ static void print_tsv(const json_t *rows, const struct column *columns)
 	for (size_t c = 0; columns[c].key; c++)
 		printf("%s%s", c ? "\t" : "#", columns[c].key);
 	putchar('\n');
-	json_array_foreach(rows, i, row) {
+	json_array_foreach(rows, i, row)
+	{
 		for (size_t c = 0; columns[c].key; c++)
 			printf("%s%s", c ? "\t" : "", cell(row, &columns[c], buf));
 		putchar('\n');
@@ -57,7 +62,8 @@ static void print_table(const json_t *rows, const struct column *columns)
 
 	for (size_t c = 0; columns[c].key; c++)
 		width[c] = (int)strlen(columns[c].title);
-	json_array_foreach(rows, i, row) {
+	json_array_foreach(rows, i, row)
+	{
 		for (size_t c = 0; columns[c].key; c++) {
 			int n = (int)strlen(cell(row, &columns[c], buf));
 
@@ -67,7 +73,8 @@ static void print_table(const json_t *rows, const struct column *columns)
 	for (size_t c = 0; columns[c].key; c++)
 		printf(columns[c].kind == NUMBER ? "%*s  " : "%-*s  ", width[c], columns[c].title);
 	putchar('\n');
-	json_array_foreach(rows, i, row) {
+	json_array_foreach(rows, i, row)
+	{
 		for (size_t c = 0; columns[c].key; c++)
 			printf(columns[c].kind == NUMBER ? "%*s  " : "%-*s  ", width[c],
 			       cell(row, &columns[c], buf));
@@ -102,8 +109,8 @@ static int list(struct fg_options *o, const char *name, const struct column *col
 		print_table(rows, columns);
 		total = json_integer_value(json_object_get(doc, "total"));
 		if ((long long)json_array_size(rows) < total)
-			printf("%zu of %lld %s (--limit shows more)\n", json_array_size(rows), total,
-			       name);
+			printf("%zu of %lld %s (--limit shows more)\n", json_array_size(rows),
+			       total, name);
 	}
 	json_decref(doc);
 	return FG_EXIT_OK;
@@ -112,12 +119,17 @@ static int list(struct fg_options *o, const char *name, const struct column *col
 int fg_cmd_sources(struct fg_options *o, int argc, char **argv)
 {
 	static const struct column columns[] = {
-		{"source", "SOURCE", TEXT},	    {"connections", "CONNECTIONS", NUMBER},
-		{"proven", "PROVEN", NUMBER},	    {"hellos", "HELLOS", NUMBER},
-		{"incomplete", "INCOMPLETE", NUMBER}, {"fingerprints", "FINGERPRINTS", NUMBER},
-		{"exchanges", "EXCHANGES", NUMBER}, {"bytes_in", "BYTES IN", NUMBER},
-		{"bytes_out", "BYTES OUT", NUMBER}, {"last_seen", "LAST SEEN", TIME},
-		{0},
+		{ "source", "SOURCE", TEXT },
+		{ "connections", "CONNECTIONS", NUMBER },
+		{ "proven", "PROVEN", NUMBER },
+		{ "hellos", "HELLOS", NUMBER },
+		{ "incomplete", "INCOMPLETE", NUMBER },
+		{ "fingerprints", "FINGERPRINTS", NUMBER },
+		{ "exchanges", "EXCHANGES", NUMBER },
+		{ "bytes_in", "BYTES IN", NUMBER },
+		{ "bytes_out", "BYTES OUT", NUMBER },
+		{ "last_seen", "LAST SEEN", TIME },
+		{ 0 },
 	};
 
 	(void)argc;
@@ -128,11 +140,16 @@ int fg_cmd_sources(struct fg_options *o, int argc, char **argv)
 int fg_cmd_clients(struct fg_options *o, int argc, char **argv)
 {
 	static const struct column columns[] = {
-		{"source", "SOURCE", TEXT},	     {"stem", "STEM", TEXT},
-		{"stack", "STACK", TEXT},	     {"proof", "PROOF", TEXT},
-		{"connections", "CONNECTIONS", NUMBER}, {"exchanges", "EXCHANGES", NUMBER},
-		{"bytes_in", "BYTES IN", NUMBER},    {"bytes_out", "BYTES OUT", NUMBER},
-		{"last_seen", "LAST SEEN", TIME},    {0},
+		{ "source", "SOURCE", TEXT },
+		{ "stem", "STEM", TEXT },
+		{ "stack", "STACK", TEXT },
+		{ "proof", "PROOF", TEXT },
+		{ "connections", "CONNECTIONS", NUMBER },
+		{ "exchanges", "EXCHANGES", NUMBER },
+		{ "bytes_in", "BYTES IN", NUMBER },
+		{ "bytes_out", "BYTES OUT", NUMBER },
+		{ "last_seen", "LAST SEEN", TIME },
+		{ 0 },
 	};
 
 	(void)argc;
@@ -143,10 +160,13 @@ int fg_cmd_clients(struct fg_options *o, int argc, char **argv)
 int fg_cmd_fingerprints(struct fg_options *o, int argc, char **argv)
 {
 	static const struct column columns[] = {
-		{"ja4", "JA4", TEXT},	       {"stem", "STEM", TEXT},
-		{"hellos", "HELLOS", NUMBER},  {"sources", "SOURCES", NUMBER},
-		{"sni", "SNI", TEXT},	       {"last_seen", "LAST SEEN", TIME},
-		{0},
+		{ "ja4", "JA4", TEXT },
+		{ "stem", "STEM", TEXT },
+		{ "hellos", "HELLOS", NUMBER },
+		{ "sources", "SOURCES", NUMBER },
+		{ "sni", "SNI", TEXT },
+		{ "last_seen", "LAST SEEN", TIME },
+		{ 0 },
 	};
 
 	(void)argc;
@@ -157,9 +177,12 @@ int fg_cmd_fingerprints(struct fg_options *o, int argc, char **argv)
 int fg_cmd_cohorts(struct fg_options *o, int argc, char **argv)
 {
 	static const struct column columns[] = {
-		{"id", "COHORT", TEXT},		{"ja4", "JA4", TEXT},
-		{"sni", "SNI", TEXT},		{"sources", "SOURCES", NUMBER},
-		{"estimated_farm", "FARM", NUMBER}, {0},
+		{ "id", "COHORT", TEXT },
+		{ "ja4", "JA4", TEXT },
+		{ "sni", "SNI", TEXT },
+		{ "sources", "SOURCES", NUMBER },
+		{ "estimated_farm", "FARM", NUMBER },
+		{ 0 },
 	};
 
 	(void)argc;
@@ -170,9 +193,15 @@ int fg_cmd_cohorts(struct fg_options *o, int argc, char **argv)
 int fg_cmd_flagged(struct fg_options *o, int argc, char **argv)
 {
 	static const struct column columns[] = {
-		{"source", "SOURCE", TEXT}, {"tier", "TIER", TEXT},   {"score", "NATS", NUMBER},
-		{"ja4", "JA4", TEXT},	    {"stack", "STACK", TEXT}, {"origin", "BY", TEXT},
-		{"first_flagged", "FIRST FLAGGED", TIME}, {"until", "UNTIL", TIME}, {0},
+		{ "source", "SOURCE", TEXT },
+		{ "tier", "TIER", TEXT },
+		{ "score", "NATS", NUMBER },
+		{ "ja4", "JA4", TEXT },
+		{ "stack", "STACK", TEXT },
+		{ "origin", "BY", TEXT },
+		{ "first_flagged", "FIRST FLAGGED", TIME },
+		{ "until", "UNTIL", TIME },
+		{ 0 },
 	};
 
 	(void)argc;
@@ -188,7 +217,8 @@ static void print_counters(const char *title, const json_t *counters)
 	bool any = false;
 
 	printf("%-13s", title);
-	json_object_foreach((json_t *)counters, key, value) {
+	json_object_foreach((json_t *)counters, key, value)
+	{
 		if (!json_integer_value(value))
 			continue;
 		printf("%s %lld  ", key, (long long)json_integer_value(value));

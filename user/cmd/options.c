@@ -11,7 +11,7 @@
 
 struct option {
 	const char *name;
-	char letter;	     /* 0 = none */
+	char letter; /* 0 = none */
 	const char *metavar; /* NULL = a flag */
 	size_t offset;
 	bool global;
@@ -21,33 +21,37 @@ struct option {
 #define AT(member) offsetof(struct fg_options, member)
 
 static const struct option options[] = {
-	{"config", 0, "FILE", AT(config), true, "configuration (default " FG_CONF_PATH ", optional)"},
-	{"socket", 0, "PATH", AT(socket), true, "the agent's socket (default " FG_SOCKET_PATH ")"},
-	{"state", 0, "DIR", AT(state), true, "state folder (default " FG_STATE_DIR ")"},
-	{"format", 0, "FORMAT", AT(format_text), true, "human, json or tsv"},
-	{"version", 0, NULL, AT(version), true, "print the version and what is built in"},
-	{"help", 'h', NULL, AT(help), true, "print this help"},
-	{"interface", 'i', "IF[,IF...]", AT(interfaces), false, "interfaces to attach to"},
-	{"role", 0, "ROLE", AT(role), false, "terminate (default), transit or mirror"},
-	{"attach", 0, "MODE", AT(attach), false,
-	 "auto (default: native, else generic, said aloud), native, generic or tc"},
-	{"protect", 0, "PORT[,PORT...]", AT(protect), false, "protected ports (default 443)"},
-	{"protect-prefix", 0, "P[,P...]", AT(protect_prefix), false,
-	 "protected server prefixes (default all)"},
-	{"asn", 0, "FILE", AT(asn), false, "table of prefix, ASN, class and country"},
-	{"engine", 0, "ENGINE", AT(engine), false,
-	 "host (default) or kernel: the loaded program, frame by frame"},
-	{"raw", 0, NULL, AT(raw), false, "add ja4_r as tenth column"},
-	{"limit", 0, "N", AT(limit), false, "rows at most (default 1000)"},
-	{"sort", 0, "FIELD", AT(sort), false, "sort by this field, largest first"},
-	{"since", 0, "TIME", AT(since), false,
-	 "only rows seen since then (unix seconds or RFC 3339)"},
-	{"tier", 0, "TIER", AT(tier), false, "observe, alert or enforce, and above"},
-	{"stem", 0, "STEM", AT(stem), false, "only clients with this stem (~t13d...)"},
-	{"ttl", 0, "TIME", AT(ttl), false, "how long it holds: 90s, 15m, 1h; a block at most 24h"},
-	{"reason", 0, "TEXT", AT(reason), false, "kept with the decision"},
-	{"dry-run", 0, NULL, AT(dry_run), false, "show what would be blocked and who else is hit"},
-	{"follow", 0, NULL, AT(follow), false, "print the set again whenever it changes"},
+	{ "config", 0, "FILE", AT(config), true,
+	  "configuration (default " FG_CONF_PATH ", optional)" },
+	{ "socket", 0, "PATH", AT(socket), true,
+	  "the agent's socket (default " FG_SOCKET_PATH ")" },
+	{ "state", 0, "DIR", AT(state), true, "state folder (default " FG_STATE_DIR ")" },
+	{ "format", 0, "FORMAT", AT(format_text), true, "human, json or tsv" },
+	{ "version", 0, NULL, AT(version), true, "print the version and what is built in" },
+	{ "help", 'h', NULL, AT(help), true, "print this help" },
+	{ "interface", 'i', "IF[,IF...]", AT(interfaces), false, "interfaces to attach to" },
+	{ "role", 0, "ROLE", AT(role), false, "terminate (default), transit or mirror" },
+	{ "attach", 0, "MODE", AT(attach), false,
+	  "auto (default: native, else generic, said aloud), native, generic or tc" },
+	{ "protect", 0, "PORT[,PORT...]", AT(protect), false, "protected ports (default 443)" },
+	{ "protect-prefix", 0, "P[,P...]", AT(protect_prefix), false,
+	  "protected server prefixes (default all)" },
+	{ "asn", 0, "FILE", AT(asn), false, "table of prefix, ASN, class and country" },
+	{ "engine", 0, "ENGINE", AT(engine), false,
+	  "host (default) or kernel: the loaded program, frame by frame" },
+	{ "raw", 0, NULL, AT(raw), false, "add ja4_r as tenth column" },
+	{ "limit", 0, "N", AT(limit), false, "rows at most (default 1000)" },
+	{ "sort", 0, "FIELD", AT(sort), false, "sort by this field, largest first" },
+	{ "since", 0, "TIME", AT(since), false,
+	  "only rows seen since then (unix seconds or RFC 3339)" },
+	{ "tier", 0, "TIER", AT(tier), false, "observe, alert or enforce, and above" },
+	{ "stem", 0, "STEM", AT(stem), false, "only clients with this stem (~t13d...)" },
+	{ "ttl", 0, "TIME", AT(ttl), false,
+	  "how long it holds: 90s, 15m, 1h; a block at most 24h" },
+	{ "reason", 0, "TEXT", AT(reason), false, "kept with the decision" },
+	{ "dry-run", 0, NULL, AT(dry_run), false,
+	  "show what would be blocked and who else is hit" },
+	{ "follow", 0, NULL, AT(follow), false, "print the set again whenever it changes" },
 };
 #define N_OPTIONS (sizeof(options) / sizeof(options[0]))
 
@@ -86,7 +90,7 @@ static const struct option *find(const char *name, size_t len, char letter)
 
 static int complain_option(const char *arg)
 {
-	const char *names[N_OPTIONS + 1] = {0};
+	const char *names[N_OPTIONS + 1] = { 0 };
 
 	for (size_t i = 0; i < N_OPTIONS; i++)
 		names[i] = options[i].name;
@@ -104,7 +108,7 @@ static const struct fg_command *find_command(const char *name)
 
 static int complain_command(const char *name)
 {
-	const char *names[64] = {0};
+	const char *names[64] = { 0 };
 
 	for (size_t i = 0; fg_commands[i].name && i < 63; i++)
 		names[i] = fg_commands[i].name;
@@ -159,7 +163,7 @@ static int parse_one(struct fg_options *o, int argc, char **argv, int *at, uint6
 
 static int parse_format(struct fg_options *o)
 {
-	static const char *const names[] = {"human", "json", "tsv"};
+	static const char *const names[] = { "human", "json", "tsv" };
 
 	for (size_t i = 0; o->format_text && i < 3; i++) {
 		if (!strcmp(o->format_text, names[i])) {

@@ -36,7 +36,8 @@ static int take_options(const struct fg_options *o, struct fg_conf *conf)
 	}
 	/* said aloud: the report would be the same without it */
 	if (o->asn)
-		fg_complain("--asn", "no detector of this version uses an ASN table; going on without");
+		fg_complain("--asn",
+			    "no detector of this version uses an ASN table; going on without");
 	conf->role = FG_ROLE_MIRROR;
 	if (!o->protect)
 		return 0;
@@ -51,7 +52,7 @@ static int take_options(const struct fg_options *o, struct fg_conf *conf)
 
 static int run(const struct fg_options *o, const struct fg_conf *conf, const char *path)
 {
-	struct fg_replay_conf rc = {.path = path, .table_bytes = REPLAY_TABLE_BYTES};
+	struct fg_replay_conf rc = { .path = path, .table_bytes = REPLAY_TABLE_BYTES };
 	struct fg_core core;
 	char why[512] = "";
 	int r = fg_cmd_engine(o->engine, &rc.engine);

@@ -75,8 +75,8 @@ static int take_prefixes(const char *list, struct fg_conf *conf)
 
 static int take_options(const struct fg_options *o, struct fg_conf *conf)
 {
-	static const char *const roles[] = {"terminate", "transit", "mirror", NULL};
-	static const char *const attaches[] = {"auto", "native", "generic", "tc", NULL};
+	static const char *const roles[] = { "terminate", "transit", "mirror", NULL };
+	static const char *const attaches[] = { "auto", "native", "generic", "tc", NULL };
 	int r = 0, n;
 
 	if (o->interfaces)

@@ -8,7 +8,7 @@
 #include "detect/volume.h"
 
 static const char *const family_names[_FG_FAMILY_MAX] = {
-	[FG_FAMILY_VOLUME] = "volume",	     [FG_FAMILY_RELAY] = "relay",
+	[FG_FAMILY_VOLUME] = "volume",	       [FG_FAMILY_RELAY] = "relay",
 	[FG_FAMILY_AUTOMATION] = "automation", [FG_FAMILY_CLOCK] = "clock",
 	[FG_FAMILY_LIFECYCLE] = "lifecycle",
 };
@@ -25,8 +25,6 @@ const struct fg_detect_conf fg_detect_defaults = {
 	.min_population = 50,
 	.shared_stems = 4,
 };
-
-
 
 const struct fg_detector_ops *const fg_detectors[] = {
 	&fg_detect_volume,

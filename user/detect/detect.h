@@ -12,23 +12,34 @@
 #include "model/model.h"
 
 /* Enough that one false flag in a million source-days is expected: ln 1e6 (Wald, Ville). */
-#define FG_FLAG_NATS 13.8
+#define FG_FLAG_NATS	13.8
 #define FG_MAX_EVIDENCE 4
 
-enum fg_family { FG_FAMILY_VOLUME, FG_FAMILY_RELAY, FG_FAMILY_AUTOMATION, FG_FAMILY_CLOCK,
-		 FG_FAMILY_LIFECYCLE, _FG_FAMILY_MAX };
+enum fg_family {
+	FG_FAMILY_VOLUME,
+	FG_FAMILY_RELAY,
+	FG_FAMILY_AUTOMATION,
+	FG_FAMILY_CLOCK,
+	FG_FAMILY_LIFECYCLE,
+	_FG_FAMILY_MAX
+};
 const char *fg_family_name(enum fg_family family);
 
 struct fg_evidence {
 	enum fg_family family;
-	char name[32];	  /* what was measured, e.g. proven_connections_60s */
+	char name[32]; /* what was measured, e.g. proven_connections_60s */
 	double observed, expected;
 	double base_rate; /* share of the population at or above observed, upper bound */
-	double nats;	  /* after caps */
-	char text[384];	  /* one sentence, with the benign explanations considered */
+	double nats; /* after caps */
+	char text[384]; /* one sentence, with the benign explanations considered */
 };
 
-enum fg_tier { FG_TIER_OBSERVE, FG_TIER_ALERT, FG_TIER_ENFORCE, _FG_TIER_MAX };
+enum fg_tier {
+	FG_TIER_OBSERVE,
+	FG_TIER_ALERT,
+	FG_TIER_ENFORCE,
+	_FG_TIER_MAX
+};
 const char *fg_tier_name(enum fg_tier tier);
 /** @return 0, -EINVAL. */
 int fg_tier_parse(const char *text, enum fg_tier *ret_tier);
@@ -36,9 +47,9 @@ int fg_tier_parse(const char *text, enum fg_tier *ret_tier);
 struct fg_finding {
 	uint8_t source[16];
 	uint64_t stem, stack, print; /* busiest client of the source; 0 = none */
-	double score;	 /* sum of nats */
-	bool proven;	 /* at least one connection with a proof other than none */
-	bool shared;	 /* many hosts seem to sit behind it: alert, never exported */
+	double score; /* sum of nats */
+	bool proven; /* at least one connection with a proof other than none */
+	bool shared; /* many hosts seem to sit behind it: alert, never exported */
 	char shared_why[128];
 	struct fg_evidence evidence[FG_MAX_EVIDENCE];
 	size_t n_evidence;
@@ -46,10 +57,10 @@ struct fg_finding {
 
 /* Thresholds of the per-source detectors, from the configuration. */
 struct fg_detect_conf {
-	double flag_nats;	  /* default FG_FLAG_NATS */
+	double flag_nats; /* default FG_FLAG_NATS */
 	uint32_t min_connections; /* never an opinion below this many in the window, default 20 */
-	uint32_t min_population;  /* active sources needed as a population, default 50 */
-	uint32_t shared_stems;	  /* this many distinct stems make a source shared, default 4 */
+	uint32_t min_population; /* active sources needed as a population, default 50 */
+	uint32_t shared_stems; /* this many distinct stems make a source shared, default 4 */
 };
 extern const struct fg_detect_conf fg_detect_defaults;
 

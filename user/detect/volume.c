@@ -28,10 +28,10 @@
 #include "detect/detect.h"
 #include "detect/volume.h"
 
-#define TRIM 0.75
-#define R_MIN 0.2
-#define R_MAX 5.0
-#define MIN_RATIO 5.0
+#define TRIM		0.75
+#define R_MIN		0.2
+#define R_MAX		5.0
+#define MIN_RATIO	5.0
 #define SHARED_CAP_NATS 4.0
 /* ln of the smallest double is -745; larger tails are said as this. */
 #define MAX_NATS 700.0
@@ -119,7 +119,7 @@ static double untrim(double t)
 /* counts sorted, each at least 1. */
 static struct null_model fit(const uint32_t *counts, size_t n)
 {
-	struct null_model null = {.n = n};
+	struct null_model null = { .n = n };
 	size_t kept = (size_t)((double)n * TRIM);
 	double sum = 0, square = 0, mean, variance;
 
@@ -168,13 +168,14 @@ static void write_evidence(struct fg_finding *f, const struct null_model *null, 
 	/* of the others: the source itself is one of at_or_above */
 	e->base_rate = (double)at_or_above / (double)null->n;
 	e->nats = nats;
-	snprintf(e->text, sizeof(e->text),
-		 "%u proven connections in %u s where active sources usually make %.1f; %zu of %zu "
-		 "active sources make so many. Benign explanations considered: many users behind one "
-		 "address (%s); a monitoring probe, a crawler or one customer's API server looks the "
-		 "same at this layer: allow it if it is yours.",
-		 x, window_s, e->expected, at_or_above, null->n,
-		 f->shared ? "yes: see shared" : "no: too few kinds of clients");
+	snprintf(
+		e->text, sizeof(e->text),
+		"%u proven connections in %u s where active sources usually make %.1f; %zu of %zu "
+		"active sources make so many. Benign explanations considered: many users behind one "
+		"address (%s); a monitoring probe, a crawler or one customer's API server looks the "
+		"same at this layer: allow it if it is yours.",
+		x, window_s, e->expected, at_or_above, null->n,
+		f->shared ? "yes: see shared" : "no: too few kinds of clients");
 }
 
 static void fill_source(const struct fg_model *m, const struct fg_model_source *s,
@@ -201,7 +202,7 @@ static int judge(const struct fg_model *m, const struct fg_model_source *s,
 		 const uint32_t *counts, fg_finding_fn emit, void *arg)
 {
 	uint32_t x = fg_model_window_proven(m, s), hosts = s->stems ? s->stems : 1;
-	struct fg_finding f = {0};
+	struct fg_finding f = { 0 };
 	double each = (double)x / hosts, nats;
 
 	if (x < conf->min_connections || each < MIN_RATIO * (null->mean + 1))

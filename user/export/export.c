@@ -54,7 +54,7 @@ static void put(struct fg_export_set *set, const struct fg_verdict *v)
 	item->by_operator = v->origin == FG_ORIGIN_OPERATOR;
 	snprintf(item->reason, sizeof(item->reason), "%s",
 		 item->by_operator ? (v->reason[0] ? v->reason : "operator") :
-		 v->n_evidence     ? v->evidence[0].name :
+		 v->n_evidence	   ? v->evidence[0].name :
 				     "farmgate");
 }
 
@@ -62,7 +62,7 @@ static void put(struct fg_export_set *set, const struct fg_verdict *v)
 static void drop_contained(struct fg_export_set *set)
 {
 	/* of each family: IPv4 lies amid IPv6 in this order, but inside no IPv6 prefix */
-	struct fg_export_item *last_of[2] = {NULL, NULL};
+	struct fg_export_item *last_of[2] = { NULL, NULL };
 	size_t kept = 0;
 
 	if (set->n)
@@ -88,7 +88,7 @@ int fg_export_select(const struct fg_store *s, enum fg_tier min_tier, uint64_t n
 {
 	size_t n = fg_store_n(s), n_auto = 0;
 	const struct fg_verdict **automatic = calloc(n + 1, sizeof(*automatic));
-	struct fg_export_set set = {.items = calloc(n + 1, sizeof(*set.items))};
+	struct fg_export_set set = { .items = calloc(n + 1, sizeof(*set.items)) };
 
 	if (!automatic || !set.items) {
 		free(automatic);
@@ -121,5 +121,5 @@ int fg_export_select(const struct fg_store *s, enum fg_tier min_tier, uint64_t n
 void fg_export_set_done(struct fg_export_set *set)
 {
 	free(set->items);
-	*set = (struct fg_export_set){0};
+	*set = (struct fg_export_set){ 0 };
 }

@@ -74,7 +74,8 @@ struct child {
 };
 
 /* By PATH, then where Debian has it: the PATH of an ordinary user leaves sbin out. */
-static int start(const char *const argv[], const posix_spawn_file_actions_t *actions, pid_t *ret_pid)
+static int start(const char *const argv[], const posix_spawn_file_actions_t *actions,
+		 pid_t *ret_pid)
 {
 	char *const *args = (char *const *)argv;
 	int error = posix_spawnp(ret_pid, argv[0], actions, NULL, args, environ);
@@ -112,7 +113,7 @@ static int spawn_nft(const char *const argv[], struct child *c)
 	}
 	close(out[1]);
 	close(in[0]);
-	*c = (struct child){.pid = c->pid, .in = in[1], .out = out[0], .err = err[0]};
+	*c = (struct child){ .pid = c->pid, .in = in[1], .out = out[0], .err = err[0] };
 	return 0;
 
 close_out:
@@ -165,7 +166,9 @@ static int64_t now_ms(void)
 static int converse(struct child *c, const char *input, size_t n_input, struct text *out,
 		    struct text *err)
 {
-	struct pollfd fds[3] = {{c->in, POLLOUT, 0}, {c->out, POLLIN, 0}, {c->err, POLLIN, 0}};
+	struct pollfd fds[3] = { { c->in, POLLOUT, 0 },
+				 { c->out, POLLIN, 0 },
+				 { c->err, POLLIN, 0 } };
 	int64_t until = now_ms() + TIMEOUT_MS;
 	size_t sent = 0;
 
@@ -181,8 +184,9 @@ static int converse(struct child *c, const char *input, size_t n_input, struct t
 		if (ready < 0)
 			continue;
 		if (fds[0].fd >= 0 && fds[0].revents) {
-			ssize_t w = sent < n_input ? write(fds[0].fd, input + sent, n_input - sent) :
-						     -1;
+			ssize_t w = sent < n_input ?
+					    write(fds[0].fd, input + sent, n_input - sent) :
+					    -1;
 
 			if (w > 0)
 				sent += (size_t)w;
@@ -204,7 +208,7 @@ static int converse(struct child *c, const char *input, size_t n_input, struct t
 static int converse_quietly(struct child *c, const char *input, size_t n_input, struct text *out,
 			    struct text *err)
 {
-	const struct timespec at_once = {0};
+	const struct timespec at_once = { 0 };
 	sigset_t broken_pipe, before;
 	int r;
 
@@ -223,7 +227,7 @@ static int converse_quietly(struct child *c, const char *input, size_t n_input, 
 static int run_nft(const char *const argv[], const char *input, size_t n_input, char **ret_out,
 		   char *why, size_t n_why)
 {
-	struct text out = {0}, err = {0};
+	struct text out = { 0 }, err = { 0 };
 	struct child c;
 	int r = spawn_nft(argv, &c), status = 0;
 
@@ -262,7 +266,7 @@ static int run_nft(const char *const argv[], const char *input, size_t n_input, 
 
 static int run_script(const char *script, size_t n, char *why, size_t n_why)
 {
-	static const char *const argv[] = {"nft", "-f", "-", NULL};
+	static const char *const argv[] = { "nft", "-f", "-", NULL };
 	int r = run_nft(argv, script, n, NULL, why, n_why);
 
 	return r > 0 ? -EIO : r;
@@ -291,8 +295,7 @@ static bool needs_refresh(const struct fg_export_item *old, const struct fg_expo
 static void put_verb(FILE *out, const char *verb, const struct fg_export_item *item,
 		     uint64_t timeout_s)
 {
-	fprintf(out, "%s element inet farmgate %s { ", verb,
-		fg_nft_set_of(item->addr, item->bits));
+	fprintf(out, "%s element inet farmgate %s { ", verb, fg_nft_set_of(item->addr, item->bits));
 	fg_nft_element(out, item->addr, item->bits);
 	if (timeout_s)
 		fprintf(out, " timeout %llus", (unsigned long long)timeout_s);
@@ -359,7 +362,7 @@ static bool ranges_clash(const struct fg_nft *t, const struct fg_export_item *it
 		const struct fg_export_item *x = order <= 0 ? &t->shadow[i] : NULL;
 		const struct fg_export_item *y = order >= 0 ? &items[j] : NULL;
 
-		if (x && !y && new && fg_ip_contains(new->addr, new->bits, x->addr, x->bits))
+		if (x && !y && new &&fg_ip_contains(new->addr, new->bits, x->addr, x->bits))
 			return true;
 		if (y && !x && old && fg_ip_contains(old->addr, old->bits, y->addr, y->bits))
 			return true;
@@ -437,7 +440,7 @@ static bool element_key(json_t *e, uint8_t addr[16], uint8_t *bits, bool in_bloc
 
 static bool shadow_has(const struct fg_nft *t, const uint8_t addr[16], uint8_t bits)
 {
-	struct fg_export_item key = {.bits = bits};
+	struct fg_export_item key = { .bits = bits };
 	size_t lo = 0, hi = t->n;
 
 	memcpy(key.addr, addr, 16);
@@ -457,7 +460,7 @@ struct seen {
 	size_t rules, elements, strangers;
 };
 
-static const char *const set_names[4] = {"blocked4", "blocked6", "ranges4", "ranges6"};
+static const char *const set_names[4] = { "blocked4", "blocked6", "ranges4", "ranges6" };
 
 static void look_at(const struct fg_nft *t, json_t *entry, struct seen *seen)
 {
@@ -475,7 +478,8 @@ static void look_at(const struct fg_nft *t, json_t *entry, struct seen *seen)
 	if (!name)
 		return;
 	elements = json_object_get(set, "elem");
-	json_array_foreach(elements, i, e) {
+	json_array_foreach(elements, i, e)
+	{
 		uint8_t addr[16], bits;
 
 		seen->elements++;
@@ -509,10 +513,10 @@ static size_t count_due(const struct fg_nft *t)
 
 int fg_nft_check(struct fg_nft *t, bool full, char *why, size_t n_why)
 {
-	const char *const terse[] = {"nft", "-t", "-j", "list", "table", "inet", "farmgate", NULL};
-	const char *const whole[] = {"nft", "-j", "list", "table", "inet", "farmgate", NULL};
+	const char *const terse[] = { "nft", "-t", "-j", "list", "table", "inet", "farmgate", NULL };
+	const char *const whole[] = { "nft", "-j", "list", "table", "inet", "farmgate", NULL };
 	_cleanup_free_ char *out = NULL;
-	struct seen seen = {0};
+	struct seen seen = { 0 };
 	json_t *doc, *entry;
 	size_t i;
 	int r;
@@ -525,13 +529,13 @@ int fg_nft_check(struct fg_nft *t, bool full, char *why, size_t n_why)
 	if (r < 0)
 		return r;
 	doc = r == 0 && out ? json_loads(out, 0, NULL) : NULL;
-	json_array_foreach(json_object_get(doc, "nftables"), i, entry)
-		look_at(t, entry, &seen);
+	json_array_foreach(json_object_get(doc, "nftables"), i, entry) look_at(t, entry, &seen);
 	json_decref(doc);
 	if (!all_there(t, &seen)) {
 		snprintf(why, n_why, "table inet farmgate is gone or damaged");
 	} else if (full && (seen.strangers || seen.elements + count_due(t) < t->n)) {
-		snprintf(why, n_why, "the sets hold %zu elements, %zu of them not ours, instead of %zu",
+		snprintf(why, n_why,
+			 "the sets hold %zu elements, %zu of them not ours, instead of %zu",
 			 seen.elements, seen.strangers, t->n);
 	} else {
 		return 0;

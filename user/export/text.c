@@ -115,7 +115,7 @@ static size_t count_up_to(const struct fg_export_set *set, const uint8_t addr[16
 static size_t item_of(const struct fg_export_set *set, const uint8_t addr[16])
 {
 	/* the last address in front of those that hold IPv4 */
-	static const uint8_t below4[16] = {[10] = 0xff, 0xfe, 0xff, 0xff, 0xff, 0xff};
+	static const uint8_t below4[16] = { [10] = 0xff, 0xfe, 0xff, 0xff, 0xff, 0xff };
 	uint8_t bits = fg_ip_is4(addr) ? 128 : 64;
 	size_t n = count_up_to(set, addr);
 

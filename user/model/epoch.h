@@ -40,7 +40,7 @@ struct fg_epoch_flow {
 struct fg_epoch {
 	uint64_t start_ns, end_ns; /* unix time; of the capture in replay */
 	struct fg_totals received; /* since the start, all ingress slots and CPUs */
-	struct fg_totals replies;  /* same, egress slots */
+	struct fg_totals replies; /* same, egress slots */
 	const struct fg_epoch_source *sources;
 	size_t n_sources;
 	const struct fg_epoch_client *clients;

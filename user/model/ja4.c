@@ -107,7 +107,7 @@ static bool is_sane(const struct fg_hello *h)
 
 static int one_text(const struct fg_hello *h, char proto, bool stem, char *ret_text, size_t n)
 {
-	struct text ciphers = {.n = 0}, exts = {.n = 0};
+	struct text ciphers = { .n = 0 }, exts = { .n = 0 };
 	char a[16], b[13], c[13];
 	int r;
 
@@ -140,7 +140,7 @@ int fg_ja4_text(const struct fg_hello *h, char proto, struct fg_ja4 *ret_text)
 
 int fg_ja4_raw(const struct fg_hello *h, char proto, char *ret_text, size_t n)
 {
-	struct text t = {.n = 0};
+	struct text t = { .n = 0 };
 	char a[16];
 	int len;
 

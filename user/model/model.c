@@ -19,7 +19,7 @@
 
 /* 2^22 pairs of 8 bytes: 32 MB, four fingerprints for each of a million sources. */
 #define FG_MAX_PAIRS (1U << 22)
-#define NONE UINT32_MAX
+#define NONE	     UINT32_MAX
 /* Rows drawn when one has to give way. */
 #define DRAWS 16
 
@@ -95,7 +95,11 @@ static uint64_t hash_print(const struct fg_model *m, uint64_t print)
 	return hash_words(m, print, 0, 0, 3);
 }
 
-enum kind { SOURCE, CLIENT, PRINT };
+enum kind {
+	SOURCE,
+	CLIENT,
+	PRINT
+};
 
 static uint64_t hash_row(const struct fg_model *m, enum kind kind, uint32_t at)
 {
@@ -409,7 +413,8 @@ static bool pair_is_new(struct fg_model *m, uint64_t hash, int *error)
 		for (uint32_t k = 0; k < m->cap_pairs; k++) {
 			if (!m->pairs[k])
 				continue;
-			for (i = (uint32_t)m->pairs[k] & (cap - 1); fresh[i]; i = (i + 1) & (cap - 1))
+			for (i = (uint32_t)m->pairs[k] & (cap - 1); fresh[i];
+			     i = (i + 1) & (cap - 1))
 				;
 			fresh[i] = m->pairs[k];
 		}
@@ -561,7 +566,8 @@ static void apply_sample(struct fg_model *m, const struct fg_sample *in, int *er
 	p->flags = in->hello.flags;
 	n = in->hello.sni_len;
 	for (size_t i = 0; i < n; i++)
-		p->sni[i] = in->hello.sni[i] > ' ' && in->hello.sni[i] < 127 ? in->hello.sni[i] : '?';
+		p->sni[i] = in->hello.sni[i] > ' ' && in->hello.sni[i] < 127 ? in->hello.sni[i] :
+									       '?';
 	p->sni[n] = '\0';
 	p->named = true;
 }
@@ -671,8 +677,7 @@ const struct fg_model_print *fg_model_print_at(const struct fg_model *m, size_t 
 	return &m->prints[i];
 }
 
-const struct fg_model_source *fg_model_source_find(const struct fg_model *m,
-						   const uint8_t addr[16])
+const struct fg_model_source *fg_model_source_find(const struct fg_model *m, const uint8_t addr[16])
 {
 	uint32_t at = find_source(m, addr);
 

@@ -14,10 +14,10 @@
 
 /* Caps: a stranger can make us allocate rows only by completing handshakes. */
 struct fg_model_limits {
-	uint32_t sources;	/* default 1,000,000 */
-	uint32_t clients;	/* default 2,000,000 */
-	uint32_t fingerprints;	/* default 65,536; names of more are refused and counted */
-	uint64_t window_ns;	/* length of the sliding window, default 60 s */
+	uint32_t sources; /* default 1,000,000 */
+	uint32_t clients; /* default 2,000,000 */
+	uint32_t fingerprints; /* default 65,536; names of more are refused and counted */
+	uint64_t window_ns; /* length of the sliding window, default 60 s */
 };
 
 #define FG_WINDOW_SLOTS 12
@@ -28,10 +28,10 @@ struct fg_model_source {
 	uint64_t exchanges, bytes_in, bytes_out;
 	uint64_t first_ns, last_ns;
 	uint32_t fingerprints; /* distinct fingerprint keys seen with this source's clients */
-	uint32_t clients;      /* distinct clients */
-	uint32_t stems;	       /* distinct stems */
+	uint32_t clients; /* distinct clients */
+	uint32_t stems; /* distinct stems */
 	uint32_t window[FG_WINDOW_SLOTS]; /* proven connections, ring by slot number */
-	uint32_t window_slot;  /* slot number of the newest entry */
+	uint32_t window_slot; /* slot number of the newest entry */
 };
 
 struct fg_model_client {
@@ -47,11 +47,11 @@ struct fg_model_print {
 	uint64_t hellos;
 	uint64_t sources; /* distinct sources whose clients showed it */
 	uint64_t first_ns, last_ns;
-	uint16_t flags;	  /* FG_HELLO_* of the hello that named it */
+	uint16_t flags; /* FG_HELLO_* of the hello that named it */
 	bool named;
-	char ja4[40];	  /* "" until named */
+	char ja4[40]; /* "" until named */
 	char stem_text[44]; /* "~t13d…" */
-	char sni[256];	  /* of the hello that named it */
+	char sni[256]; /* of the hello that named it */
 };
 
 struct fg_model;

@@ -6,8 +6,9 @@
 #include "farmgate/stack.h"
 
 static const char *const kind_names[] = {
-	[FG_OPT_NONE] = "",   [FG_OPT_NOP] = "nop", [FG_OPT_MSS] = "mss", [FG_OPT_WS] = "ws",
-	[FG_OPT_SACK] = "sack", [FG_OPT_TS] = "ts",   [FG_OPT_EOL] = "eol", [FG_OPT_OTHER] = "other",
+	[FG_OPT_NONE] = "",   [FG_OPT_NOP] = "nop",	[FG_OPT_MSS] = "mss",
+	[FG_OPT_WS] = "ws",   [FG_OPT_SACK] = "sack",	[FG_OPT_TS] = "ts",
+	[FG_OPT_EOL] = "eol", [FG_OPT_OTHER] = "other",
 };
 
 static const char *mss_name(unsigned int bucket, char buf[16])
@@ -26,7 +27,7 @@ static const char *mss_name(unsigned int bucket, char buf[16])
 
 const char *fg_stack_text(uint64_t stack, char buf[FG_STACK_TEXT])
 {
-	static const unsigned int ttls[] = {32, 64, 128, 255};
+	static const unsigned int ttls[] = { 32, 64, 128, 255 };
 	char mss[16], ws[8] = "ws-", kinds[64] = "";
 	size_t at = 0;
 

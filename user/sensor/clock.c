@@ -12,9 +12,9 @@
 static int load_half(int shift)
 {
 	struct bpf_insn insns[] = {
-		{.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_jiffies64},
-		{.code = BPF_ALU64 | BPF_RSH | BPF_K, .dst_reg = BPF_REG_0, .imm = shift},
-		{.code = BPF_JMP | BPF_EXIT},
+		{ .code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_jiffies64 },
+		{ .code = BPF_ALU64 | BPF_RSH | BPF_K, .dst_reg = BPF_REG_0, .imm = shift },
+		{ .code = BPF_JMP | BPF_EXIT },
 	};
 	int fd = bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "fg_ticks", "GPL", insns,
 			       sizeof(insns) / sizeof(insns[0]), NULL);
@@ -24,7 +24,7 @@ static int load_half(int shift)
 
 int fg_ticks_open(struct fg_ticks *ret_ticks)
 {
-	struct fg_ticks t = {-1, -1};
+	struct fg_ticks t = { -1, -1 };
 
 	t.low_fd = load_half(0);
 	if (t.low_fd < 0)
@@ -49,7 +49,7 @@ void fg_ticks_close(struct fg_ticks *ticks)
 
 static int run_half(int fd, uint32_t *ret_half)
 {
-	char frame[64] = {0};
+	char frame[64] = { 0 };
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = sizeof(frame),
 		    .repeat = 1);
 
@@ -87,8 +87,8 @@ static uint64_t monotonic_ns(void)
 
 int fg_ticks_length(const struct fg_ticks *ticks, uint64_t *ret_tick_ns)
 {
-	static const uint64_t lengths[] = {10000000, 4000000, 3333333, 1000000};
-	const struct timespec pause = {.tv_nsec = 120000000};
+	static const uint64_t lengths[] = { 10000000, 4000000, 3333333, 1000000 };
+	const struct timespec pause = { .tv_nsec = 120000000 };
 	uint64_t from_ns, to_ns, from, to, best = 0, best_off = UINT64_MAX;
 	int r;
 

@@ -21,10 +21,10 @@
 
 /* tcx attach types (kernel 6.6); Debian 12's headers are older. */
 #define ATTACH_TCX_INGRESS 46
-#define ATTACH_TCX_EGRESS 47
-#define MAX_DEGRADED 8
-#define TC_HANDLE 0xfa46 /* ours, fixed, so that a restart replaces its own filter */
-#define TC_PRIORITY 61
+#define ATTACH_TCX_EGRESS  47
+#define MAX_DEGRADED	   8
+#define TC_HANDLE	   0xfa46 /* ours, fixed, so that a restart replaces its own filter */
+#define TC_PRIORITY	   61
 
 struct attached {
 	char name[IF_NAMESIZE];
@@ -93,9 +93,10 @@ static int choose_programs(struct fg_sensor *s, const struct fg_sensor_conf *con
 		return -ENOTSUP;
 	}
 	if (!probe->btf) {
-		snprintf(why, n_why,
-			 "no /sys/kernel/btf/vmlinux: the kernel lacks CONFIG_DEBUG_INFO_BTF (Debian's "
-			 "kernels have it)");
+		snprintf(
+			why, n_why,
+			"no /sys/kernel/btf/vmlinux: the kernel lacks CONFIG_DEBUG_INFO_BTF (Debian's "
+			"kernels have it)");
 		return -ENOTSUP;
 	}
 	bpf_program__set_autoload(k->progs.fg_xdp, may_goto);
@@ -104,12 +105,15 @@ static int choose_programs(struct fg_sensor *s, const struct fg_sensor_conf *con
 	bpf_program__set_autoload(k->progs.fg_tc_loop, !may_goto && !conf->replay);
 	bpf_program__set_autoload(k->progs.fg_egress, !conf->replay);
 	if (!may_goto && !conf->force_loop)
-		say_degraded(s, "kernel before 6.9: hellos are read with bpf_loop, about three times "
-				"slower");
+		say_degraded(s,
+			     "kernel before 6.9: hellos are read with bpf_loop, about three times "
+			     "slower");
 	if (!conf->replay && conf->config.role == FG_ROLE_TERMINATE) {
 		s->config.socket_proof = probe->perfmon && probe->skc_lookup;
 		if (!s->config.socket_proof)
-			say_degraded(s, "no socket proof (CAP_PERFMON is missing): handshake proof only");
+			say_degraded(
+				s,
+				"no socket proof (CAP_PERFMON is missing): handshake proof only");
 	}
 	s->tcx = probe->tcx;
 	return 0;
@@ -149,10 +153,13 @@ static int map_tables(struct fg_sensor *s)
 		struct bpf_map *map;
 		void **table;
 	} all[] = {
-		{k->maps.fg_flows, (void **)&t->flows},	    {k->maps.fg_knocks, (void **)&t->knocks},
-		{k->maps.fg_sources, (void **)&t->sources}, {k->maps.fg_clients, (void **)&t->clients},
-		{k->maps.fg_prints, (void **)&t->prints},   {k->maps.fg_streams, (void **)&t->streams},
-		{k->maps.fg_meta, (void **)&t->meta},
+		{ k->maps.fg_flows, (void **)&t->flows },
+		{ k->maps.fg_knocks, (void **)&t->knocks },
+		{ k->maps.fg_sources, (void **)&t->sources },
+		{ k->maps.fg_clients, (void **)&t->clients },
+		{ k->maps.fg_prints, (void **)&t->prints },
+		{ k->maps.fg_streams, (void **)&t->streams },
+		{ k->maps.fg_meta, (void **)&t->meta },
 	};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
@@ -181,10 +188,11 @@ static int load(struct fg_sensor *s, char *why, size_t n_why)
 		snprintf(why, n_why, "no memory for tables of %llu MB (lower memory_mb)",
 			 (unsigned long long)(fg_tables_bytes(&s->tables) >> 20));
 	} else if (r == -EPERM || r == -EACCES) {
-		snprintf(why, n_why,
-			 "the kernel refuses the programs: %s (CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON "
-			 "are needed; FARMGATE_LIBBPF=1 shows its words)",
-			 strerror(-r));
+		snprintf(
+			why, n_why,
+			"the kernel refuses the programs: %s (CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON "
+			"are needed; FARMGATE_LIBBPF=1 shows its words)",
+			strerror(-r));
 	} else if (r) {
 		snprintf(why, n_why,
 			 "the kernel refuses the programs: %s (FARMGATE_LIBBPF=1 shows its words)",
@@ -352,8 +360,8 @@ void fg_sensor_close(struct fg_sensor **sensor)
 	if (s->ring)
 		ring_buffer__free(s->ring);
 	memcpy(tables,
-	       (void *[]){s->tables.flows, s->tables.knocks, s->tables.sources, s->tables.clients,
-			  s->tables.prints, s->tables.streams, s->tables.meta},
+	       (void *[]){ s->tables.flows, s->tables.knocks, s->tables.sources, s->tables.clients,
+			   s->tables.prints, s->tables.streams, s->tables.meta },
 	       sizeof(tables));
 	for (size_t i = 0; i < 7; i++)
 		if (tables[i])
@@ -388,8 +396,9 @@ static int attach_tc(struct fg_sensor *s, struct attached *a, int prog_fd,
 
 	if (s->tcx) {
 		fd = bpf_link_create(prog_fd, (int)a->ifindex,
-				     point == BPF_TC_EGRESS ? (enum bpf_attach_type)ATTACH_TCX_EGRESS :
-							      (enum bpf_attach_type)ATTACH_TCX_INGRESS,
+				     point == BPF_TC_EGRESS ?
+					     (enum bpf_attach_type)ATTACH_TCX_EGRESS :
+					     (enum bpf_attach_type)ATTACH_TCX_INGRESS,
 				     NULL);
 		if (fd < 0)
 			return -errno;
@@ -420,11 +429,12 @@ static int attach_ingress(struct fg_sensor *s, struct attached *a, enum fg_senso
 	int r = -ENOTSUP;
 
 	if (!fg_probe_iface(a->name, &iface) && iface.xdp_prog && mode != FG_SENSOR_TC) {
-		snprintf(why, n_why,
-			 "%s: XDP program %u (%s) is there already and is never replaced (take it off "
-			 "with 'ip link set dev %s xdp off', or use --attach tc)",
-			 a->name, iface.xdp_prog, iface.xdp_name[0] ? iface.xdp_name : "no name",
-			 a->name);
+		snprintf(
+			why, n_why,
+			"%s: XDP program %u (%s) is there already and is never replaced (take it off "
+			"with 'ip link set dev %s xdp off', or use --attach tc)",
+			a->name, iface.xdp_prog, iface.xdp_name[0] ? iface.xdp_name : "no name",
+			a->name);
 		return -EBUSY;
 	}
 	if (mode == FG_SENSOR_AUTO || mode == FG_SENSOR_NATIVE)
@@ -440,8 +450,9 @@ static int attach_ingress(struct fg_sensor *s, struct attached *a, enum fg_senso
 			 r == -EBUSY ? "another program is there and is never replaced" :
 				       strerror(-r));
 	else if (strcmp(a->mode, "native"))
-		say_degraded(s, "%s: attached in %s mode (the driver has no native XDP, or it was not "
-				"asked for): slower, frames cost a socket buffer first",
+		say_degraded(s,
+			     "%s: attached in %s mode (the driver has no native XDP, or it was not "
+			     "asked for): slower, frames cost a socket buffer first",
 			     a->name, a->mode);
 	return r;
 }
@@ -511,12 +522,12 @@ int fg_sensor_totals(const struct fg_sensor *s, struct fg_totals *ret_received,
 		     struct fg_totals *ret_replies, uint64_t packets[FG_MAX_IFACES])
 {
 	_cleanup_free_ struct fg_totals *row = calloc((size_t)s->cpus, sizeof(*row));
-	struct fg_totals received = {0}, replies = {0};
+	struct fg_totals received = { 0 }, replies = { 0 };
 
 	if (!row)
 		return -ENOMEM;
 	for (uint32_t slot = 0; slot < FG_TOTAL_SLOTS; slot++) {
-		struct fg_totals sum = {0};
+		struct fg_totals sum = { 0 };
 
 		/* a slot is an interface's; without any, slot 0 counts */
 		if (slot % FG_MAX_IFACES && slot % FG_MAX_IFACES >= s->config.n_ifaces)
@@ -566,7 +577,7 @@ int fg_sensor_drain(struct fg_sensor *s)
 static int set_block(int map_fd, const void *key, uint64_t until_ticks, uint32_t *count,
 		     uint32_t *meta_count)
 {
-	struct fg_block block = {.until_ticks = until_ticks}, old;
+	struct fg_block block = { .until_ticks = until_ticks }, old;
 	bool known = !bpf_map_lookup_elem(map_fd, key, &old);
 
 	if (known) {
@@ -610,7 +621,7 @@ int fg_sensor_unblock(struct fg_sensor *s, const uint8_t addr[16])
 int fg_sensor_block_client(struct fg_sensor *s, const uint8_t addr[16], uint64_t stem,
 			   uint64_t stack, uint64_t until_ticks)
 {
-	struct fg_block_client key = {.stem = stem, .stack = stack};
+	struct fg_block_client key = { .stem = stem, .stack = stack };
 
 	memcpy(key.addr, addr, sizeof(key.addr));
 	return set_block(bpf_map__fd(s->skel->maps.fg_drop_clients), &key, until_ticks,
@@ -620,7 +631,7 @@ int fg_sensor_block_client(struct fg_sensor *s, const uint8_t addr[16], uint64_t
 int fg_sensor_unblock_client(struct fg_sensor *s, const uint8_t addr[16], uint64_t stem,
 			     uint64_t stack)
 {
-	struct fg_block_client key = {.stem = stem, .stack = stack};
+	struct fg_block_client key = { .stem = stem, .stack = stack };
 
 	memcpy(key.addr, addr, sizeof(key.addr));
 	return clear_block(bpf_map__fd(s->skel->maps.fg_drop_clients), &key, &s->n_client_blocks,
@@ -637,7 +648,7 @@ int fg_sensor_run(struct fg_sensor *s, const struct fg_replay_meta *meta, const 
 {
 	/* the metadata goes in front of the frame; the context says where the frame begins */
 	static uint8_t buf[sizeof(*meta) + 65536];
-	struct xdp_md ctx = {.data = meta ? sizeof(*meta) : 0};
+	struct xdp_md ctx = { .data = meta ? sizeof(*meta) : 0 };
 	size_t front = meta ? sizeof(*meta) : 0;
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = buf, .ctx_in = &ctx,
 		    .ctx_size_in = sizeof(ctx), .repeat = (int)times);

@@ -14,13 +14,18 @@
 
 struct fg_sensor;
 
-enum fg_sensor_mode { FG_SENSOR_AUTO, FG_SENSOR_NATIVE, FG_SENSOR_GENERIC, FG_SENSOR_TC };
+enum fg_sensor_mode {
+	FG_SENSOR_AUTO,
+	FG_SENSOR_NATIVE,
+	FG_SENSOR_GENERIC,
+	FG_SENSOR_TC
+};
 
 struct fg_sensor_conf {
-	struct fg_config config;   /* seed, ports, prefixes, role; the rest is filled in */
-	struct fg_tables sizes;    /* fg_tables_size() */
-	bool replay;               /* for test runs with packet time, nothing is attached */
-	bool force_loop;           /* bpf_loop even where may_goto is accepted (tests, bench) */
+	struct fg_config config; /* seed, ports, prefixes, role; the rest is filled in */
+	struct fg_tables sizes; /* fg_tables_size() */
+	bool replay; /* for test runs with packet time, nothing is attached */
+	bool force_loop; /* bpf_loop even where may_goto is accepted (tests, bench) */
 	const char *interfaces[FG_MAX_IFACES];
 	size_t n_interfaces;
 };

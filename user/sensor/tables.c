@@ -33,7 +33,7 @@ void fg_tables_size(uint64_t bytes, struct fg_tables *ret_sizes)
 	memset(ret_sizes, 0, sizeof(*ret_sizes));
 	scale(ret_sizes, flows);
 	while (flows < 1U << 24) {
-		struct fg_tables larger = {0};
+		struct fg_tables larger = { 0 };
 
 		scale(&larger, flows * 2);
 		if (fg_tables_bytes(&larger) > bytes)

@@ -75,25 +75,25 @@ static int get_export(FILE *out, struct fg_view *v, const struct fg_query *q, ch
 #define TEXT "text/plain; charset=utf-8"
 
 static const struct route routes[] = {
-	{"/v1/status", "GET", get_status, JSON},
-	{"/v1/sources", "GET", fg_list_sources, JSON},
-	{"/v1/clients", "GET", fg_list_clients, JSON},
-	{"/v1/fingerprints", "GET", fg_list_fingerprints, JSON},
-	{"/v1/cohorts", "GET", fg_list_cohorts, JSON},
-	{"/v1/flagged", "GET", get_flagged, JSON},
-	{"/v1/explain", "GET", fg_explain, JSON},
-	{"/v1/history", "GET", fg_explain_history, JSON},
-	{"/v1/allow", "GET", fg_list_allow, JSON},
-	{"/v1/export", "GET", get_export, TEXT},
-	{"/v1/block", "POST", fg_decide_block, JSON},
-	{"/v1/unblock", "POST", fg_decide_unblock, JSON},
-	{"/v1/allow", "POST", fg_decide_allow, JSON},
-	{"/v1/disallow", "POST", fg_decide_disallow, JSON},
+	{ "/v1/status", "GET", get_status, JSON },
+	{ "/v1/sources", "GET", fg_list_sources, JSON },
+	{ "/v1/clients", "GET", fg_list_clients, JSON },
+	{ "/v1/fingerprints", "GET", fg_list_fingerprints, JSON },
+	{ "/v1/cohorts", "GET", fg_list_cohorts, JSON },
+	{ "/v1/flagged", "GET", get_flagged, JSON },
+	{ "/v1/explain", "GET", fg_explain, JSON },
+	{ "/v1/history", "GET", fg_explain_history, JSON },
+	{ "/v1/allow", "GET", fg_list_allow, JSON },
+	{ "/v1/export", "GET", get_export, TEXT },
+	{ "/v1/block", "POST", fg_decide_block, JSON },
+	{ "/v1/unblock", "POST", fg_decide_unblock, JSON },
+	{ "/v1/allow", "POST", fg_decide_allow, JSON },
+	{ "/v1/disallow", "POST", fg_decide_disallow, JSON },
 };
 
 void fg_api_refuse(struct fg_answer *ret_answer, int status, const char *text)
 {
-	struct fg_answer a = {.status = status, .type = JSON};
+	struct fg_answer a = { .status = status, .type = JSON };
 	FILE *out = open_memstream(&a.body, &a.n);
 	struct fg_jsonw w;
 
@@ -111,7 +111,7 @@ void fg_api_refuse(struct fg_answer *ret_answer, int status, const char *text)
 static void run(const struct route *route, struct fg_view *v, const struct fg_query *q,
 		struct fg_answer *ret_answer)
 {
-	struct fg_answer a = {.status = 200, .type = route->type};
+	struct fg_answer a = { .status = 200, .type = route->type };
 	FILE *out = open_memstream(&a.body, &a.n);
 	char why[256] = "internal error";
 	int r;

@@ -18,10 +18,11 @@ struct fg_answer {
 	int status;
 	const char *type;
 	const char *allow; /* methods, with 405 */
-	char *body;	   /* the caller frees it; NULL = no memory */
+	char *body; /* the caller frees it; NULL = no memory */
 	size_t n;
 };
 
-void fg_api_answer(struct fg_view *view, const struct fg_query *query, struct fg_answer *ret_answer);
+void fg_api_answer(struct fg_view *view, const struct fg_query *query,
+		   struct fg_answer *ret_answer);
 /** {"error": text} */
 void fg_api_refuse(struct fg_answer *ret_answer, int status, const char *text);

@@ -40,7 +40,8 @@ static int check_keys(json_t *body, char *why, size_t n_why)
 	const char *key;
 	json_t *value;
 
-	json_object_foreach(body, key, value) {
+	json_object_foreach(body, key, value)
+	{
 		if (strcmp(key, "prefix") && strcmp(key, "stem") && strcmp(key, "ttl") &&
 		    strcmp(key, "reason")) {
 			snprintf(why, n_why, "unknown key '%s' (prefix, stem, ttl, reason)", key);
@@ -71,8 +72,8 @@ static int take_body(json_t *body, struct decision *d, char *why, size_t n_why)
 	if (r)
 		return r;
 	if (fg_ip_parse(prefix, d->addr, &d->bits)) {
-		snprintf(why, n_why, "prefix: '%s' is no address or prefix (host bits must be zero)",
-			 prefix);
+		snprintf(why, n_why,
+			 "prefix: '%s' is no address or prefix (host bits must be zero)", prefix);
 		return 400;
 	}
 	/* a whole IPv6 address means its source, the /64 */
@@ -86,7 +87,8 @@ static int take_body(json_t *body, struct decision *d, char *why, size_t n_why)
 static int parse(const struct fg_query *q, struct decision *d, char *why, size_t n_why)
 {
 	json_error_t error;
-	json_t *body = json_loadb(q->body ? q->body : "", q->n_body, JSON_REJECT_DUPLICATES, &error);
+	json_t *body =
+		json_loadb(q->body ? q->body : "", q->n_body, JSON_REJECT_DUPLICATES, &error);
 	int r;
 
 	if (!body) {
@@ -98,7 +100,8 @@ static int parse(const struct fg_query *q, struct decision *d, char *why, size_t
 	return r;
 }
 
-static int ttl_of(const struct decision *d, uint64_t max_s, uint64_t *ret_s, char *why, size_t n_why)
+static int ttl_of(const struct decision *d, uint64_t max_s, uint64_t *ret_s, char *why,
+		  size_t n_why)
 {
 	int r = d->ttl[0] ? fg_num_duration(d->ttl, max_s, ret_s) : 0;
 
@@ -156,8 +159,9 @@ int fg_decide_block(FILE *out, struct fg_view *v, const struct fg_query *q, char
 	r = fg_store_block(v->store, d.addr, d.bits, stem, d.stem, (uint32_t)ttl_s, d.reason,
 			   v->now_ns(v->agent), &id);
 	if (r == -EPERM) {
-		snprintf(why, n_why, "prefix: it is on the allowlist, which always wins ('farmgate "
-				     "disallow' takes it off)");
+		snprintf(why, n_why,
+			 "prefix: it is on the allowlist, which always wins ('farmgate "
+			 "disallow' takes it off)");
 		return 409;
 	}
 	if (r)
@@ -199,8 +203,8 @@ int fg_decide_allow(FILE *out, struct fg_view *v, const struct fg_query *q, char
 		r = ttl_of(&d, MAX_ALLOW_TTL_S, &ttl_s, why, n_why);
 	if (r)
 		return r;
-	r = fg_store_allow(v->store, d.addr, d.bits, (uint32_t)ttl_s, d.reason,
-			   v->now_ns(v->agent), &id);
+	r = fg_store_allow(v->store, d.addr, d.bits, (uint32_t)ttl_s, d.reason, v->now_ns(v->agent),
+			   &id);
 	if (r)
 		return failed(r, why, n_why);
 	v->changed(v->agent);
@@ -219,8 +223,9 @@ int fg_decide_disallow(FILE *out, struct fg_view *v, const struct fg_query *q, c
 	if (r < 0)
 		return failed(r, why, n_why);
 	if (!r) {
-		snprintf(why, n_why, "prefix: it is not on the allowlist (entries of the "
-				     "configuration are taken off there)");
+		snprintf(why, n_why,
+			 "prefix: it is not on the allowlist (entries of the "
+			 "configuration are taken off there)");
 		return 404;
 	}
 	v->changed(v->agent);

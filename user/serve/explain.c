@@ -10,7 +10,7 @@
 #include "serve/lists.h"
 #include "serve/report.h"
 
-#define MAX_CLIENTS 32
+#define MAX_CLIENTS  32
 #define MAX_VERDICTS 16
 
 static int source_of(const struct fg_query *q, uint8_t ret_addr[16], char *why, size_t n_why)
@@ -57,15 +57,17 @@ static void say_verdict(struct fg_jsonw *w, const struct fg_verdict *v)
 	for (size_t i = 0; i < v->n_evidence; i++)
 		fg_jsonw_stringf(w, "%s (%s): %s (%.1f nats; %.4g of the population show as much.)",
 				 v->evidence[i].name, fg_family_name(v->evidence[i].family),
-				 v->evidence[i].text, v->evidence[i].nats, v->evidence[i].base_rate);
+				 v->evidence[i].text, v->evidence[i].nats,
+				 v->evidence[i].base_rate);
 	if (v->n_evidence)
-		fg_jsonw_string(w, "It would be refuted by knowing the source: a probe, a crawler, a "
-				   "customer's server. Then: farmgate allow.");
+		fg_jsonw_string(w,
+				"It would be refuted by knowing the source: a probe, a crawler, a "
+				"customer's server. Then: farmgate allow.");
 }
 
 static void write_sentences(struct fg_jsonw *w, const struct fg_view *v,
-			    const struct fg_model_source *s, const struct fg_verdict *const *verdicts,
-			    size_t n, bool allowed)
+			    const struct fg_model_source *s,
+			    const struct fg_verdict *const *verdicts, size_t n, bool allowed)
 {
 	fg_jsonw_key(w, "sentences");
 	fg_jsonw_array(w);

@@ -17,7 +17,7 @@
 #define MAX_BODY_BYTES (64 * 1024)
 /* Operators, a metrics scraper, some scripts; more is a mistake. */
 #define MAX_CONNECTIONS 64
-#define TIMEOUT_S 10
+#define TIMEOUT_S	10
 
 struct fg_http {
 	struct MHD_Daemon *daemon;
@@ -61,8 +61,8 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *c, const cha
 {
 	struct fg_http *http = cls;
 	struct request *q = *state;
-	struct fg_query query = {.path = url, .method = method, .argument = argument, .arg = c};
-	struct fg_answer a = {0};
+	struct fg_query query = { .path = url, .method = method, .argument = argument, .arg = c };
+	struct fg_answer a = { 0 };
 
 	(void)version;
 	/* the first call has no body yet */
@@ -71,9 +71,8 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *c, const cha
 		return *state ? MHD_YES : MHD_NO;
 	}
 	if (*n_data) {
-		char *larger = q->n + *n_data <= MAX_BODY_BYTES ?
-				       realloc(q->body, q->n + *n_data) :
-				       NULL;
+		char *larger = q->n + *n_data <= MAX_BODY_BYTES ? realloc(q->body, q->n + *n_data) :
+								  NULL;
 
 		if (larger) {
 			memcpy(larger + q->n, data, *n_data);
@@ -132,7 +131,7 @@ static bool is_served(const struct sockaddr_un *at)
 
 static int listen_at(const char *path, int *ret_fd, char *why, size_t n_why)
 {
-	struct sockaddr_un at = {.sun_family = AF_UNIX};
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
 	_cleanup_close_ int fd = -1;
 	struct stat st;
 	int r;

@@ -10,7 +10,7 @@
 #include "model/stack.h"
 
 #define DEFAULT_LIMIT 1000
-#define MAX_LIMIT 1000000
+#define MAX_LIMIT     1000000
 
 /* A numeric field to sort by, and where it stands in the row. */
 struct field {
@@ -129,13 +129,13 @@ static int by_rank(const void *a, const void *b)
 static size_t pick(const struct fg_model *m, const struct table *t, const struct field *f,
 		   uint64_t since_ns, struct ranked *heap, size_t limit, uint64_t *ret_total)
 {
-	const struct field last = {"", t->last_seen, false};
+	const struct field last = { "", t->last_seen, false };
 	size_t n = 0;
 
 	*ret_total = 0;
 	for (size_t i = 0; i < t->n; i++) {
 		const void *row = t->at(m, i);
-		struct ranked r = {field_of(row, f), (uint32_t)i};
+		struct ranked r = { field_of(row, f), (uint32_t)i };
 
 		if (since_ns && field_of(row, &last) < since_ns)
 			continue;
@@ -223,20 +223,28 @@ static void write_source(struct fg_jsonw *w, const struct fg_model *m, const voi
 
 #define SOURCE(member) offsetof(struct fg_model_source, member)
 static const struct field source_fields[] = {
-	{"connections", SOURCE(connections), false}, {"syns", SOURCE(syns), false},
-	{"proven", SOURCE(proven), false},	     {"hellos", SOURCE(hellos), false},
-	{"incomplete", SOURCE(incomplete), false},   {"exchanges", SOURCE(exchanges), false},
-	{"fingerprints", SOURCE(fingerprints), true}, {"clients", SOURCE(clients), true},
-	{"bytes_in", SOURCE(bytes_in), false},	     {"bytes_out", SOURCE(bytes_out), false},
-	{"fins", SOURCE(fins), false},		     {"rsts", SOURCE(rsts), false},
-	{"first_seen", SOURCE(first_ns), false},     {"last_seen", SOURCE(last_ns), false},
-	{NULL, 0, false},
+	{ "connections", SOURCE(connections), false },
+	{ "syns", SOURCE(syns), false },
+	{ "proven", SOURCE(proven), false },
+	{ "hellos", SOURCE(hellos), false },
+	{ "incomplete", SOURCE(incomplete), false },
+	{ "exchanges", SOURCE(exchanges), false },
+	{ "fingerprints", SOURCE(fingerprints), true },
+	{ "clients", SOURCE(clients), true },
+	{ "bytes_in", SOURCE(bytes_in), false },
+	{ "bytes_out", SOURCE(bytes_out), false },
+	{ "fins", SOURCE(fins), false },
+	{ "rsts", SOURCE(rsts), false },
+	{ "first_seen", SOURCE(first_ns), false },
+	{ "last_seen", SOURCE(last_ns), false },
+	{ NULL, 0, false },
 };
 
 int fg_list_sources(FILE *out, struct fg_view *v, const struct fg_query *q, char *why, size_t n_why)
 {
-	const struct table t = {"sources", fg_model_n_sources(v->model), source_at, source_fields,
-				SOURCE(last_ns), write_source};
+	const struct table t = { "sources",	  fg_model_n_sources(v->model),
+				 source_at,	  source_fields,
+				 SOURCE(last_ns), write_source };
 
 	return write_list(out, v->model, &t, q, why, n_why);
 }
@@ -258,8 +266,7 @@ void fg_list_client_fields(struct fg_jsonw *w, const struct fg_model *m,
 	fg_jsonw_key_string(w, "stem", print && print->named ? print->stem_text : "-");
 	fg_jsonw_key_string(w, "stack", fg_stack_text(c->stack, stack));
 	/* the weaker proof where connections were proven differently */
-	fg_jsonw_key_string(w, "proof",
-			    c->proof_socket == c->connections ? "socket" : "handshake");
+	fg_jsonw_key_string(w, "proof", c->proof_socket == c->connections ? "socket" : "handshake");
 	fg_jsonw_key_string(w, "ja4", print && print->named ? print->ja4 : "-");
 	fg_jsonw_key_string(w, "sni", print && print->named && print->sni[0] ? print->sni : "-");
 	/* a client begins with a proven hello: each of its connections had a SYN's worth of all */
@@ -281,16 +288,17 @@ static void write_client(struct fg_jsonw *w, const struct fg_model *m, const voi
 
 #define CLIENT(member) offsetof(struct fg_model_client, member)
 static const struct field client_fields[] = {
-	{"connections", CLIENT(connections), false}, {"resumed", CLIENT(resumed), false},
-	{"exchanges", CLIENT(exchanges), false},     {"bytes_in", CLIENT(bytes_in), false},
-	{"bytes_out", CLIENT(bytes_out), false},     {"first_seen", CLIENT(first_ns), false},
-	{"last_seen", CLIENT(last_ns), false},	     {NULL, 0, false},
+	{ "connections", CLIENT(connections), false }, { "resumed", CLIENT(resumed), false },
+	{ "exchanges", CLIENT(exchanges), false },     { "bytes_in", CLIENT(bytes_in), false },
+	{ "bytes_out", CLIENT(bytes_out), false },     { "first_seen", CLIENT(first_ns), false },
+	{ "last_seen", CLIENT(last_ns), false },       { NULL, 0, false },
 };
 
 int fg_list_clients(FILE *out, struct fg_view *v, const struct fg_query *q, char *why, size_t n_why)
 {
-	const struct table t = {"clients", fg_model_n_clients(v->model), client_at, client_fields,
-				CLIENT(last_ns), write_client};
+	const struct table t = { "clients",	  fg_model_n_clients(v->model),
+				 client_at,	  client_fields,
+				 CLIENT(last_ns), write_client };
 
 	return write_list(out, v->model, &t, q, why, n_why);
 }
@@ -308,9 +316,9 @@ static void write_print(struct fg_jsonw *w, const struct fg_model *m, const void
 		unsigned int flag;
 		const char *name;
 	} flags[] = {
-		{FG_HELLO_RESUMED, "resumed"}, {FG_HELLO_EARLY, "early_data"},
-		{FG_HELLO_ECH, "ech"},	       {FG_HELLO_PQ, "post_quantum"},
-		{FG_HELLO_GREASE, "grease"},
+		{ FG_HELLO_RESUMED, "resumed" }, { FG_HELLO_EARLY, "early_data" },
+		{ FG_HELLO_ECH, "ech" },	 { FG_HELLO_PQ, "post_quantum" },
+		{ FG_HELLO_GREASE, "grease" },
 	};
 	const struct fg_model_print *p = row;
 
@@ -332,16 +340,19 @@ static void write_print(struct fg_jsonw *w, const struct fg_model *m, const void
 
 #define PRINT(member) offsetof(struct fg_model_print, member)
 static const struct field print_fields[] = {
-	{"hellos", PRINT(hellos), false},      {"sources", PRINT(sources), false},
-	{"first_seen", PRINT(first_ns), false}, {"last_seen", PRINT(last_ns), false},
-	{NULL, 0, false},
+	{ "hellos", PRINT(hellos), false },
+	{ "sources", PRINT(sources), false },
+	{ "first_seen", PRINT(first_ns), false },
+	{ "last_seen", PRINT(last_ns), false },
+	{ NULL, 0, false },
 };
 
 int fg_list_fingerprints(FILE *out, struct fg_view *v, const struct fg_query *q, char *why,
 			 size_t n_why)
 {
-	const struct table t = {"fingerprints", fg_model_n_prints(v->model), print_at, print_fields,
-				PRINT(last_ns), write_print};
+	const struct table t = { "fingerprints", fg_model_n_prints(v->model),
+				 print_at,	 print_fields,
+				 PRINT(last_ns), write_print };
 
 	return write_list(out, v->model, &t, q, why, n_why);
 }

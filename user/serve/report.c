@@ -8,9 +8,9 @@
 #include "lib/num.h"
 
 #define FG_NAME_TEXT(name) #name,
-static const char *const outcome_names[] = {FG_ACCOUNTED(FG_NAME_TEXT) FG_LOSSES(FG_NAME_TEXT)};
-static const char *const incomplete_names[] = {FG_INCOMPLETE(FG_NAME_TEXT)};
-static const char *const event_names[] = {FG_EVENTS(FG_NAME_TEXT)};
+static const char *const outcome_names[] = { FG_ACCOUNTED(FG_NAME_TEXT) FG_LOSSES(FG_NAME_TEXT) };
+static const char *const incomplete_names[] = { FG_INCOMPLETE(FG_NAME_TEXT) };
+static const char *const event_names[] = { FG_EVENTS(FG_NAME_TEXT) };
 #undef FG_NAME_TEXT
 _Static_assert(sizeof(outcome_names) / sizeof(outcome_names[0]) == _FG_OUTCOME_MAX, "outcomes");
 
@@ -78,8 +78,7 @@ void fg_report_verdict(struct fg_jsonw *w, const struct fg_verdict *v)
 	fg_jsonw_key_double(w, "score", v->score);
 	fg_jsonw_key_time(w, "first_flagged", v->first_ns);
 	fg_jsonw_key_time(w, "until", v->until_ns);
-	fg_jsonw_key_string(w, "origin",
-			    v->origin == FG_ORIGIN_OPERATOR ? "operator" : "detector");
+	fg_jsonw_key_string(w, "origin", v->origin == FG_ORIGIN_OPERATOR ? "operator" : "detector");
 	fg_jsonw_key_bool(w, "proven", v->proven);
 	fg_jsonw_key_bool(w, "shared", v->shared);
 	fg_jsonw_key_string(w, "reason", v->reason);
@@ -247,7 +246,8 @@ static void write_people(FILE *out, const struct fg_view *v)
 	list_nonzero(out, "losses       ", outcome_names + _FG_ACCOUNTED_END,
 		     t->frames + _FG_ACCOUNTED_END, _FG_OUTCOME_MAX - _FG_ACCOUNTED_END);
 	fprintf(out, "connections   %llu, of these %llu proven\n",
-		(unsigned long long)e[FG_EVENT_connections], (unsigned long long)e[FG_EVENT_proven]);
+		(unsigned long long)e[FG_EVENT_connections],
+		(unsigned long long)e[FG_EVENT_proven]);
 	fprintf(out, "hellos        %llu complete, %llu incomplete\n",
 		(unsigned long long)e[FG_EVENT_hellos],
 		(unsigned long long)sum(t->incomplete, _FG_INCOMPLETE_MAX));

@@ -25,7 +25,7 @@ struct fg_view_map {
 	uint64_t entries, capacity;
 };
 
-#define FG_VIEW_MAX_MAPS 16
+#define FG_VIEW_MAX_MAPS     16
 #define FG_VIEW_MAX_DEGRADED 16
 
 struct fg_view {

@@ -12,7 +12,7 @@
 
 /* libpcap itself refuses larger records. */
 #define MAX_RECORD_BYTES (256 * 1024)
-#define ETHERNET_BYTES 14
+#define ETHERNET_BYTES	 14
 
 struct fg_capture {
 	pcap_t *pcap;
@@ -26,8 +26,8 @@ static const struct {
 	int link;
 	uint32_t header; /* bytes in front of the network layer */
 } links[] = {
-	{DLT_EN10MB, 0},      {DLT_RAW, 0},	       {DLT_IPV4, 0}, {DLT_IPV6, 0},
-	{DLT_LINUX_SLL, 16},  {DLT_LINUX_SLL2, 20}, {DLT_NULL, 4}, {DLT_LOOP, 4},
+	{ DLT_EN10MB, 0 },     { DLT_RAW, 0 },	       { DLT_IPV4, 0 }, { DLT_IPV6, 0 },
+	{ DLT_LINUX_SLL, 16 }, { DLT_LINUX_SLL2, 20 }, { DLT_NULL, 4 }, { DLT_LOOP, 4 },
 };
 
 static int link_header(int link, uint32_t *ret_bytes)
@@ -57,7 +57,8 @@ int fg_capture_open(const char *path, struct fg_capture **ret_capture, char *why
 		free(c);
 		return r;
 	}
-	c->pcap = pcap_fopen_offline_with_tstamp_precision(in, PCAP_TSTAMP_PRECISION_NANO, c->error);
+	c->pcap =
+		pcap_fopen_offline_with_tstamp_precision(in, PCAP_TSTAMP_PRECISION_NANO, c->error);
 	if (!c->pcap) {
 		snprintf(why, n_why, "not a readable pcap or pcapng file: %s", c->error);
 		if (in != stdin)
@@ -67,9 +68,10 @@ int fg_capture_open(const char *path, struct fg_capture **ret_capture, char *why
 	}
 	c->link = pcap_datalink(c->pcap);
 	if (link_header(c->link, &header)) {
-		snprintf(why, n_why,
-			 "link type %d is not read (Ethernet, raw IP, Linux cooked and null/loop are)",
-			 c->link);
+		snprintf(
+			why, n_why,
+			"link type %d is not read (Ethernet, raw IP, Linux cooked and null/loop are)",
+			c->link);
 		fg_capture_close(&c);
 		return -EINVAL;
 	}
@@ -142,7 +144,7 @@ static void to_ethernet(struct fg_capture *c, const uint8_t *data, struct fg_cap
 
 int fg_capture_next(struct fg_capture *c, struct fg_capture_frame *ret_frame)
 {
-	struct fg_capture_frame f = {0};
+	struct fg_capture_frame f = { 0 };
 	struct pcap_pkthdr *header;
 	const uint8_t *data;
 	int r = pcap_next_ex(c->pcap, &header, &data);

@@ -12,12 +12,12 @@
 struct fg_capture;
 
 struct fg_capture_frame {
-	uint64_t time_ns;  /* unix; never going back */
+	uint64_t time_ns; /* unix; never going back */
 	const uint8_t *data; /* valid until the next call */
-	uint32_t len;      /* bytes at data */
+	uint32_t len; /* bytes at data */
 	uint32_t frame_len; /* as if the capture had not cut it */
 	uint32_t wire_len; /* original length with the original link header */
-	uint8_t clamped;   /* its time went back and was clamped */
+	uint8_t clamped; /* its time went back and was clamped */
 };
 
 /** path "-" reads stdin. why gets one sentence on failure. @return 0, -EINVAL, -errno. */

@@ -29,7 +29,8 @@ static void kernel_close(void *engine)
 	free(k);
 }
 
-static int kernel_open(const struct fg_engine_conf *conf, void **ret_engine, char *why, size_t n_why)
+static int kernel_open(const struct fg_engine_conf *conf, void **ret_engine, char *why,
+		       size_t n_why)
 {
 	struct fg_sensor_conf sc = {
 		.config = conf->config,

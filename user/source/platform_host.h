@@ -60,7 +60,7 @@ static inline uint32_t fg_forget(struct fg_env *env, uint32_t x)
 	return x;
 }
 
-#define fg_add(p, n) ((void)(*(p) += (n)))
+#define fg_add(p, n)	       ((void)(*(p) += (n)))
 #define fg_swap32(p, old, new) (*(p) == (old) ? (*(p) = (new), 1) : 0)
 
 static inline void fg_headers(struct fg_env *env, const void **ret_data, const void **ret_end)

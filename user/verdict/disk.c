@@ -14,8 +14,8 @@
 #define SCHEMA_VERSION 1
 /* Past decisions kept: strangers cause them by being flagged. About 200 B each, so 40 MB. */
 #define MAX_HISTORY 200000
-#define TEXT_OF(x) #x
-#define TEXT(x) TEXT_OF(x)
+#define TEXT_OF(x)  #x
+#define TEXT(x)	    TEXT_OF(x)
 
 /* NOT NULL is also the check of what was bound: a bind that failed leaves NULL. Numbers that may
  * be no number (NaN is stored as NULL) go without. */
@@ -86,7 +86,7 @@ static const char *const sql[_STMT_MAX] = {
 	/* one place for each prefix length that could cover an address: 16 * 8 + 1 */
 	[LIST_PAST] = "SELECT time_ns, addr, bits, what, who, reason FROM history"
 		      " WHERE addr IN (" PLACES_16 PLACES_16 PLACES_16 PLACES_16 PLACES_16 PLACES_16
-		      PLACES_16 PLACES_16 "?) ORDER BY id",
+			      PLACES_16 PLACES_16 "?) ORDER BY id",
 	[GET_BLOB] = "SELECT value FROM state WHERE name = ?",
 	[PUT_BLOB] = "INSERT OR REPLACE INTO state VALUES (?,?)",
 };
@@ -103,17 +103,17 @@ static const struct {
 	int code, error;
 	const char *cure;
 } codes[] = {
-	{SQLITE_FULL, -ENOSPC, "make room on the disk"},
-	{SQLITE_READONLY, -EROFS, "make it writable"},
-	{SQLITE_CORRUPT, -EUCLEAN, "move it away: a new one is made at the next start"},
-	{SQLITE_NOTADB, -EUCLEAN, "move it away: a new one is made at the next start"},
-	{SQLITE_BUSY, -EBUSY, "another farmgate uses it: stop it, or take another --state"},
-	{SQLITE_LOCKED, -EBUSY, "another farmgate uses it: stop it, or take another --state"},
-	{SQLITE_CANTOPEN, -EACCES, "look at the rights of the folder"},
-	{SQLITE_PERM, -EACCES, "look at the rights of the file"},
-	{SQLITE_AUTH, -EACCES, "look at the rights of the file"},
-	{SQLITE_NOMEM, -ENOMEM, "free some memory"},
-	{SQLITE_IOERR, -EIO, "look at the disk (dmesg) and its free space"},
+	{ SQLITE_FULL, -ENOSPC, "make room on the disk" },
+	{ SQLITE_READONLY, -EROFS, "make it writable" },
+	{ SQLITE_CORRUPT, -EUCLEAN, "move it away: a new one is made at the next start" },
+	{ SQLITE_NOTADB, -EUCLEAN, "move it away: a new one is made at the next start" },
+	{ SQLITE_BUSY, -EBUSY, "another farmgate uses it: stop it, or take another --state" },
+	{ SQLITE_LOCKED, -EBUSY, "another farmgate uses it: stop it, or take another --state" },
+	{ SQLITE_CANTOPEN, -EACCES, "look at the rights of the folder" },
+	{ SQLITE_PERM, -EACCES, "look at the rights of the file" },
+	{ SQLITE_AUTH, -EACCES, "look at the rights of the file" },
+	{ SQLITE_NOMEM, -ENOMEM, "free some memory" },
+	{ SQLITE_IOERR, -EIO, "look at the disk (dmesg) and its free space" },
 };
 
 /* Remembers the sentence of a failure. @return 0, -errno. */
@@ -188,10 +188,11 @@ static int make_schema(struct fg_disk *d)
 	if (r || version == SCHEMA_VERSION)
 		return r;
 	if (version > SCHEMA_VERSION) {
-		snprintf(d->error, sizeof(d->error),
-			 "%.120s: written by a newer farmgate (version %lld of its tables, this one "
-			 "knows %d); update farmgate",
-			 d->path, (long long)version, SCHEMA_VERSION);
+		snprintf(
+			d->error, sizeof(d->error),
+			"%.120s: written by a newer farmgate (version %lld of its tables, this one "
+			"knows %d); update farmgate",
+			d->path, (long long)version, SCHEMA_VERSION);
 		return -ENOTSUP;
 	}
 	if (tables) {
@@ -235,8 +236,10 @@ static int set_path(struct fg_disk *d, const char *dir)
 		 sizeof(d->path))
 		error = -ENAMETOOLONG;
 	if (error)
-		snprintf(d->error, sizeof(d->error), "folder %.150s: %s; make it, or take another "
-						     "--state", dir, strerror(-error));
+		snprintf(d->error, sizeof(d->error),
+			 "folder %.150s: %s; make it, or take another "
+			 "--state",
+			 dir, strerror(-error));
 	return error;
 }
 
@@ -283,10 +286,11 @@ void fg_disk_close(struct fg_disk **disk)
 
 static int unclean(struct fg_disk *d, const char *table, int64_t id)
 {
-	snprintf(d->error, sizeof(d->error),
-		 "%.120s: row %lld of table %s is damaged; move the file away: a new one is made at "
-		 "the next start",
-		 d->path, (long long)id, table);
+	snprintf(
+		d->error, sizeof(d->error),
+		"%.120s: row %lld of table %s is damaged; move the file away: a new one is made at "
+		"the next start",
+		d->path, (long long)id, table);
 	return -EUCLEAN;
 }
 
@@ -339,7 +343,7 @@ static int load_evidence(struct fg_disk *d, struct fg_verdict *v)
 static int load_verdict(struct fg_disk *d, const struct fg_disk_sink *sink)
 {
 	sqlite3_stmt *s = d->stmt[LIST_VERDICTS];
-	struct fg_verdict v = {.id = sqlite3_column_int64(s, 0)};
+	struct fg_verdict v = { .id = sqlite3_column_int64(s, 0) };
 	int origin = sqlite3_column_int(s, 5), tier = sqlite3_column_int(s, 6), r;
 
 	if (!take_prefix(s, 1, v.addr, &v.bits) || origin < 0 || origin >= _FG_ORIGIN_MAX ||
@@ -366,7 +370,7 @@ static int load_verdict(struct fg_disk *d, const struct fg_disk_sink *sink)
 static int load_allow(struct fg_disk *d, const struct fg_disk_sink *sink)
 {
 	sqlite3_stmt *s = d->stmt[LIST_ALLOW];
-	struct fg_allow a = {.id = sqlite3_column_int64(s, 0)};
+	struct fg_allow a = { .id = sqlite3_column_int64(s, 0) };
 
 	if (!take_prefix(s, 1, a.addr, &a.bits))
 		return unclean(d, "allow", a.id);

@@ -22,13 +22,13 @@
 /* Chains stay at one or two entries with the store full; 512 kB. */
 #define N_BUCKETS 65536
 /* Each note walks the allowlist; operators who need more allow wider prefixes. */
-#define MAX_ALLOW 10000
+#define MAX_ALLOW     10000
 #define CONFIGURATION "configuration"
 
 enum state {
 	STANDING,
 	ENDED, /* taken back by the operator: found by note(), shown to nobody */
-	GONE,  /* freed when the transaction is through */
+	GONE, /* freed when the transaction is through */
 };
 
 struct entry {
@@ -55,7 +55,7 @@ struct fg_store {
 	int64_t next_id;
 	uint64_t now_ns, revision, refused;
 	uint64_t soonest_ns; /* nothing expires before */
-	uint64_t aged_ns;    /* time of the last look at what expires */
+	uint64_t aged_ns; /* time of the last look at what expires */
 	__u64 seed[4];
 	struct entry **list, **ended; /* both have room for capacity entries */
 	size_t n, n_ended, capacity;
@@ -68,7 +68,7 @@ struct fg_store {
 	struct undo *undo;
 	size_t n_undo, undo_capacity;
 	unsigned int depth; /* of nested transactions */
-	int failed;	    /* first error inside the transaction */
+	int failed; /* first error inside the transaction */
 };
 
 /* --- Index ----------------------------------------------------------------------------------- */
@@ -125,7 +125,7 @@ static int enlist(struct fg_store *s, const struct fg_verdict *v, enum state sta
 	e = malloc(sizeof(*e));
 	if (!e)
 		return -ENOMEM;
-	*e = (struct entry){.v = *v, .state = state, .next = *head};
+	*e = (struct entry){ .v = *v, .state = state, .next = *head };
 	*head = e;
 	s->n_origin[v->origin]++;
 	s->n_bits[v->bits]++;
@@ -421,9 +421,8 @@ static size_t find_allow(const struct fg_store *s, const uint8_t addr[16], uint8
 {
 	size_t i = 0;
 
-	while (i < s->n_allow &&
-	       (s->allow[i].fixed != fixed || s->allow[i].a.bits != bits ||
-		memcmp(s->allow[i].a.addr, addr, 16)))
+	while (i < s->n_allow && (s->allow[i].fixed != fixed || s->allow[i].a.bits != bits ||
+				  memcmp(s->allow[i].a.addr, addr, 16)))
 		i++;
 	return i;
 }
@@ -483,7 +482,7 @@ int fg_store_allow(struct fg_store *store, const uint8_t addr[16], uint8_t bits,
 		   const char *reason, uint64_t now_ns, int64_t *ret_id)
 {
 	size_t i = find_allow(store, addr, bits, false);
-	struct allow allow = {.a.bits = bits};
+	struct allow allow = { .a.bits = bits };
 	int r;
 
 	if (!is_prefix(addr, bits))
@@ -506,7 +505,7 @@ int fg_store_allow(struct fg_store *store, const uint8_t addr[16], uint8_t bits,
 
 int fg_store_allow_static(struct fg_store *store, const uint8_t addr[16], uint8_t bits)
 {
-	struct allow allow = {.a = {.bits = bits, .reason = CONFIGURATION}, .fixed = true};
+	struct allow allow = { .a = { .bits = bits, .reason = CONFIGURATION }, .fixed = true };
 	int r;
 
 	if (!is_prefix(addr, bits))
@@ -622,7 +621,7 @@ static int note_changed(struct fg_store *s, struct entry *e, struct fg_verdict *
 int fg_store_note(struct fg_store *store, const struct fg_finding *finding,
 		  const struct fg_names *names, bool enforce, uint32_t ttl_s, uint64_t now_ns)
 {
-	struct fg_verdict v = {.origin = FG_ORIGIN_DETECTOR};
+	struct fg_verdict v = { .origin = FG_ORIGIN_DETECTOR };
 	uint64_t ttl_ns = (ttl_s > FG_MAX_TTL_S ? FG_MAX_TTL_S : ttl_s ? ttl_s : 1) * NS_PER_S;
 	struct entry *e;
 	bool fresh;
@@ -798,14 +797,14 @@ static int load_verdict(void *arg, const struct fg_verdict *verdict, bool ended)
 
 static int load_allow(void *arg, const struct fg_allow *a)
 {
-	const struct allow allow = {.a = *a};
+	const struct allow allow = { .a = *a };
 
 	return put_allow(arg, &allow);
 }
 
 static int load(struct fg_store *s, uint64_t now_ns)
 {
-	const struct fg_disk_sink sink = {load_verdict, load_allow, s};
+	const struct fg_disk_sink sink = { load_verdict, load_allow, s };
 	int r = fg_disk_load(s->disk, &sink);
 	int64_t id = r ? r : fg_disk_next_id(s->disk);
 

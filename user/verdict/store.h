@@ -13,19 +13,23 @@
 
 #include "detect/detect.h"
 
-#define FG_MAX_TTL_S (24 * 3600)
+#define FG_MAX_TTL_S	 (24 * 3600)
 #define FG_DEFAULT_TTL_S 3600
 /* Standing verdicts kept; a flood of flags must not eat the host (about 2.5 kB each).
  * Operators' and detectors' are counted apart, so that no flood keeps an operator from blocking. */
 #define FG_MAX_VERDICTS 100000
 
-enum fg_origin { FG_ORIGIN_DETECTOR, FG_ORIGIN_OPERATOR, _FG_ORIGIN_MAX };
+enum fg_origin {
+	FG_ORIGIN_DETECTOR,
+	FG_ORIGIN_OPERATOR,
+	_FG_ORIGIN_MAX
+};
 
 struct fg_verdict {
 	int64_t id;
-	uint8_t addr[16];  /* v4-mapped or v6 prefix, host bits zero */
-	uint8_t bits;	   /* of 128; 128 = one IPv4 address, 64 = an IPv6 /64 */
-	uint64_t stem;	   /* client block; 0 = the whole source */
+	uint8_t addr[16]; /* v4-mapped or v6 prefix, host bits zero */
+	uint8_t bits; /* of 128; 128 = one IPv4 address, 64 = an IPv6 /64 */
+	uint64_t stem; /* client block; 0 = the whole source */
 	uint64_t stack;
 	enum fg_origin origin;
 	enum fg_tier tier;
