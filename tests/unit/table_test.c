@@ -264,11 +264,10 @@ static void test_table_a_new_fingerprint_is_asked_for_now_and_then(void **state)
 static struct fg_flow *make_flow(uint32_t n, enum fg_proof proof, __u16 flags, __u32 touched)
 {
 	struct fg_key k = key(n);
-	struct fg_flow *row = flow_make(env, &k, flow_hash(env, &k));
+	struct fg_flow *row = flow_make(env, &k, flow_hash(env, &k), proof);
 
 	if (!row)
 		return NULL;
-	row->proof = (__u8)proof;
 	row->flags = flags;
 	row->touched = touched;
 	return row;
