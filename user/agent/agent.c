@@ -26,8 +26,9 @@
 #define EPOCH_NS 1000000000ULL
 /* Epochs between looks at what others may have done to our firewall table. */
 #define CHECK_EPOCHS 10
-/* Read back in full up to here; above, nft needs many seconds and hundreds of MB. */
-#define FULL_CHECK_MAX 100000
+/* Read back in full up to here; above, where nft needs many seconds and hundreds of MB, hourly. */
+#define FULL_CHECK_MAX	  100000
+#define FULL_CHECK_EPOCHS 3600
 /* One source with this share of at least so many connections is a balancer in front of us. */
 #define BALANCER_MIN_CONNECTIONS 1000
 #define BALANCER_SHARE		 0.9
@@ -125,7 +126,8 @@ static void export_now(struct agent *a, uint64_t now_ns)
 /* Somebody may have flushed the ruleset: then everything is written again. */
 static void check_firewall(struct agent *a)
 {
-	bool full = fg_store_n(a->core.store) <= FULL_CHECK_MAX;
+	bool full = fg_store_n(a->core.store) <= FULL_CHECK_MAX ||
+		    a->epochs % FULL_CHECK_EPOCHS == 0;
 	char why[256] = "";
 	int r;
 
