@@ -38,8 +38,10 @@ ip netns exec "$R" sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward; echo 2 >/proc/s
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -keyout "$WORK/key" -out "$WORK/cert" \
 	-nodes -subj /CN=example -days 1 2>/dev/null
 
-for n in $R $S; do
-	ip netns exec "$n" openssl s_server -quiet -accept 443 -cert "$WORK/cert" -key "$WORK/key" \
+# The router's own server is bound to its address: a wildcard listener would answer the look-up for
+# the other one.
+for at in $R:192.0.2.1 $S:198.51.100.2; do
+	ip netns exec "${at%%:*}" openssl s_server -quiet -accept "${at#*:}:443" -cert "$WORK/cert" -key "$WORK/key" \
 		-www >/dev/null 2>&1 &
 	PIDS="$PIDS $!"
 done
