@@ -3,8 +3,10 @@
  * Nanoseconds a frame by BPF_PROG_TEST_RUN, net of an XDP_PASS-only program that runs in the same
  * rounds. "hot": one frame again and again. "fresh": one call each on a source or connection that
  * was never seen; a system call lies between two of them, so caches are cold and these rows are
- * upper bounds. Prints the median and the range over the rounds.
+ * upper bounds. "one client": one call each as well, always the same connection. Prints the median
+ * and the range over the rounds.
  */
+#include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <linux/bpf.h>
 #include <stdbool.h>
@@ -176,6 +178,102 @@ static void open_sensor(bool volume, bool loop)
 	fg_sensor_tables(sensor)->meta->heartbeat_ticks = 1;
 }
 
+/* The set that holds the only connection of an empty table. */
+static struct fg_flow_set *only_flow(void)
+{
+	const struct fg_tables *t = fg_sensor_tables(sensor);
+
+	for (uint32_t i = 0; i < t->n_flows; i++)
+		for (size_t way = 0; way < FG_WAYS; way++)
+			if (t->flows[i].tag[way] != FG_TAG_FREE)
+				return &t->flows[i];
+	die("no connection in the table");
+	return NULL;
+}
+
+/* The hello of one connection again and again: its row is put back to where it was before. Frames
+ * [3, to) are the hello; the table must be empty. */
+static void same_hello(const char *what, const struct frames *f, size_t to)
+{
+	struct fg_flow_set *set, before;
+	int net[ROUNDS];
+
+	for (size_t k = 0; k < 3; k++)
+		run(f, k, 1);
+	set = only_flow();
+	before = *set;
+	for (int round = 0; round < ROUNDS; round++) {
+		uint64_t ours = 0, pass = 0;
+
+		for (uint32_t i = 0; i < SINGLES; i++) {
+			*set = before;
+			for (size_t k = 3; k < to; k++) {
+				pass += run_fd(pass_fd, f->bytes[k], f->len[k], 1);
+				ours += run(f, k, 1);
+			}
+		}
+		net[round] = (int)(((int64_t)ours - (int64_t)pass) / SINGLES);
+	}
+	print_row(what, "one client", net, ROUNDS);
+}
+
+/* All four combinations, each on tables of its own. */
+static void same_hellos(const struct frames *small, const struct frames *large)
+{
+	open_sensor(true, false);
+	same_hello("hello, one segment, may_goto", small, 4);
+	open_sensor(true, false);
+	same_hello("hello, two segments, may_goto", large, 5);
+	open_sensor(true, true);
+	same_hello("hello, one segment, bpf_loop", small, 4);
+	open_sensor(true, true);
+	same_hello("hello, two segments, bpf_loop", large, 5);
+}
+
+/* Moves a client segment on by n times its payload: bytes that were not seen before. */
+static void advance(uint8_t *frame, size_t payload, uint32_t n)
+{
+	uint32_t seq;
+
+	memcpy(&seq, frame + 14 + 20 + 4, sizeof(seq));
+	seq = htonl(ntohl(seq) + n * (uint32_t)payload);
+	memcpy(frame + 14 + 20 + 4, &seq, sizeof(seq));
+}
+
+/* Client data that is new in each call, on one connection or on so many in turn. A frame that is
+ * run again and again would be a retransmission from its second time on, which counts nothing. */
+static void new_data(const char *what, uint32_t base, uint32_t n_connections)
+{
+	struct frames *f = calloc(n_connections, sizeof(*f));
+	int net[ROUNDS];
+
+	if (!f)
+		die("no memory for connections");
+	for (uint32_t i = 0; i < n_connections; i++) {
+		connection(&f[i], base + i, false);
+		for (size_t k = 0; k < 6; k++)
+			run(&f[i], k, 1);
+	}
+	for (int round = 0; round < ROUNDS; round++) {
+		uint64_t ours = 0, pass = 0;
+
+		for (uint32_t i = 0; i < SINGLES; i++) {
+			/* a step of a large prime: no order that a cache could learn */
+			struct frames *c =
+				&f[(uint64_t)(round * SINGLES + i) * 7368787 % n_connections];
+
+			advance(c->bytes[5], 1400, 1);
+			pass += run_fd(pass_fd, c->bytes[5], c->len[5], 1);
+			ours += run(c, 5, 1);
+		}
+		net[round] = (int)(((int64_t)ours - (int64_t)pass) / SINGLES);
+	}
+	print_row(what, "fresh", net, ROUNDS);
+	for (uint32_t i = 0; i < n_connections; i++)
+		forget(&f[i]);
+	free(f);
+}
+
 static void open_pass(void)
 {
 	struct bpf_insn pass[] = {
@@ -244,13 +342,16 @@ int main(void)
 	hot("SYN", &small, 0);
 	singles("SYN of a new source", "fresh", 100000, false, 0, 1, false);
 	hot("ACK of an open connection", &small, 4);
-	hot("data segment, volume and exchanges on", &small, 5);
+	hot("retransmitted data segment", &small, 5);
+	new_data("new data, volume on, one connection", 200000, 1);
+	new_data("new data, volume on, 32768 connections", 210000, 32768);
 	singles("hello, one segment, may_goto", "fresh", 300000, false, 3, 4, false);
 	singles("hello, two segments, may_goto", "fresh", 400000, true, 3, 5, false);
 	blocked();
 	open_sensor(false, false);
 	hot("ACK of an open connection, volume off", &small, 4);
-	hot("data segment, volume off", &small, 5);
+	new_data("new data, volume off, one connection", 200000, 1);
+	same_hellos(&small, &large);
 	open_sensor(true, true);
 	singles("hello, one segment, bpf_loop", "fresh", 500000, false, 3, 4, false);
 	singles("hello, two segments, bpf_loop", "fresh", 600000, true, 3, 5, false);
