@@ -54,8 +54,8 @@ static inline int live_find_egress(void)
 		struct bpf_prog_info info = { 0 };
 		__u32 n = sizeof(info);
 
-		if (!bpf_obj_get_info_by_fd(fd, &info, &n) && info.type == BPF_PROG_TYPE_SCHED_CLS &&
-		    !strcmp(info.name, "fg_egress"))
+		if (!bpf_obj_get_info_by_fd(fd, &info, &n) &&
+		    info.type == BPF_PROG_TYPE_SCHED_CLS && !strcmp(info.name, "fg_egress"))
 			return fd;
 	}
 	return -1;
@@ -162,7 +162,7 @@ static inline void live_emit_host(void *ctx, uint64_t time_ns, const uint8_t *fr
 #define LIVE_OUTCOME(name) (live.now.frames[FG_FRAME_##name])
 
 static const char *const live_outcome_names[] = {
-#define NAME(name) [FG_FRAME_##name] = #name,
+#define NAME(name) #name, /* the order is the enum's */
 	FG_ACCOUNTED(NAME) FG_LOSSES(NAME)
 #undef NAME
 };
@@ -189,9 +189,9 @@ static inline uint64_t live_rows(const uint64_t *first_tag, uint32_t n_sets, siz
 	return n;
 }
 
-#define LIVE_ROWS(table)                                                                           \
-	live_rows((const uint64_t *)fg_sensor_tables(live.sensor)->table[0].tag,                   \
-		  fg_sensor_tables(live.sensor)->n_##table,                                        \
+#define LIVE_ROWS(table)                                                         \
+	live_rows((const uint64_t *)fg_sensor_tables(live.sensor)->table[0].tag, \
+		  fg_sensor_tables(live.sensor)->n_##table,                      \
 		  sizeof(fg_sensor_tables(live.sensor)->table[0]))
 
 /* The only row of a table that is expected to have one. */
@@ -233,28 +233,28 @@ static inline int live_teardown(void **state)
 }
 
 /* Every test with each of the two hello loops. */
-#define LIVE_SETUP(role)                                                                           \
-	static int live_setup_goto(void **state)                                                   \
-	{                                                                                          \
-		(void)state;                                                                       \
-		return live_open(role, false, NULL);                                               \
-	}                                                                                          \
-	static int live_setup_loop(void **state)                                                   \
-	{                                                                                          \
-		(void)state;                                                                       \
-		return live_open(role, true, NULL);                                                \
+#define LIVE_SETUP(role)                             \
+	static int live_setup_goto(void **state)     \
+	{                                            \
+		(void)state;                         \
+		return live_open(role, false, NULL); \
+	}                                            \
+	static int live_setup_loop(void **state)     \
+	{                                            \
+		(void)state;                         \
+		return live_open(role, true, NULL);  \
 	}
 
-#define LIVE_TEST(f)                                                                               \
-	{ #f, f, live_setup_goto, live_teardown, NULL },                                           \
-	{                                                                                          \
-		#f "_with_bpf_loop", f, live_setup_loop, live_teardown, NULL                       \
+#define LIVE_TEST(f)                                                         \
+	{ #f, f, live_setup_goto, live_teardown, NULL },                     \
+	{                                                                    \
+#f "_with_bpf_loop", f, live_setup_loop, live_teardown, NULL \
 	}
 
-#define LIVE_NEEDS_ROOT()                                                                          \
-	do {                                                                                       \
-		if (geteuid()) {                                                                   \
-			print_message("needs root\n");                                             \
-			return 77;                                                                 \
-		}                                                                                  \
+#define LIVE_NEEDS_ROOT()                              \
+	do {                                           \
+		if (geteuid()) {                       \
+			print_message("needs root\n"); \
+			return 77;                     \
+		}                                      \
 	} while (0)
