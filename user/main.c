@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Command name to command. */
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "cmd/cmd.h"
 #include "lib/log.h"
@@ -22,7 +24,7 @@ const struct fg_command fg_commands[] = {
 	{ "fingerprints", "", 0, 0, LIST, "List fingerprints by JA4", fg_cmd_fingerprints },
 	{ "cohorts", "", 0, 0, LIST, "List cohorts: groups of clients that move as one farm",
 	  fg_cmd_cohorts },
-	{ "flagged", "", 0, 0, "tier limit", "List flagged sources with the evidence",
+	{ "flagged", "", 0, 0, "tier " LIST, "List flagged sources with the evidence",
 	  fg_cmd_flagged },
 	{ "explain", "SOURCE", 1, 1, "", "Say what is known about a source and why it is flagged",
 	  fg_cmd_explain },
@@ -43,12 +45,22 @@ const struct fg_command fg_commands[] = {
 	{ 0 },
 };
 
+/* Output that did not arrive (full disk, closed pipe) is an error, whatever the command thinks. */
+static int finish(int exit_code)
+{
+	if (fflush(stdout) || ferror(stdout)) {
+		fg_complain("stdout", "%s", errno ? strerror(errno) : "cannot be written");
+		return exit_code ? exit_code : FG_EXIT_ERROR;
+	}
+	return exit_code;
+}
+
 static int print_version(void)
 {
 	puts("farmgate " FG_VERSION);
 	puts("built in: libbpf libelf zlib libcrypto libpcap jansson libmicrohttpd libcyaml sqlite3");
 	puts("left out: libcurl libmaxminddb ncursesw hiredis libpq");
-	return FG_EXIT_OK;
+	return finish(FG_EXIT_OK);
 }
 
 int main(int argc, char **argv)
@@ -64,7 +76,7 @@ int main(int argc, char **argv)
 		return print_version();
 	if (options.help) {
 		fg_options_help(stdout, command);
-		return FG_EXIT_OK;
+		return finish(FG_EXIT_OK);
 	}
 	if (!command) {
 		fg_complain("farmgate", "no command ('farmgate --help' lists them)");
@@ -76,5 +88,5 @@ int main(int argc, char **argv)
 			    command->name, command->args);
 		return FG_EXIT_USAGE;
 	}
-	return command->run(&options, n, argv);
+	return finish(command->run(&options, n, argv));
 }

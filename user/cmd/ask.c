@@ -51,8 +51,11 @@ json_t *fg_ask_json(struct fg_options *o, const char *target, int *ret_exit)
 	*ret_exit = fg_ask(o, "GET", target, NULL, &a);
 	if (*ret_exit)
 		return NULL;
-	if (o->format == FG_FORMAT_JSON)
+	if (o->format == FG_FORMAT_JSON) {
 		fwrite(a.body, 1, a.n, stdout);
+		free(a.body);
+		return NULL;
+	}
 	doc = json_loadb(a.body, a.n, 0, &error);
 	if (!doc) {
 		fg_complain("agent", "its answer is no JSON: %s", error.text);
@@ -60,4 +63,25 @@ json_t *fg_ask_json(struct fg_options *o, const char *target, int *ret_exit)
 	}
 	free(a.body);
 	return doc;
+}
+
+const char *fg_ask_text(const json_t *value)
+{
+	static char copies[2][1024];
+	static unsigned int turn;
+	const unsigned char *p = (const unsigned char *)json_string_value(value);
+	char *copy = copies[turn++ % 2];
+	size_t n = 0;
+
+	if (!p)
+		return "-";
+	for (; *p && n < sizeof(copies[0]) - 1; p++) {
+		/* U+0080 to U+009F are c2 80 to c2 9f; the answer is valid UTF-8 */
+		bool c1 = p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0;
+
+		copy[n++] = *p < ' ' || *p == 0x7f || c1 ? '?' : (char)*p;
+		p += c1;
+	}
+	copy[n] = '\0';
+	return copy;
 }

@@ -26,6 +26,7 @@ int fg_cmd_check_config(struct fg_options *o, int argc, char **argv)
 		if (r)
 			fg_jsonw_key_string(&w, "error", why[0] ? why : strerror(-r));
 		fg_jsonw_object_end(&w);
+		putchar('\n');
 		fg_jsonw_finish(&w);
 	} else if (!r) {
 		printf("%s: ok\n", path);

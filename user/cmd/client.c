@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -109,23 +110,137 @@ static int receive_all(int fd, char **ret_bytes, size_t *ret_n)
 	return 0;
 }
 
-/* The server answers "Connection: close" requests with a length, so the body is the rest. */
+/* Value of a header between begin and end, as text; "" where it is not there. */
+static void header(const char *begin, const char *end, const char *name, char *ret_text, size_t n)
+{
+	size_t len = strlen(name);
+
+	ret_text[0] = '\0';
+	for (const char *line = begin; line < end;
+	     line = (const char *)memchr(line, '\n', end - line) + 1) {
+		const char *stop = memchr(line, '\r', (size_t)(end - line));
+
+		/* end stands behind the last line's end, so each line has one */
+		if (!stop || !memchr(line, '\n', (size_t)(end - line)))
+			return;
+		if ((size_t)(stop - line) <= len || strncasecmp(line, name, len) ||
+		    line[len] != ':')
+			continue;
+		line += len + 1;
+		line += strspn(line, " \t");
+		if (line <= stop && (size_t)(stop - line) < n)
+			snprintf(ret_text, n, "%.*s", (int)(stop - line), line);
+		return;
+	}
+}
+
+/* Hexadecimal length of a chunk. */
+static int chunk_size(const char **at, size_t *ret_n)
+{
+	static const char digits[] = "0123456789abcdef";
+	const char *p = *at, *digit;
+	size_t n = 0;
+
+	for (; *p && (digit = strchr(digits, *p | 0x20)) != NULL; p++) {
+		if (n > FG_CLIENT_MAX_BYTES)
+			return -EBADMSG;
+		n = n * 16 + (size_t)(digit - digits);
+	}
+	if (p == *at)
+		return -EBADMSG;
+	*at = p;
+	*ret_n = n;
+	return 0;
+}
+
+/* Puts the chunks of a body together where it lies. @return its length, -EBADMSG. */
+static ssize_t join_chunks(char *body, size_t n)
+{
+	const char *at = body, *end = body + n, *line_end;
+	char *to = body;
+	size_t len;
+
+	for (;;) {
+		if (chunk_size(&at, &len))
+			return -EBADMSG;
+		line_end = memmem(at, (size_t)(end - at), "\r\n", 2);
+		if (!line_end)
+			return -EBADMSG;
+		if (!len)
+			return to - body;
+		at = line_end + 2;
+		if ((size_t)(end - at) < len + 2 || memcmp(at + len, "\r\n", 2))
+			return -EBADMSG;
+		memmove(to, at, len);
+		to += len;
+		at += len + 2;
+	}
+}
+
+/* bytes is the whole answer, NUL behind it; becomes the body. */
 static int split(char *bytes, size_t n, struct fg_client_answer *ret_answer)
 {
-	char *end = memmem(bytes, n < HEADER_MAX ? n : HEADER_MAX, "\r\n\r\n", 4), status[4] = "";
-	uint64_t code;
-	size_t body_n;
+	char *end = memmem(bytes, n < HEADER_MAX ? n : HEADER_MAX, "\r\n\r\n", 4);
+	struct fg_client_answer a = { .body = bytes };
+	char status[4] = "", length[24], coding[24];
+	uint64_t code, body_n;
+	ssize_t joined;
 
 	if (!end || strncmp(bytes, "HTTP/1.", 7) || n < 12)
 		return -EBADMSG;
 	memcpy(status, bytes + 9, 3);
 	if (fg_num_u64(status, 100, 599, &code))
 		return -EBADMSG;
+	header(bytes, end + 2, "Content-Length", length, sizeof(length));
+	header(bytes, end + 2, "Transfer-Encoding", coding, sizeof(coding));
+	header(bytes, end + 2, "ETag", a.etag, sizeof(a.etag));
 	end += 4;
-	body_n = n - (size_t)(end - bytes);
-	memmove(bytes, end, body_n + 1);
-	*ret_answer = (struct fg_client_answer){ .status = (int)code, .body = bytes, .n = body_n };
+	a.n = n - (size_t)(end - bytes);
+	memmove(bytes, end, a.n + 1);
+	if (!strcasecmp(coding, "chunked")) {
+		joined = join_chunks(bytes, a.n);
+		if (joined < 0)
+			return -EBADMSG;
+		a.n = (size_t)joined;
+		bytes[a.n] = '\0';
+	} else if (fg_num_u64(length, 0, FG_CLIENT_MAX_BYTES, &body_n) || body_n != a.n) {
+		return -EBADMSG;
+	}
+	a.status = (int)code;
+	*ret_answer = a;
 	return 0;
+}
+
+/* What a failure of connect() means, with the cure. */
+static const char *connect_text(int r)
+{
+	switch (r) {
+	case -ENOENT:
+	case -ENOTDIR:
+	case -ECONNREFUSED:
+		return "no agent is serving there (start it with 'farmgate run -i IFACE')";
+	case -EACCES:
+	case -EPERM:
+		return "permission denied (only its owner and group may ask: try as root)";
+	case -ENAMETOOLONG:
+		return "the path is too long for a socket";
+	default:
+		return strerror(-r);
+	}
+}
+
+static const char *answer_text(int r)
+{
+	switch (r) {
+	case -EAGAIN:
+		return "the agent does not answer in time (see its log)";
+	case -EBADMSG:
+		return "the answer is cut off or no HTTP (has the agent stopped?)";
+	case -EFBIG:
+		return "the answer is larger than 512 MB (ask for fewer rows with --limit)";
+	default:
+		return strerror(-r);
+	}
 }
 
 int fg_client_request(const char *socket_path, const char *method, const char *target,
@@ -139,11 +254,7 @@ int fg_client_request(const char *socket_path, const char *method, const char *t
 	int r = open_socket(socket_path, &fd);
 
 	if (r) {
-		snprintf(why, n_why,
-			 r == -ENOENT || r == -ECONNREFUSED ?
-				 "no agent is serving there (start it with 'farmgate run -i IF')" :
-				 "%s",
-			 strerror(-r));
+		snprintf(why, n_why, "%s", connect_text(r));
 		return r;
 	}
 	snprintf(
@@ -153,12 +264,13 @@ int fg_client_request(const char *socket_path, const char *method, const char *t
 	r = send_all(fd, head, strlen(head));
 	if (!r && body)
 		r = send_all(fd, body, strlen(body));
-	if (!r)
+	/* a body that is refused unread breaks the pipe; the answer says why */
+	if (!r || r == -EPIPE)
 		r = receive_all(fd, &bytes, &n);
 	if (!r)
 		r = split(bytes, n, ret_answer);
 	if (r) {
-		snprintf(why, n_why, "the agent's answer is unusable: %s", strerror(-r));
+		snprintf(why, n_why, "%s", answer_text(r));
 		return r;
 	}
 	bytes = NULL; /* now the answer's body */

@@ -11,9 +11,11 @@ struct fg_client_answer {
 	int status;
 	char *body; /* NUL behind it; free it */
 	size_t n;
+	char etag[48]; /* "" = none */
 };
 
-/** method GET or POST; body NULL = none. why gets one sentence on failure.
+/** method GET or POST; body NULL = none. why gets one sentence on failure. An answer that did not
+ * come whole is none: it may be on its way into a firewall.
  * @return 0, -ENOENT and -ECONNREFUSED where no agent serves, -errno. */
 int fg_client_request(const char *socket_path, const char *method, const char *target,
 		      const char *body, struct fg_client_answer *ret_answer, char *why,

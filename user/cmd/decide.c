@@ -27,8 +27,7 @@ static int decide(struct fg_options *o, const char *verb, const char *prefix)
 {
 	struct fg_client_answer a;
 	char target[64];
-	const char *note;
-	json_t *body, *doc;
+	json_t *body, *doc, *note;
 	char *text;
 	int r = check_prefix(prefix);
 
@@ -56,10 +55,10 @@ static int decide(struct fg_options *o, const char *verb, const char *prefix)
 		fwrite(a.body, 1, a.n, stdout);
 	} else {
 		doc = json_loadb(a.body, a.n, 0, NULL);
-		note = json_string_value(json_object_get(doc, "note"));
+		note = json_object_get(doc, "note");
 		printf("%s %s: done\n", verb, prefix);
 		if (note)
-			printf("note: %s\n", note);
+			printf("note: %s\n", fg_ask_text(note));
 		json_decref(doc);
 	}
 	free(a.body);
@@ -106,6 +105,31 @@ static json_t *ask_about(struct fg_options *o, const char *path, const char *sou
 	return fg_ask_json(o, target, ret_exit);
 }
 
+static long long number(const json_t *row, const char *key)
+{
+	return (long long)json_integer_value(json_object_get(row, key));
+}
+
+static void print_clients(const json_t *doc)
+{
+	const json_t *clients = json_object_get(doc, "clients");
+	long long total = number(doc, "clients_total");
+	size_t i;
+	json_t *row;
+
+	json_array_foreach(clients, i, row)
+	{
+		printf("  client %s\n", fg_ask_text(json_object_get(row, "stem")));
+		printf("    JA4 %s, stack %s,", fg_ask_text(json_object_get(row, "ja4")),
+		       fg_ask_text(json_object_get(row, "stack")));
+		printf(" proof %s, %lld connections, %lld exchanges\n",
+		       fg_ask_text(json_object_get(row, "proof")), number(row, "connections"),
+		       number(row, "exchanges"));
+	}
+	if (total > (long long)json_array_size(clients))
+		printf("  and %lld clients more\n", total - (long long)json_array_size(clients));
+}
+
 int fg_cmd_explain(struct fg_options *o, int argc, char **argv)
 {
 	size_t i;
@@ -114,21 +138,16 @@ int fg_cmd_explain(struct fg_options *o, int argc, char **argv)
 
 	(void)argc;
 	doc = ask_about(o, "/v1/explain", argv[0], &r);
-	if (!doc || o->format == FG_FORMAT_JSON) {
-		json_decref(doc);
+	if (!doc)
 		return r;
-	}
-	puts(json_string_value(json_object_get(doc, "source")));
+	if (o->format == FG_FORMAT_TSV)
+		puts("#sentence");
+	else
+		puts(fg_ask_text(json_object_get(doc, "source")));
 	json_array_foreach(json_object_get(doc, "sentences"), i, row)
-		printf("  %s\n", json_string_value(row));
-	json_array_foreach(json_object_get(doc, "clients"), i, row) printf(
-		"  client %s\n    JA4 %s, stack %s, proof %s, %lld connections, %lld exchanges\n",
-		json_string_value(json_object_get(row, "stem")),
-		json_string_value(json_object_get(row, "ja4")),
-		json_string_value(json_object_get(row, "stack")),
-		json_string_value(json_object_get(row, "proof")),
-		(long long)json_integer_value(json_object_get(row, "connections")),
-		(long long)json_integer_value(json_object_get(row, "exchanges")));
+		printf("%s%s\n", o->format == FG_FORMAT_TSV ? "" : "  ", fg_ask_text(row));
+	if (o->format == FG_FORMAT_HUMAN)
+		print_clients(doc);
 	json_decref(doc);
 	return r;
 }
@@ -142,22 +161,25 @@ int fg_cmd_history(struct fg_options *o, int argc, char **argv)
 
 	(void)argc;
 	doc = ask_about(o, "/v1/history", argv[0], &r);
-	if (!doc || o->format == FG_FORMAT_JSON) {
-		json_decref(doc);
+	if (!doc)
 		return r;
-	}
-	json_array_foreach(json_object_get(doc, "history"), i, row) printf(
-		"%s  %s by %s  %s\n",
+	if (o->format == FG_FORMAT_TSV)
+		puts("#time\twhat\twho\treason");
+	json_array_foreach(json_object_get(doc, "history"), i, row)
+	{
 		fg_num_time((uint64_t)(json_number_value(json_object_get(row, "time")) * 1e9),
-			    when),
-		json_string_value(json_object_get(row, "what")),
-		json_string_value(json_object_get(row, "who")),
-		json_string_value(json_object_get(row, "reason")));
+			    when);
+		printf(o->format == FG_FORMAT_TSV ? "%s\t%s" : "%s  %s", when,
+		       fg_ask_text(json_object_get(row, "what")));
+		printf(o->format == FG_FORMAT_TSV ? "\t%s\t%s\n" : " by %s  %s\n",
+		       fg_ask_text(json_object_get(row, "who")),
+		       fg_ask_text(json_object_get(row, "reason")));
+	}
 	json_decref(doc);
 	return r;
 }
 
-/* Prints the set, and with --follow again whenever its bytes change. */
+/* Prints the set, and with --follow again whenever it changes. */
 int fg_cmd_export(struct fg_options *o, int argc, char **argv)
 {
 	struct fg_client_answer a, last = { 0 };
@@ -175,8 +197,10 @@ int fg_cmd_export(struct fg_options *o, int argc, char **argv)
 		r = fg_ask(o, "GET", target, NULL, &a);
 		if (r)
 			break;
-		if (!last.body || last.n != a.n || memcmp(last.body, a.body, a.n)) {
+		/* not the bytes: remaining times run in some formats */
+		if (!last.body || !a.etag[0] || strcmp(last.etag, a.etag)) {
 			fwrite(a.body, 1, a.n, stdout);
+			/* the rest of main() only sees it when this ends */
 			if (fflush(stdout)) {
 				fg_complain("stdout", "%s", strerror(errno));
 				r = FG_EXIT_ERROR;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Lists of the running agent as tables: the same bytes as the API with --format json. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "cmd/ask.h"
@@ -30,7 +31,7 @@ static const char *cell(const json_t *row, const struct column *c, char buf[64])
 	else if (json_is_real(v))
 		snprintf(buf, 64, "%.1f", json_real_value(v));
 	else if (json_is_string(v))
-		return json_string_value(v);
+		return fg_ask_text(v);
 	else
 		return "-";
 	return buf;
@@ -51,6 +52,16 @@ static void print_tsv(const json_t *rows, const struct column *columns)
 			printf("%s%s", c ? "\t" : "", cell(row, &columns[c], buf));
 		putchar('\n');
 	}
+}
+
+/* What a flagged row rests on, in its sentences. */
+static void print_evidence(const json_t *row)
+{
+	size_t i;
+	json_t *one;
+
+	json_array_foreach(json_object_get(row, "evidence"), i, one)
+		printf("    %s\n", fg_ask_text(json_object_get(one, "text")));
 }
 
 static void print_table(const json_t *rows, const struct column *columns)
@@ -79,6 +90,7 @@ static void print_table(const json_t *rows, const struct column *columns)
 			printf(columns[c].kind == NUMBER ? "%*s  " : "%-*s  ", width[c],
 			       cell(row, &columns[c], buf));
 		putchar('\n');
+		print_evidence(row);
 	}
 }
 
@@ -98,10 +110,8 @@ static int list(struct fg_options *o, const char *name, const struct column *col
 		return FG_EXIT_USAGE;
 	}
 	doc = fg_ask_json(o, target, &r);
-	if (!doc || o->format == FG_FORMAT_JSON) {
-		json_decref(doc);
+	if (!doc)
 		return r;
-	}
 	rows = json_object_get(doc, name);
 	if (o->format == FG_FORMAT_TSV) {
 		print_tsv(rows, columns);
@@ -261,21 +271,47 @@ static void print_status(const json_t *doc)
 		       (long long)json_integer_value(json_object_get(row, "entries")),
 		       (long long)json_integer_value(json_object_get(row, "capacity")));
 	json_array_foreach(json_object_get(doc, "degraded"), i, row)
-		printf("degraded     %s\n", json_string_value(row));
+		printf("degraded     %s\n", fg_ask_text(row));
+}
+
+static void status_tsv(const json_t *doc)
+{
+	static const char *const groups[] = { "accounted", "losses", "incomplete", "events" };
+	const char *key;
+	json_t *value;
+	size_t i;
+
+	puts("#group\tname\tvalue");
+	for (size_t g = 0; g < sizeof(groups) / sizeof(groups[0]); g++)
+		json_object_foreach(json_object_get(doc, groups[g]), key, value) printf(
+			"%s\t%s\t%lld\n", groups[g], key, (long long)json_integer_value(value));
+	json_array_foreach(json_object_get(doc, "degraded"), i, value)
+		printf("degraded\t%zu\t%s\n", i, fg_ask_text(value));
 }
 
 int fg_cmd_status(struct fg_options *o, int argc, char **argv)
 {
+	struct fg_client_answer a;
 	json_t *doc;
 	int r;
 
 	(void)argc;
 	(void)argv;
-	doc = fg_ask_json(o, "/v1/status", &r);
-	if (!doc)
+	r = fg_ask(o, "GET", "/v1/status", NULL, &a);
+	if (r)
 		return r;
-	if (o->format != FG_FORMAT_JSON)
+	doc = json_loadb(a.body, a.n, 0, NULL);
+	if (!doc) {
+		fg_complain("agent", "its status is no JSON");
+		r = FG_EXIT_ERROR;
+	} else if (o->format == FG_FORMAT_JSON) {
+		fwrite(a.body, 1, a.n, stdout);
+	} else if (o->format == FG_FORMAT_TSV) {
+		status_tsv(doc);
+	} else {
 		print_status(doc);
+	}
+	free(a.body);
 	if (json_array_size(json_object_get(doc, "degraded")))
 		r = FG_EXIT_DEGRADED;
 	json_decref(doc);

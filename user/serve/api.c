@@ -33,28 +33,51 @@ static int get_flagged(FILE *out, struct fg_view *v, const struct fg_query *q, c
 		       size_t n_why)
 {
 	const char *tier_text = q->argument(q->arg, "tier");
-	enum fg_tier tier = FG_TIER_ALERT;
-	size_t limit;
-	int r = fg_list_limit(q, &limit, why, n_why);
+	struct fg_flagged_query f = { .min_tier = FG_TIER_ALERT };
+	int r = fg_list_limit(q, &f.limit, why, n_why);
 
+	if (!r)
+		r = fg_list_since(q, &f.since_ns, why, n_why);
 	if (r)
 		return r;
-	if (tier_text && fg_tier_parse(tier_text, &tier)) {
+	f.sort = q->argument(q->arg, "sort");
+	if (f.sort && !fg_report_sorts(f.sort)) {
+		snprintf(why, n_why, "sort: no field '%s' to sort flagged by (" FG_REPORT_SORTS ")",
+			 f.sort);
+		return 400;
+	}
+	if (tier_text && fg_tier_parse(tier_text, &f.min_tier)) {
 		snprintf(why, n_why, "tier: '%s' is none of observe, alert, enforce", tier_text);
 		return 400;
 	}
-	return fg_report_flagged(out, v, tier, limit) ? 500 : 0;
+	return fg_report_flagged(out, v, &f) ? 500 : 0;
+}
+
+/* 1 or 0, 0 where it is not given. */
+static int switch_of(const struct fg_query *q, const char *name, bool *ret_on, char *why,
+		     size_t n_why)
+{
+	const char *text = q->argument(q->arg, name);
+
+	if (text && strcmp(text, "0") && strcmp(text, "1")) {
+		snprintf(why, n_why, "%s: '%s' is neither 0 nor 1", name, text);
+		return 400;
+	}
+	*ret_on = text && text[0] == '1';
+	return 0;
 }
 
 static int get_export(FILE *out, struct fg_view *v, const struct fg_query *q, char *why,
 		      size_t n_why)
 {
-	const char *format = q->argument(q->arg, "format"), *tier_text;
-	const char *dry_run = q->argument(q->arg, "dry_run");
+	const char *format = q->argument(q->arg, "format");
+	const char *tier_text = q->argument(q->arg, "tier");
 	enum fg_tier tier = FG_TIER_ENFORCE;
-	int r;
+	bool dry_run;
+	int r = switch_of(q, "dry_run", &dry_run, why, n_why);
 
-	tier_text = q->argument(q->arg, "tier");
+	if (r)
+		return r;
 	if (tier_text && (fg_tier_parse(tier_text, &tier) || tier == FG_TIER_OBSERVE)) {
 		snprintf(why, n_why, "tier: '%s' is neither alert nor enforce", tier_text);
 		return 400;
@@ -63,7 +86,7 @@ static int get_export(FILE *out, struct fg_view *v, const struct fg_query *q, ch
 		snprintf(why, n_why, "format is missing (nft, plain, json or csv)");
 		return 400;
 	}
-	r = v->write_export(v->agent, out, format, tier, dry_run != NULL);
+	r = v->write_export(v->agent, out, format, tier, dry_run);
 	if (r == -EINVAL)
 		snprintf(why, n_why, "format: '%s' is none of nft, plain, json, csv", format);
 	else if (r)
@@ -113,13 +136,20 @@ static void run(const struct route *route, struct fg_view *v, const struct fg_qu
 {
 	struct fg_answer a = { .status = 200, .type = route->type };
 	FILE *out = open_memstream(&a.body, &a.n);
-	char why[256] = "internal error";
+	char why[256] = "no memory for the answer (ask for fewer rows)";
 	int r;
 
-	if (!out)
+	if (!out) {
+		*ret_answer = a;
 		return;
+	}
+	/* A document with times that run (an export's durations) is still the same set. */
+	if (route->write == get_export)
+		snprintf(a.etag, sizeof(a.etag), "\"%llx-%llx\"", (unsigned long long)v->started_ns,
+			 (unsigned long long)fg_store_revision(v->store));
 	r = route->write(out, v, q, why, sizeof(why));
-	fclose(out);
+	if (fclose(out) && !r)
+		r = 500;
 	if (r) {
 		free(a.body);
 		fg_api_refuse(&a, r, why);
@@ -129,7 +159,7 @@ static void run(const struct route *route, struct fg_view *v, const struct fg_qu
 
 void fg_api_answer(struct fg_view *v, const struct fg_query *q, struct fg_answer *ret_answer)
 {
-	const char *allow = NULL;
+	char allow[sizeof(ret_answer->allow)] = "";
 
 	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
 		if (strcmp(routes[i].path, q->path))
@@ -138,11 +168,12 @@ void fg_api_answer(struct fg_view *v, const struct fg_query *q, struct fg_answer
 			run(&routes[i], v, q, ret_answer);
 			return;
 		}
-		allow = routes[i].method;
+		snprintf(allow + strlen(allow), sizeof(allow) - strlen(allow), "%s%s",
+			 allow[0] ? ", " : "", routes[i].method);
 	}
-	if (allow)
+	if (allow[0])
 		fg_api_refuse(ret_answer, 405, "method not allowed here");
 	else
 		fg_api_refuse(ret_answer, 404, "no such path (see /v1/status)");
-	ret_answer->allow = allow;
+	memcpy(ret_answer->allow, allow, sizeof(allow));
 }

@@ -17,7 +17,8 @@ struct fg_query {
 struct fg_answer {
 	int status;
 	const char *type;
-	const char *allow; /* methods, with 405 */
+	char allow[16]; /* methods, with 405 */
+	char etag[48]; /* of an export: the same as long as its set is; "" = none */
 	char *body; /* the caller frees it; NULL = no memory */
 	size_t n;
 };

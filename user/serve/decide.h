@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The operator's decisions over the API: {"prefix", "stem", "ttl", "reason"} to {"ok", "id"}. */
+/*
+ * The operator's decisions over the API: {"prefix", "stem", "ttl", "reason"} to {"ok", "id"}. The
+ * id of an unblock or disallow is that of the newest entry that it removed.
+ */
 #pragma once
 
 #include "serve/api.h"

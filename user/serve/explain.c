@@ -13,7 +13,10 @@
 #define MAX_CLIENTS  32
 #define MAX_VERDICTS 16
 
-static int source_of(const struct fg_query *q, uint8_t ret_addr[16], char *why, size_t n_why)
+/* The source that is asked about. An explanation is of one source; past decisions may be asked for
+ * a wider prefix by its first address. */
+static int source_of(const struct fg_query *q, bool one, uint8_t ret_addr[16], char *why,
+		     size_t n_why)
 {
 	const char *text = q->argument(q->arg, "source");
 	uint8_t addr[16], bits;
@@ -24,6 +27,11 @@ static int source_of(const struct fg_query *q, uint8_t ret_addr[16], char *why, 
 	}
 	if (fg_ip_parse(text, addr, &bits)) {
 		snprintf(why, n_why, "source: '%s' is no address or prefix", text);
+		return 400;
+	}
+	if (one && bits < (fg_ip_is4(addr) ? 128 : 64)) {
+		snprintf(why, n_why, "source: '%s' holds many sources; ask about one of them",
+			 text);
 		return 400;
 	}
 	fg_ip_to_source(addr, ret_addr, &bits);
@@ -42,32 +50,81 @@ static void say_counts(struct fg_jsonw *w, const struct fg_model_source *s)
 			 (unsigned long long)s->hellos, (unsigned long long)s->incomplete,
 			 (unsigned long long)s->exchanges, (unsigned long long)s->bytes_in,
 			 (unsigned long long)s->bytes_out);
-	fg_jsonw_stringf(w, "%u kinds of clients with %u fingerprints stand behind it.", s->clients,
+	fg_jsonw_stringf(w, "Kinds of clients behind it: %u, with %u fingerprints.", s->clients,
 			 s->fingerprints);
+}
+
+/* Why a detector's verdict has the tier it has. */
+static void say_tier(struct fg_jsonw *w, const struct fg_verdict *v)
+{
+	if (v->reason[0])
+		fg_jsonw_stringf(w, "Its tier is not higher because: %s.", v->reason);
+	else if (v->tier == FG_TIER_ENFORCE)
+		fg_jsonw_string(w, "Its tier is enforce: it is proven, not shared, not on the "
+				   "allowlist, and the mode is enforce.");
 }
 
 static void say_verdict(struct fg_jsonw *w, const struct fg_verdict *v)
 {
-	char from[32], until[32];
+	bool by_operator = v->origin == FG_ORIGIN_OPERATOR;
+	char from[32], until[32], prefix[FG_IP_TEXT];
 
-	fg_jsonw_stringf(w, "%s, tier %s, from %s until %s%s%s.",
-			 v->origin == FG_ORIGIN_OPERATOR ? "Blocked by the operator" : "Flagged",
-			 fg_tier_name(v->tier), fg_num_time(v->first_ns, from),
-			 fg_num_time(v->until_ns, until), v->reason[0] ? "; " : "", v->reason);
+	if (by_operator)
+		fg_jsonw_stringf(
+			w, "%s is blocked by the operator%s%s, tier %s, from %s until %s%s%s.",
+			fg_report_subject(v, prefix),
+			v->stem ? ", only clients with the stem " : "", v->stem ? v->stem_text : "",
+			fg_tier_name(v->tier), fg_num_time(v->first_ns, from),
+			fg_num_time(v->until_ns, until), v->reason[0] ? "; reason: " : "",
+			v->reason);
+	else
+		fg_jsonw_stringf(w, "Flagged with %.1f nats, tier %s, from %s until %s.", v->score,
+				 fg_tier_name(v->tier), fg_num_time(v->first_ns, from),
+				 fg_num_time(v->until_ns, until));
 	for (size_t i = 0; i < v->n_evidence; i++)
 		fg_jsonw_stringf(w, "%s (%s): %s (%.1f nats; %.4g of the population show as much.)",
 				 v->evidence[i].name, fg_family_name(v->evidence[i].family),
 				 v->evidence[i].text, v->evidence[i].nats,
 				 v->evidence[i].base_rate);
+	if (!by_operator)
+		say_tier(w, v);
 	if (v->n_evidence)
 		fg_jsonw_string(w,
 				"It would be refuted by knowing the source: a probe, a crawler, a "
 				"customer's server. Then: farmgate allow.");
 }
 
-static void write_sentences(struct fg_jsonw *w, const struct fg_view *v,
+/* Entries of the allowlist that cover a source: sentences, or with text false objects. */
+static void each_allow(struct fg_jsonw *w, const struct fg_view *v, const uint8_t addr[16],
+		       bool text)
+{
+	uint64_t now_ns = v->now_ns(v->agent);
+	uint8_t bits = fg_ip_is4(addr) ? 128 : 64;
+
+	for (size_t i = 0; i < fg_store_n_allow(v->store); i++) {
+		const struct fg_allow *a = fg_store_allow_at(v->store, i);
+		char prefix[FG_IP_TEXT], until[32];
+
+		if ((a->until_ns && a->until_ns <= now_ns) ||
+		    !fg_ip_contains(a->addr, a->bits, addr, bits))
+			continue;
+		if (text)
+			fg_jsonw_stringf(
+				w,
+				"It is on the allowlist, so nothing is enforced against it: "
+				"%s, %s%s%s%s.",
+				fg_ip_prefix(a->addr, a->bits, prefix),
+				a->until_ns ? "until " : "without end",
+				a->until_ns ? fg_num_time(a->until_ns, until) : "",
+				a->reason[0] ? "; reason: " : "", a->reason);
+		else
+			fg_list_allow_entry(w, a);
+	}
+}
+
+static void write_sentences(struct fg_jsonw *w, const struct fg_view *v, const uint8_t addr[16],
 			    const struct fg_model_source *s,
-			    const struct fg_verdict *const *verdicts, size_t n, bool allowed)
+			    const struct fg_verdict *const *verdicts, size_t n)
 {
 	fg_jsonw_key(w, "sentences");
 	fg_jsonw_array(w);
@@ -79,8 +136,7 @@ static void write_sentences(struct fg_jsonw *w, const struct fg_view *v,
 		say_verdict(w, verdicts[i]);
 	if (!n)
 		fg_jsonw_string(w, "No verdict stands on it.");
-	if (allowed)
-		fg_jsonw_string(w, "It is on the allowlist: nothing is ever enforced against it.");
+	each_allow(w, v, addr, true);
 	fg_jsonw_stringf(w, "Mode is %s.", v->mode);
 	fg_jsonw_array_end(w);
 }
@@ -92,24 +148,28 @@ int fg_explain(FILE *out, struct fg_view *v, const struct fg_query *q, char *why
 	const struct fg_model_source *s;
 	char buf[FG_IP_TEXT];
 	struct fg_jsonw w;
-	uint8_t addr[16], bits;
+	uint8_t addr[16];
 	size_t n, n_clients;
-	bool allowed;
-	int r = source_of(q, addr, why, n_why);
+	int r = source_of(q, true, addr, why, n_why);
 
 	if (r)
 		return r;
-	bits = fg_ip_is4(addr) ? 128 : 64;
 	s = fg_model_source_find(v->model, addr);
 	n = fg_store_find(v->store, addr, verdicts, MAX_VERDICTS);
-	allowed = fg_store_allowed(v->store, addr, bits, v->now_ns(v->agent));
 	n_clients = fg_model_clients_of(v->model, addr, clients, MAX_CLIENTS);
 	fg_jsonw_init(&w, out);
 	fg_jsonw_object(&w);
 	fg_jsonw_key_string(&w, "source", fg_ip_source(addr, buf));
 	fg_jsonw_key_bool(&w, "seen", s != NULL);
-	fg_jsonw_key_bool(&w, "allowed", allowed);
-	write_sentences(&w, v, s, verdicts, n, allowed);
+	fg_jsonw_key_bool(&w, "allowed",
+			  fg_store_allowed(v->store, addr, fg_ip_is4(addr) ? 128 : 64,
+					   v->now_ns(v->agent)));
+	write_sentences(&w, v, addr, s, verdicts, n);
+	fg_jsonw_key(&w, "allow");
+	fg_jsonw_array(&w);
+	each_allow(&w, v, addr, false);
+	fg_jsonw_array_end(&w);
+	fg_jsonw_key_u64(&w, "clients_total", s ? s->clients : 0);
 	fg_jsonw_key(&w, "clients");
 	fg_jsonw_array(&w);
 	for (size_t i = 0; i < n_clients; i++) {
@@ -128,11 +188,18 @@ int fg_explain(FILE *out, struct fg_view *v, const struct fg_query *q, char *why
 	return fg_jsonw_finish(&w) ? 500 : 0;
 }
 
+struct past {
+	struct fg_jsonw w;
+	uint64_t n;
+};
+
 static int write_past(void *arg, uint64_t time_ns, const char *what, const char *who,
 		      const char *reason)
 {
-	struct fg_jsonw *w = arg;
+	struct past *past = arg;
+	struct fg_jsonw *w = &past->w;
 
+	past->n++;
 	fg_jsonw_object(w);
 	fg_jsonw_key_time(w, "time", time_ns);
 	fg_jsonw_key_string(w, "what", what);
@@ -145,25 +212,27 @@ static int write_past(void *arg, uint64_t time_ns, const char *what, const char 
 int fg_explain_history(FILE *out, struct fg_view *v, const struct fg_query *q, char *why,
 		       size_t n_why)
 {
+	struct past past = { .n = 0 };
+	struct fg_jsonw *w = &past.w;
 	char buf[FG_IP_TEXT];
-	struct fg_jsonw w;
 	uint8_t addr[16];
-	int r = source_of(q, addr, why, n_why);
+	int r = source_of(q, false, addr, why, n_why);
 
 	if (r)
 		return r;
-	fg_jsonw_init(&w, out);
-	fg_jsonw_object(&w);
-	fg_jsonw_key_string(&w, "source", fg_ip_source(addr, buf));
-	fg_jsonw_key(&w, "history");
-	fg_jsonw_array(&w);
-	r = fg_store_history(v->store, addr, write_past, &w);
-	fg_jsonw_array_end(&w);
-	fg_jsonw_object_end(&w);
+	fg_jsonw_init(w, out);
+	fg_jsonw_object(w);
+	fg_jsonw_key_string(w, "source", fg_ip_source(addr, buf));
+	fg_jsonw_key(w, "history");
+	fg_jsonw_array(w);
+	r = fg_store_history(v->store, addr, write_past, &past);
+	fg_jsonw_array_end(w);
+	fg_jsonw_key_u64(w, "total", past.n);
+	fg_jsonw_object_end(w);
 	fputc('\n', out);
 	if (r < 0) {
 		snprintf(why, n_why, "history: %s", strerror(-r));
 		return 500;
 	}
-	return fg_jsonw_finish(&w) ? 500 : 0;
+	return fg_jsonw_finish(w) ? 500 : 0;
 }

@@ -11,23 +11,35 @@
 #include <unistd.h>
 
 #include "lib/mem.h"
+#include "lib/num.h"
 #include "serve/api.h"
 
 /* A decision is some hundred bytes of JSON. */
 #define MAX_BODY_BYTES (64 * 1024)
 /* Operators, a metrics scraper, some scripts; more is a mistake. */
 #define MAX_CONNECTIONS 64
-#define TIMEOUT_S	10
+/* Both sides are on this host: who says nothing for so long only holds one of the places. */
+#define TIMEOUT_S 10
+/* Answers wait in memory for their readers, and a list of a million rows has 400 MB: while so much
+ * waits, the next request is refused. */
+#define MAX_WAITING_BYTES (256ULL << 20)
+/* Turns of libmicrohttpd in one call: a body of MAX_BODY_BYTES needs four, and the agent's loop has
+ * other work. */
+#define MAX_TURNS 16
 
 struct fg_http {
 	struct MHD_Daemon *daemon;
 	struct fg_view *view;
+	size_t waiting_bytes;
+	dev_t dev; /* of the socket file, to know it again */
+	ino_t ino;
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 };
 
 struct request {
 	char *body;
 	size_t n;
+	size_t answer_bytes;
 	bool too_large;
 };
 
@@ -43,8 +55,10 @@ static enum MHD_Result answer(struct MHD_Connection *c, struct fg_answer *a)
 	}
 	MHD_add_response_header(response, "Content-Type", a->type);
 	MHD_add_response_header(response, "Cache-Control", "no-store");
-	if (a->allow)
+	if (a->allow[0])
 		MHD_add_response_header(response, "Allow", a->allow);
+	if (a->etag[0])
+		MHD_add_response_header(response, "ETag", a->etag);
 	r = MHD_queue_response(c, (unsigned int)a->status, response);
 	MHD_destroy_response(response);
 	return r;
@@ -53,6 +67,42 @@ static enum MHD_Result answer(struct MHD_Connection *c, struct fg_answer *a)
 static const char *argument(void *connection, const char *name)
 {
 	return MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, name);
+}
+
+static enum MHD_Result refuse_body(struct MHD_Connection *c)
+{
+	struct fg_answer a;
+
+	fg_api_refuse(&a, 413, "the body is larger than 64 kB");
+	return a.body ? answer(c, &a) : MHD_NO;
+}
+
+/* The first call of a request: its head is there, its body is not. A body that says it is too large
+ * is refused unread. */
+static enum MHD_Result begin(struct MHD_Connection *c, void **state)
+{
+	const char *length = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Content-Length");
+	uint64_t n;
+
+	if (length && fg_num_u64(length, 0, MAX_BODY_BYTES, &n))
+		return refuse_body(c);
+	*state = calloc(1, sizeof(struct request));
+	return *state ? MHD_YES : MHD_NO;
+}
+
+static void take_piece(struct request *q, const char *bytes, size_t n)
+{
+	char *larger = NULL;
+
+	if (!q->too_large && q->n + n <= MAX_BODY_BYTES)
+		larger = realloc(q->body, q->n + n);
+	if (!larger) {
+		q->too_large = true;
+		return;
+	}
+	memcpy(larger + q->n, bytes, n);
+	q->body = larger;
+	q->n += n;
 }
 
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *c, const char *url,
@@ -65,44 +115,40 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *c, const cha
 	struct fg_answer a = { 0 };
 
 	(void)version;
-	/* the first call has no body yet */
-	if (!q) {
-		*state = calloc(1, sizeof(*q));
-		return *state ? MHD_YES : MHD_NO;
-	}
+	if (!q)
+		return begin(c, state);
 	if (*n_data) {
-		char *larger = q->n + *n_data <= MAX_BODY_BYTES ? realloc(q->body, q->n + *n_data) :
-								  NULL;
-
-		if (larger) {
-			memcpy(larger + q->n, data, *n_data);
-			q->body = larger;
-			q->n += *n_data;
-		} else {
-			q->too_large = true;
-		}
+		take_piece(q, data, *n_data);
 		*n_data = 0;
 		return MHD_YES;
 	}
+	if (q->too_large)
+		return refuse_body(c);
 	query.body = q->body;
 	query.n_body = q->n;
-	if (q->too_large)
-		fg_api_refuse(&a, 413, "the body is larger than 64 kB");
+	if (http->waiting_bytes >= MAX_WAITING_BYTES)
+		fg_api_refuse(&a, 503, "large answers are still being read; ask again later");
 	else
 		fg_api_answer(http->view, &query, &a);
-	return a.body ? answer(c, &a) : MHD_NO;
+	if (!a.body)
+		return MHD_NO;
+	q->answer_bytes = a.n;
+	http->waiting_bytes += a.n;
+	return answer(c, &a);
 }
 
 static void on_completed(void *cls, struct MHD_Connection *c, void **state,
 			 enum MHD_RequestTerminationCode code)
 {
+	struct fg_http *http = cls;
 	struct request *q = *state;
 
-	(void)cls;
 	(void)c;
 	(void)code;
-	if (q)
-		free(q->body);
+	if (!q)
+		return;
+	http->waiting_bytes -= q->answer_bytes;
+	free(q->body);
 	free(q);
 	*state = NULL;
 }
@@ -121,12 +167,13 @@ static void make_folder(const char *path)
 	mkdir(folder, 0755);
 }
 
-/* Does somebody answer there? */
+/* Does somebody answer there? An agent whose queue is full does (EAGAIN), and is not waited for. */
 static bool is_served(const struct sockaddr_un *at)
 {
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-	return fd >= 0 && !connect(fd, (const struct sockaddr *)at, sizeof(*at));
+	return fd >= 0 &&
+	       (!connect(fd, (const struct sockaddr *)at, sizeof(*at)) || errno == EAGAIN);
 }
 
 static int listen_at(const char *path, int *ret_fd, char *why, size_t n_why)
@@ -134,6 +181,7 @@ static int listen_at(const char *path, int *ret_fd, char *why, size_t n_why)
 	struct sockaddr_un at = { .sun_family = AF_UNIX };
 	_cleanup_close_ int fd = -1;
 	struct stat st;
+	mode_t mask;
 	int r;
 
 	if (strlen(path) >= sizeof(at.sun_path)) {
@@ -156,9 +204,11 @@ static int listen_at(const char *path, int *ret_fd, char *why, size_t n_why)
 	}
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	/* made with the mode it shall have: nobody may connect in between */
-	umask(0117);
-	r = fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof(at)) || listen(fd, 64) ? -errno : 0;
-	umask(0022);
+	mask = umask(0117);
+	r = fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof(at)) || listen(fd, MAX_CONNECTIONS) ?
+		    -errno :
+		    0;
+	umask(mask);
 	if (r) {
 		snprintf(why, n_why, "cannot be served: %s", strerror(-r));
 		return r;
@@ -171,10 +221,13 @@ int fg_http_open(const char *path, struct fg_view *view, struct fg_http **ret_ht
 		 size_t n_why)
 {
 	struct fg_http *h = calloc(1, sizeof(*h));
+	struct stat st;
 	int fd = -1, r;
 
-	if (!h)
+	if (!h) {
+		snprintf(why, n_why, "no memory");
 		return -ENOMEM;
+	}
 	r = listen_at(path, &fd, why, n_why);
 	if (r) {
 		free(h);
@@ -182,11 +235,15 @@ int fg_http_open(const char *path, struct fg_view *view, struct fg_http **ret_ht
 	}
 	h->view = view;
 	strcpy(h->path, path);
+	if (!lstat(path, &st)) {
+		h->dev = st.st_dev;
+		h->ino = st.st_ino;
+	}
 	h->daemon = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, h,
 				     MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
 				     (unsigned int)MAX_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
 				     (unsigned int)TIMEOUT_S, MHD_OPTION_NOTIFY_COMPLETED,
-				     on_completed, NULL, MHD_OPTION_END);
+				     on_completed, h, MHD_OPTION_END);
 	if (!h->daemon) {
 		snprintf(why, n_why, "the HTTP server does not start");
 		close(fd);
@@ -201,11 +258,13 @@ int fg_http_open(const char *path, struct fg_view *view, struct fg_http **ret_ht
 void fg_http_close(struct fg_http **http)
 {
 	struct fg_http *h = *http;
+	struct stat st;
 
 	if (!h)
 		return;
 	MHD_stop_daemon(h->daemon); /* closes the socket */
-	unlink(h->path);
+	if (!lstat(h->path, &st) && st.st_dev == h->dev && st.st_ino == h->ino)
+		unlink(h->path);
 	free(h);
 	*http = NULL;
 }
@@ -219,5 +278,13 @@ int fg_http_fd(const struct fg_http *h)
 
 void fg_http_run(struct fg_http *h)
 {
-	MHD_run(h->daemon);
+	MHD_UNSIGNED_LONG_LONG wait_ms;
+
+	/* Connections that are ready are kept in a list of its own, which the epoll fd says nothing
+	 * about: a time-out of 0 does. */
+	for (int i = 0; i < MAX_TURNS; i++) {
+		MHD_run(h->daemon);
+		if (MHD_get_timeout(h->daemon, &wait_ms) != MHD_YES || wait_ms)
+			return;
+	}
 }

@@ -61,7 +61,7 @@ int fg_list_limit(const struct fg_query *q, size_t *ret_limit, char *why, size_t
 	return 0;
 }
 
-static int since_of(const struct fg_query *q, uint64_t *ret_ns, char *why, size_t n_why)
+int fg_list_since(const struct fg_query *q, uint64_t *ret_ns, char *why, size_t n_why)
 {
 	const char *text = q->argument(q->arg, "since");
 	double seconds = 0;
@@ -165,15 +165,17 @@ static int write_list(FILE *out, const struct fg_model *m, const struct table *t
 	int r = fg_list_limit(q, &limit, why, n_why);
 
 	if (!r)
-		r = since_of(q, &since_ns, why, n_why);
+		r = fg_list_since(q, &since_ns, why, n_why);
 	if (!r)
 		r = sort_of(q, t, &field, why, n_why);
 	if (r)
 		return r;
 	limit = limit < t->n ? limit : t->n;
 	heap = calloc(limit + 1, sizeof(*heap));
-	if (!heap)
+	if (!heap) {
+		snprintf(why, n_why, "no memory for %zu rows (ask for fewer)", limit);
 		return 500;
+	}
 	n = limit ? pick(m, t, field, since_ns, heap, limit, &total) : (total = 0);
 	fg_jsonw_init(&w, out);
 	fg_jsonw_object(&w);
@@ -269,10 +271,15 @@ void fg_list_client_fields(struct fg_jsonw *w, const struct fg_model *m,
 	fg_jsonw_key_string(w, "proof", c->proof_socket == c->connections ? "socket" : "handshake");
 	fg_jsonw_key_string(w, "ja4", print && print->named ? print->ja4 : "-");
 	fg_jsonw_key_string(w, "sni", print && print->named && print->sni[0] ? print->sni : "-");
-	/* a client begins with a proven hello: each of its connections had a SYN's worth of all */
+	/* A client's connection begins to count with its proven, complete hello. Its SYN was seen
+	 * where the stack is known; which of a source's fingerprints are whose is not kept. */
+	fg_jsonw_key_u64(w, "syns", c->stack ? c->connections : 0);
 	fg_jsonw_key_u64(w, "connections", c->connections);
 	fg_jsonw_key_u64(w, "proven", c->connections);
 	fg_jsonw_key_u64(w, "hellos", c->connections);
+	fg_jsonw_key_u64(w, "incomplete", 0);
+	fg_jsonw_key(w, "fingerprints");
+	fg_jsonw_null(w);
 	fg_jsonw_key_u64(w, "resumed", c->resumed);
 	fg_jsonw_key_u64(w, "exchanges", c->exchanges);
 	fg_jsonw_key_u64(w, "bytes_in", c->bytes_in);
@@ -288,7 +295,8 @@ static void write_client(struct fg_jsonw *w, const struct fg_model *m, const voi
 
 #define CLIENT(member) offsetof(struct fg_model_client, member)
 static const struct field client_fields[] = {
-	{ "connections", CLIENT(connections), false }, { "resumed", CLIENT(resumed), false },
+	{ "connections", CLIENT(connections), false }, { "proven", CLIENT(connections), false },
+	{ "hellos", CLIENT(connections), false },      { "resumed", CLIENT(resumed), false },
 	{ "exchanges", CLIENT(exchanges), false },     { "bytes_in", CLIENT(bytes_in), false },
 	{ "bytes_out", CLIENT(bytes_out), false },     { "first_seen", CLIENT(first_ns), false },
 	{ "last_seen", CLIENT(last_ns), false },       { NULL, 0, false },
@@ -379,6 +387,23 @@ int fg_list_cohorts(FILE *out, struct fg_view *v, const struct fg_query *q, char
 	return fg_jsonw_finish(&w) ? 500 : 0;
 }
 
+void fg_list_allow_entry(struct fg_jsonw *w, const struct fg_allow *a)
+{
+	char buf[FG_IP_TEXT];
+
+	fg_jsonw_object(w);
+	fg_jsonw_key(w, "id");
+	fg_jsonw_i64(w, a->id);
+	fg_jsonw_key_string(w, "prefix", fg_ip_prefix(a->addr, a->bits, buf));
+	fg_jsonw_key_string(w, "reason", a->reason);
+	fg_jsonw_key(w, "until");
+	if (a->until_ns)
+		fg_jsonw_time(w, a->until_ns);
+	else
+		fg_jsonw_null(w);
+	fg_jsonw_object_end(w);
+}
+
 int fg_list_allow(FILE *out, struct fg_view *v, const struct fg_query *q, char *why, size_t n_why)
 {
 	size_t n = fg_store_n_allow(v->store), limit;
@@ -391,20 +416,8 @@ int fg_list_allow(FILE *out, struct fg_view *v, const struct fg_query *q, char *
 	fg_jsonw_object(&w);
 	fg_jsonw_key(&w, "allow");
 	fg_jsonw_array(&w);
-	for (size_t i = 0; i < n && i < limit; i++) {
-		const struct fg_allow *a = fg_store_allow_at(v->store, i);
-		char buf[FG_IP_TEXT];
-
-		fg_jsonw_object(&w);
-		fg_jsonw_key_string(&w, "prefix", fg_ip_prefix(a->addr, a->bits, buf));
-		fg_jsonw_key_string(&w, "reason", a->reason);
-		fg_jsonw_key(&w, "until");
-		if (a->until_ns)
-			fg_jsonw_time(&w, a->until_ns);
-		else
-			fg_jsonw_null(&w);
-		fg_jsonw_object_end(&w);
-	}
+	for (size_t i = 0; i < n && i < limit; i++)
+		fg_list_allow_entry(&w, fg_store_allow_at(v->store, i));
 	fg_jsonw_array_end(&w);
 	fg_jsonw_key_u64(&w, "total", n);
 	fg_jsonw_object_end(&w);

@@ -2,9 +2,11 @@
 #include "serve/report.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/ip.h"
+#include "lib/mem.h"
 #include "lib/num.h"
 
 #define FG_NAME_TEXT(name) #name,
@@ -90,22 +92,83 @@ void fg_report_verdict(struct fg_jsonw *w, const struct fg_verdict *v)
 	fg_jsonw_object_end(w);
 }
 
-static void write_flagged(struct fg_jsonw *w, const struct fg_view *v, enum fg_tier min_tier,
-			  size_t limit)
+static double by_score(const struct fg_verdict *v)
 {
-	size_t n = 0;
+	return v->score;
+}
 
-	fg_jsonw_key(w, "flagged");
-	fg_jsonw_array(w);
-	for (size_t i = 0; i < fg_store_n(v->store) && n < limit; i++) {
+static double by_first(const struct fg_verdict *v)
+{
+	return (double)v->first_ns;
+}
+
+static double by_until(const struct fg_verdict *v)
+{
+	return (double)v->until_ns;
+}
+
+/* FG_REPORT_SORTS; the first is the default. */
+static const struct {
+	const char *name;
+	double (*key)(const struct fg_verdict *verdict);
+} sorts[] = { { "score", by_score }, { "first_flagged", by_first }, { "until", by_until } };
+#define N_SORTS (sizeof(sorts) / sizeof(sorts[0]))
+
+bool fg_report_sorts(const char *field)
+{
+	for (size_t i = 0; i < N_SORTS; i++)
+		if (!strcmp(sorts[i].name, field))
+			return true;
+	return false;
+}
+
+struct ranked {
+	double key;
+	const struct fg_verdict *verdict;
+};
+
+/* Largest first; of equals the newest. */
+static int by_rank(const void *a, const void *b)
+{
+	const struct ranked *x = a, *y = b;
+
+	if (x->key != y->key)
+		return x->key < y->key ? 1 : -1;
+	return x->verdict->id < y->verdict->id ? 1 : -1;
+}
+
+/* The verdicts of a query, ranked; *ret_n of them before the limit. The store caps their number. */
+static int rank(const struct fg_view *v, const struct fg_flagged_query *q, struct ranked **ret_rows,
+		size_t *ret_n)
+{
+	size_t n = 0, sort = 0, all = fg_store_n(v->store);
+	struct ranked *rows = calloc(all + 1, sizeof(*rows));
+
+	if (!rows)
+		return -ENOMEM;
+	for (size_t i = 0; q->sort && i < N_SORTS; i++)
+		if (!strcmp(sorts[i].name, q->sort))
+			sort = i;
+	for (size_t i = 0; i < all; i++) {
 		const struct fg_verdict *verdict = fg_store_at(v->store, i);
 
-		if (verdict->tier < min_tier)
-			continue;
-		fg_report_verdict(w, verdict);
-		n++;
+		if (verdict->tier >= q->min_tier && verdict->updated_ns >= q->since_ns)
+			rows[n++] = (struct ranked){ sorts[sort].key(verdict), verdict };
 	}
+	qsort(rows, n, sizeof(*rows), by_rank);
+	*ret_rows = rows;
+	*ret_n = n;
+	return 0;
+}
+
+static void write_flagged(struct fg_jsonw *w, const struct ranked *rows, size_t n, size_t limit)
+{
+	fg_jsonw_key(w, "flagged");
+	fg_jsonw_array(w);
+	for (size_t i = 0; i < n && i < limit; i++)
+		fg_report_verdict(w, rows[i].verdict);
 	fg_jsonw_array_end(w);
+	fg_jsonw_key_u64(w, "total", n);
 }
 
 static uint64_t count_flagged(const struct fg_view *v, enum fg_tier min_tier)
@@ -117,11 +180,16 @@ static uint64_t count_flagged(const struct fg_view *v, enum fg_tier min_tier)
 	return n;
 }
 
-int fg_report_flagged(FILE *out, struct fg_view *v, enum fg_tier min_tier, size_t limit)
+int fg_report_flagged(FILE *out, struct fg_view *v, const struct fg_flagged_query *q)
 {
 	const struct fg_totals *t = fg_model_received(v->model);
+	_cleanup_free_ struct ranked *rows = NULL;
 	struct fg_jsonw w;
+	size_t n;
+	int r = rank(v, q, &rows, &n);
 
+	if (r)
+		return r;
 	fg_jsonw_init(&w, out);
 	fg_jsonw_object(&w);
 	fg_jsonw_key_u64(&w, "packets", sum(t->frames, _FG_OUTCOME_MAX));
@@ -141,9 +209,8 @@ int fg_report_flagged(FILE *out, struct fg_view *v, enum fg_tier min_tier, size_
 	accounted_and_losses(&w, t);
 	named(&w, "incomplete_reasons", incomplete_names, t->incomplete, _FG_INCOMPLETE_MAX);
 	named(&w, "events", event_names, t->events, _FG_EVENT_MAX);
-	write_flagged(&w, v, min_tier, limit);
-	fg_jsonw_key_u64(&w, "total", count_flagged(v, min_tier));
-	/* cohort detection is not built yet: an empty list, and the key says which stage it is */
+	write_flagged(&w, rows, n, q->limit);
+	/* no detector of this version finds cohorts: the key is there for readers, and empty */
 	fg_jsonw_key(&w, "cohorts");
 	fg_jsonw_array(&w);
 	fg_jsonw_array_end(&w);
@@ -185,8 +252,10 @@ int fg_report_status(FILE *out, struct fg_view *v)
 	const struct fg_totals *t = fg_model_received(v->model);
 	const struct fg_totals *replies = fg_model_replies(v->model);
 	struct fg_jsonw w;
+	uint64_t now_ns;
 
 	v->refresh(v->agent);
+	now_ns = v->now_ns(v->agent);
 	fg_jsonw_init(&w, out);
 	fg_jsonw_object(&w);
 	fg_jsonw_key_string(&w, "version", FG_VERSION);
@@ -210,7 +279,8 @@ int fg_report_status(FILE *out, struct fg_view *v)
 	named(&w, "events", event_names, t->events, _FG_EVENT_MAX);
 	named(&w, "replies", outcome_names, replies->frames, _FG_OUTCOME_MAX);
 	write_maps(&w, v);
-	fg_jsonw_key_double(&w, "uptime_s", (double)(v->now_ns(v->agent) - v->started_ns) / 1e9);
+	fg_jsonw_key_double(&w, "uptime_s",
+			    (double)(now_ns > v->started_ns ? now_ns - v->started_ns : 0) / 1e9);
 	fg_jsonw_key(&w, "degraded");
 	fg_jsonw_array(&w);
 	for (size_t i = 0; i < v->n_degraded; i++)
@@ -233,15 +303,32 @@ static void list_nonzero(FILE *out, const char *title, const char *const *names,
 	fputc('\n', out);
 }
 
-static void write_people(FILE *out, const struct fg_view *v)
+static void flagged_for_people(FILE *out, const struct ranked *rows, size_t n)
+{
+	fprintf(out, "flagged       %zu\n", n);
+	for (size_t i = 0; i < n; i++) {
+		const struct fg_verdict *verdict = rows[i].verdict;
+		char buf[FG_IP_TEXT];
+
+		fprintf(out, "  %-22s %-8s %6.1f nats  %s\n", fg_report_subject(verdict, buf),
+			fg_tier_name(verdict->tier), verdict->score, verdict->ja4);
+		for (size_t k = 0; k < verdict->n_evidence; k++)
+			fprintf(out, "      %s\n", verdict->evidence[k].text);
+	}
+}
+
+static void write_people(FILE *out, const struct fg_view *v, const struct ranked *rows, size_t n)
 {
 	const struct fg_totals *t = fg_model_received(v->model);
 	const __u64 *e = t->events;
 	char from[32], to[32];
 
-	fprintf(out, "packets       %llu (%llu bytes), %s to %s\n",
-		(unsigned long long)sum(t->frames, _FG_OUTCOME_MAX), (unsigned long long)t->bytes,
-		fg_num_time(v->first_packet_ns, from), fg_num_time(v->last_packet_ns, to));
+	fprintf(out, "packets       %llu (%llu bytes)",
+		(unsigned long long)sum(t->frames, _FG_OUTCOME_MAX), (unsigned long long)t->bytes);
+	if (v->first_packet_ns)
+		fprintf(out, ", %s to %s", fg_num_time(v->first_packet_ns, from),
+			fg_num_time(v->last_packet_ns, to));
+	fputc('\n', out);
 	list_nonzero(out, "accounted    ", outcome_names, t->frames, _FG_ACCOUNTED_END);
 	list_nonzero(out, "losses       ", outcome_names + _FG_ACCOUNTED_END,
 		     t->frames + _FG_ACCOUNTED_END, _FG_OUTCOME_MAX - _FG_ACCOUNTED_END);
@@ -255,24 +342,21 @@ static void write_people(FILE *out, const struct fg_view *v)
 	fprintf(out, "sources       %zu, clients %zu, fingerprints %zu\n",
 		fg_model_n_sources(v->model), fg_model_n_clients(v->model),
 		fg_model_n_prints(v->model));
-	fprintf(out, "flagged       %llu\n", (unsigned long long)count_flagged(v, FG_TIER_ALERT));
-	for (size_t i = 0; i < fg_store_n(v->store); i++) {
-		const struct fg_verdict *verdict = fg_store_at(v->store, i);
-		char buf[FG_IP_TEXT];
-
-		if (verdict->tier < FG_TIER_ALERT)
-			continue;
-		fprintf(out, "  %-22s %-8s %6.1f nats  %s\n", fg_report_subject(verdict, buf),
-			fg_tier_name(verdict->tier), verdict->score, verdict->ja4);
-		for (size_t k = 0; k < verdict->n_evidence; k++)
-			fprintf(out, "      %s\n", verdict->evidence[k].text);
-	}
+	flagged_for_people(out, rows, n);
 }
 
 int fg_report_write(FILE *out, struct fg_view *v, bool json)
 {
+	const struct fg_flagged_query all = { .min_tier = FG_TIER_ALERT, .limit = SIZE_MAX };
+	_cleanup_free_ struct ranked *rows = NULL;
+	size_t n;
+	int r;
+
 	if (json)
-		return fg_report_flagged(out, v, FG_TIER_ALERT, SIZE_MAX);
-	write_people(out, v);
+		return fg_report_flagged(out, v, &all);
+	r = rank(v, &all, &rows, &n);
+	if (r)
+		return r;
+	write_people(out, v, rows, n);
 	return fflush(out) || ferror(out) ? -EIO : 0;
 }

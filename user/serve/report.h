@@ -7,10 +7,21 @@
 #include "lib/jsonw.h"
 #include "serve/view.h"
 
-/** The replay report, as JSON or for people. @return 0, -EIO. */
+/** The replay report, as JSON or for people. @return 0, -EIO, -ENOMEM. */
 int fg_report_write(FILE *out, struct fg_view *view, bool json);
-/** The report's JSON with the flagged sources at or above a tier, at most limit of them. */
-int fg_report_flagged(FILE *out, struct fg_view *view, enum fg_tier min_tier, size_t limit);
+/* Which verdicts, and in which order. */
+struct fg_flagged_query {
+	enum fg_tier min_tier;
+	size_t limit;
+	uint64_t since_ns; /* renewed or decided since then; 0 = all */
+	const char *sort; /* one of FG_REPORT_SORTS, largest first; NULL = the first */
+};
+#define FG_REPORT_SORTS "score, first_flagged, until"
+bool fg_report_sorts(const char *field);
+
+/** The report's JSON with these flagged sources; "total" is their number without the limit.
+ * @return 0, -EIO, -ENOMEM. */
+int fg_report_flagged(FILE *out, struct fg_view *view, const struct fg_flagged_query *query);
 int fg_report_status(FILE *out, struct fg_view *view);
 
 /** One element of "flagged". */
