@@ -31,8 +31,8 @@ static __always_inline void fg_source_of(const struct fg_key *k, __u64 addr[2])
 
 /* One way of a set as a place for a new row. The best so far is kept in the scratch. The tag must
  * have been read before touched, or it could be a newer owner's than the one that was judged. */
-static __always_inline void claim_consider(struct fg_env *env, __u64 tag, __u32 touched,
-					   __u32 rank, __u32 way)
+static __always_inline void claim_consider(struct fg_env *env, __u64 tag, __u32 touched, __u32 rank,
+					   __u32 way)
 {
 	struct fg_scratch *s = env->scratch;
 
@@ -95,25 +95,25 @@ static __always_inline int row_use(__u32 *touched, const __u64 *tag, __u64 hash,
 
 /* Defines NAME_claim(env, set): a row for a new key, tag still busy. Free ones first, else the
  * longest idle clean one. */
-#define FG_DEFINE_CLAIM(name, set_type)                                                            \
-	static __always_inline __u32 name##_claim(struct fg_env *env, struct set_type *set)        \
-	{                                                                                          \
-		int lost = fg_agent_lost(env);                                                     \
-		__u32 i, way, touched;                                                             \
-		__u64 tag;                                                                         \
-                                                                                                   \
-		env->scratch->best_rank = 0;                                                       \
-		for (i = 0; i < FG_WAYS; i++) {                                                    \
-			tag = set->tag[i];                                                         \
-			fg_reload();                                                               \
-			touched = set->row[i].touched;                                             \
-			claim_consider(env, tag, touched, fg_age_rank(touched, env->epoch, lost),  \
-				       i);                                                         \
-		}                                                                                  \
-		way = claim_take(env, set->tag);                                                   \
-		if (way >= FG_WAYS)                                                                \
-			return way;                                                                \
-		return claim_confirm(env, set->tag, way, &set->row[way].touched);                  \
+#define FG_DEFINE_CLAIM(name, set_type)                                                           \
+	static __always_inline __u32 name##_claim(struct fg_env *env, struct set_type *set)       \
+	{                                                                                         \
+		int lost = fg_agent_lost(env);                                                    \
+		__u32 i, way, touched;                                                            \
+		__u64 tag;                                                                        \
+                                                                                                  \
+		env->scratch->best_rank = 0;                                                      \
+		for (i = 0; i < FG_WAYS; i++) {                                                   \
+			tag = set->tag[i];                                                        \
+			fg_reload();                                                              \
+			touched = set->row[i].touched;                                            \
+			claim_consider(env, tag, touched, fg_age_rank(touched, env->epoch, lost), \
+				       i);                                                        \
+		}                                                                                 \
+		way = claim_take(env, set->tag);                                                  \
+		if (way >= FG_WAYS)                                                               \
+			return way;                                                               \
+		return claim_confirm(env, set->tag, way, &set->row[way].touched);                 \
 	}
 
 FG_DEFINE_CLAIM(source, fg_source_set)
@@ -168,8 +168,7 @@ static __always_inline void account_client(struct fg_env *env, const struct fg_k
 	if (!set)
 		return;
 	way = fg_forget(env, fg_set_find(set->tag, hash));
-	if (way < FG_WAYS &&
-	    !row_use(&set->row[way].touched, &set->tag[way], hash, env->epoch))
+	if (way < FG_WAYS && !row_use(&set->row[way].touched, &set->tag[way], hash, env->epoch))
 		way = FG_WAY_NONE;
 	if (way >= FG_WAYS) {
 		way = client_claim(env, set);
@@ -212,8 +211,7 @@ static __always_inline int account_print(struct fg_env *env, const struct fg_hel
 	if (!set)
 		return 0;
 	way = fg_forget(env, fg_set_find(set->tag, hash));
-	if (way < FG_WAYS &&
-	    !row_use(&set->row[way].touched, &set->tag[way], hash, env->epoch))
+	if (way < FG_WAYS && !row_use(&set->row[way].touched, &set->tag[way], hash, env->epoch))
 		way = FG_WAY_NONE;
 	if (way >= FG_WAYS) {
 		way = print_claim(env, set);

@@ -133,8 +133,7 @@ static __always_inline struct fg_flow *flow_make(struct fg_env *env, const struc
 	return row;
 }
 
-static __always_inline struct fg_knock *knock_find(struct fg_env *env, __u64 hash,
-						   __u64 **ret_tag)
+static __always_inline struct fg_knock *knock_find(struct fg_env *env, __u64 hash, __u64 **ret_tag)
 {
 	struct fg_knock_set *set;
 	__u32 way;

@@ -50,16 +50,21 @@ struct fg_scratch {
 	__u8 segment[FG_SEGMENT_MAX_BYTES + 64];
 };
 
-#define FG_ENV                                                                                     \
-	struct fg_scratch *scratch;                                                                \
-	struct fg_totals *totals; /* of this CPU and slot */                                       \
-	struct fg_meta *meta;                                                                      \
-	__u64 ticks;                                                                               \
-	__u32 epoch;                                                                               \
+#define FG_ENV                                               \
+	struct fg_scratch *scratch;                          \
+	struct fg_totals *totals; /* of this CPU and slot */ \
+	struct fg_meta *meta;                                \
+	__u64 ticks;                                         \
+	__u32 epoch;                                         \
 	__u8 hook /* enum fg_hook */
 
 /* What the host's socket table says about a segment. */
-enum fg_socket { FG_SOCKET_PROVES, FG_SOCKET_LISTENER, FG_SOCKET_NONE, FG_SOCKET_MISMATCH };
+enum fg_socket {
+	FG_SOCKET_PROVES,
+	FG_SOCKET_LISTENER,
+	FG_SOCKET_NONE,
+	FG_SOCKET_MISMATCH
+};
 
 /* Copies a hello in two halves: the BPF compiler expands a copy of at most 128 stores. */
 static __always_inline void fg_hello_copy(struct fg_hello *to, const struct fg_hello *from)
@@ -71,7 +76,14 @@ static __always_inline void fg_hello_copy(struct fg_hello *to, const struct fg_h
 }
 
 /* Directions a frame may have. */
-enum fg_direction { FG_FROM_CLIENT, FG_FROM_SERVER, FG_NOT_OURS };
+enum fg_direction {
+	FG_FROM_CLIENT,
+	FG_FROM_SERVER,
+	FG_NOT_OURS
+};
 
 /* Sensor's answer for a frame. */
-enum fg_action { FG_PASS, FG_DROP };
+enum fg_action {
+	FG_PASS,
+	FG_DROP
+};

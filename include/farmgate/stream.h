@@ -20,8 +20,8 @@ static __always_inline int stream_timed_out(struct fg_env *env, const struct fg_
 {
 	__s32 age = (__u32)env->ticks - row->ticks;
 
-	return age > (__s32)(FG_HELLO_TIMEOUT_NS /
-			     (FG_CFG(env)->tick_ns ? FG_CFG(env)->tick_ns : 1));
+	return age >
+	       (__s32)(FG_HELLO_TIMEOUT_NS / (FG_CFG(env)->tick_ns ? FG_CFG(env)->tick_ns : 1));
 }
 
 /* A free row, else one whose hello has timed out. Answers its number plus one, 0 = none; its tag

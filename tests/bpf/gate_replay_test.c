@@ -104,10 +104,10 @@ static void test_gate_leaves_other_ports_and_udp_alone(void **state)
 	assert_int_equal(knock("192.0.2.1", 443, false, 1), XDP_PASS);
 }
 
-#define T(f)                                                                                       \
-	{ #f, f, set_up, tear_down, NULL },                                                        \
-	{                                                                                          \
-		#f "_with_bpf_loop", f, set_up_loop, tear_down, NULL                               \
+#define T(f)                                                         \
+	{ #f, f, set_up, tear_down, NULL },                          \
+	{                                                            \
+#f "_with_bpf_loop", f, set_up_loop, tear_down, NULL \
 	}
 
 int main(void)

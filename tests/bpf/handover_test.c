@@ -49,8 +49,8 @@ struct sums {
 
 struct load {
 	uint32_t connections; /* of each worker */
-	uint32_t n_sources;   /* of each worker, beside the shared one */
-	uint32_t burst;	      /* connections of one worker in one epoch; 0 = any */
+	uint32_t n_sources; /* of each worker, beside the shared one */
+	uint32_t burst; /* connections of one worker in one epoch; 0 = any */
 };
 
 struct worker {
@@ -60,7 +60,7 @@ struct worker {
 	uint8_t buf[sizeof(struct fg_replay_meta) + 4096];
 	uint64_t frames, bytes;
 	uint64_t progress; /* atomic: frames done, and turns spent waiting */
-	bool done;	   /* atomic */
+	bool done; /* atomic */
 	struct sums sent;
 };
 
@@ -297,9 +297,9 @@ static struct sums sent(void)
 
 static void build_hellos(void)
 {
-	static void (*const shapes[])(struct fg_hello_desc *, const char *) = {
-		fg_hello_browser, fg_hello_tool, fg_hello_library
-	};
+	static void (*const shapes[])(struct fg_hello_desc *, const char *) = { fg_hello_browser,
+										fg_hello_tool,
+										fg_hello_library };
 	struct fg_hello_desc d;
 
 	for (size_t i = 0; i < N_KINDS; i++) {
