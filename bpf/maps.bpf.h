@@ -11,6 +11,8 @@
  *   fg_prints        8 fingerprints           ingress, agent      replacement          print_table_full
  *                                             (known)
  *   fg_streams       a hello being read       ingress             its end, time-out    table_full
+ *   fg_stash         a segment that came      ingress             its turn, time-out   gap
+ *                    too early
  *   fg_totals        one slot's counters      all, each CPU its   never                cannot
  *                                             own
  *   fg_meta          the one row              agent               never                cannot
@@ -45,6 +47,7 @@ FG_TABLE(fg_sources, struct fg_source_set);
 FG_TABLE(fg_clients, struct fg_client_set);
 FG_TABLE(fg_prints, struct fg_print_set);
 FG_TABLE(fg_streams, struct fg_stream);
+FG_TABLE(fg_stash, struct fg_stash);
 FG_TABLE(fg_meta, struct fg_meta);
 
 struct {

@@ -33,6 +33,7 @@ FG_TABLE_LOOKUP(fg_source_set, fg_source_set, fg_sources)
 FG_TABLE_LOOKUP(fg_client_set, fg_client_set, fg_clients)
 FG_TABLE_LOOKUP(fg_print_set, fg_print_set, fg_prints)
 FG_TABLE_LOOKUP(fg_stream_at, fg_stream, fg_streams)
+FG_TABLE_LOOKUP(fg_stash_at, fg_stash, fg_stash)
 
 /* Read anew each time, so that what earlier checks proved about the old pointers is forgotten. */
 static __always_inline void fg_headers(struct fg_env *env, const void **ret_data,
@@ -110,16 +111,24 @@ static __always_inline __u32 fg_payload(struct fg_env *env, __u32 off, __u32 n)
 	return fg_load(env, off, env->scratch->segment, there) ? 0 : there;
 }
 
-#include "farmgate/hello.h"
+static __always_inline int fg_copy_payload(struct fg_env *env, __u32 off, __u8 *dst, __u32 n)
+{
+	if (n == 0 || n > FG_STASH_BYTES)
+		return 0;
+	n--;
+	fg_barrier(n);
+	n = (n & (FG_STASH_BYTES - 1)) + 1;
+	return fg_load(env, off, dst, n) == 0;
+}
 
-struct fg_hello_loop {
-	struct fg_scratch *scratch;
-};
+static __always_inline void fg_stream_run(struct fg_env *env);
 
-static long fg_hello_turn(__u32 i, struct fg_hello_loop *loop)
+#include "farmgate/stash.h"
+
+static long fg_stream_turn(__u32 i, struct fg_env *env)
 {
 	(void)i;
-	return !fg_hello_step(&loop->scratch->hello, fg_config.seed, loop->scratch->segment);
+	return !fg_stream_step(env);
 }
 
 /* may_goto 0 (kernel 6.9): leaves the loop when its budget of iterations is spent, which lets the
@@ -129,23 +138,32 @@ static long fg_hello_turn(__u32 i, struct fg_hello_loop *loop)
 	asm volatile goto("1:.byte 0xe5;.byte 0;.long ((%l[" #out \
 			  "] - 1b - 8) / 8) & 0xffff;.short 0" :: ::out)
 
-/* fg_hello_step() until it answers 0. Worst case one token a byte and one for the end. */
-static __always_inline void fg_hello_run(struct fg_env *env, struct fg_hello *h)
+/* The loop in a frame of its own: the verifier compares whole frames to see that a turn brings
+ * nothing new, and this one holds nothing else. */
+static __always_inline int fg_stream_turns(struct fg_scratch *scratch)
 {
-	struct fg_hello_loop loop = { .scratch = env->scratch };
+	struct fg_env env = { .scratch = scratch };
 
-	(void)h;
-	if (!env->may_goto) {
-		bpf_loop(2 * FG_SEGMENT_MAX_BYTES, fg_hello_turn, &loop, 0);
-		return;
-	}
 	for (;;) {
 		FG_MAY_GOTO(out);
-		if (!fg_hello_step(&env->scratch->hello, fg_config.seed, env->scratch->segment))
+		if (!fg_stream_step(&env))
 			break;
 	}
 out:
-	return;
+	return 0;
+}
+
+/* fg_stream_step() until it answers 0. Worst case one token a byte, of this segment and of a set of
+ * the stash, and as much again for ends. */
+static __always_inline void fg_stream_run(struct fg_env *env)
+{
+	struct fg_env inner = { .scratch = env->scratch };
+
+	if (env->may_goto)
+		fg_stream_turns(env->scratch);
+	else
+		bpf_loop(2 * (FG_SEGMENT_MAX_BYTES + FG_WAYS * FG_STASH_BYTES), fg_stream_turn,
+			 &inner, 0);
 }
 
 /* Kernel structures, only the fields read; relocated at load (CO-RE). */

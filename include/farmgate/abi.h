@@ -29,14 +29,23 @@
 /* IPv6 extension headers walked: real traffic carries at most two or three. */
 #define FG_MAX_IP6_EXTS 6
 
-/* Largest hello followed. Clients of today send 0.5 to 1.9 kB, a post-quantum hello with a large
- * ticket stays below 5 kB; of 1,284 in public captures one is larger than 8 kB (77 kB, made to be).
- * Each segment of a longer one would cost a pass of the reader. */
+/* Bytes of a hello that are read; what is only jumped over (session id, key shares, padding, ECH)
+ * costs next to nothing and does not count. Clients of today send 0.5 to 1.9 kB in all, a
+ * post-quantum hello with a large ticket stays below 5 kB. */
 #define FG_HELLO_MAX_BYTES 8192
+/* Longest hello followed: room for two extensions of the largest size. One of 77 kB is in public
+ * captures, made to be long. */
+#define FG_HELLO_MAX_MESSAGE (128 << 10)
 /* A hello that is not complete after this long is given up: clients send it in one flight. */
 #define FG_HELLO_TIMEOUT_NS 15000000000ULL
 /* Bytes of one segment handed to the hello parser: one whole hello. */
 #define FG_SEGMENT_MAX_BYTES 8192
+/* Largest segment kept in the stash: what an Ethernet frame of today's paths carries. Where frames
+ * are larger (9 kB), a hello is one segment. */
+#define FG_STASH_BYTES 2048
+/* How far ahead of the next expected byte a segment may lie to be kept: what a client may send
+ * before the first acknowledgement (RFC 6928: ten segments), and some. */
+#define FG_STASH_AHEAD_BYTES 16384
 /* List caps of one hello. JA4 hashes every cipher even where its count stops at 99; the longest
  * list seen in public captures is 350 (a scanner), extensions stay below 30. */
 #define FG_MAX_CIPHERS 384
@@ -95,7 +104,7 @@ enum fg_outcome {
 
 /* X(name): why a hello could not be completed. Printed as incomplete:NAME. */
 #define FG_INCOMPLETE(X)                                     \
-	X(gap) /* a segment is missing or out of order */    \
+	X(gap) /* a segment never came, or too many ahead */ \
 	X(timeout) /* no end within FG_HELLO_TIMEOUT_NS */   \
 	X(closed) /* connection ended first */               \
 	X(table_full) /* no row free in the streams table */ \
@@ -103,6 +112,7 @@ enum fg_outcome {
 	X(too_long) /* beyond FG_HELLO_MAX_BYTES */          \
 	X(too_many) /* beyond a list cap */                  \
 	X(malformed) /* lengths do not add up */             \
+	X(no_proof) /* gave way to a proven connection's */  \
 	X(snaplen) /* the capture cut the segment */         \
 	X(end) /* the capture ended first */
 
@@ -136,6 +146,8 @@ enum fg_incomplete {
 	X(untaken_lost) /* rows replaced before the agent took their counts */            \
 	X(samples) /* hello samples handed to the agent */                                \
 	X(sample_lost) /* sample ring full */                                             \
+	X(stashed) /* segments of a hello kept until those in front come */               \
+	X(hellos_second) /* hellos after a HelloRetryRequest: not fingerprinted */        \
 	X(record_lost) /* record boundary lost behind the hello: exchanges not counted */ \
 	X(clock_back) /* capture time went back and was clamped */
 
@@ -183,7 +195,7 @@ struct fg_config {
 	__u32 n_ifaces;
 	__u32 tick_ns; /* length of a jiffy */
 	/* set counts minus one; sizes are powers of two */
-	__u32 flow_mask, knock_mask, source_mask, client_mask, print_mask, stream_mask;
+	__u32 flow_mask, knock_mask, source_mask, client_mask, print_mask, stream_mask, stash_mask;
 	__u8 role; /* enum fg_role */
 	__u8 replay; /* time and tick come with the frame, nothing from the host */
 	__u8 sample_all; /* a sample for each hello and each incomplete one, not only new keys */
@@ -210,6 +222,7 @@ enum fg_proof {
 #define FG_FLOW_DROPPED	    (1U << 6) /* client block: payload is dropped from now on */
 #define FG_FLOW_NO_SYN	    (1U << 8) /* begun by a payload, the SYN was not kept */
 #define FG_FLOW_RECORD_LOST (1U << 9) /* record boundaries unknown: no exchanges */
+#define FG_FLOW_STASHED	    (1U << 10) /* segments of its hello wait in the stash */
 
 /*
  * A connection, client side first. Written by the programs, one CPU at a time in the usual case
@@ -253,9 +266,9 @@ struct fg_knock {
 	__u32 client_isn;
 	__u32 server_isn;
 	__u32 ticks; /* low half of the tick counter at the last SYN */
-	__u16 syns;
+	__u8 syns; /* stops at 255 */
 	__u8 replied; /* server_isn is valid */
-	__u8 pad;
+	__u16 syn_bytes; /* payload of the SYN that waits in the stash (TCP Fast Open) */
 };
 _Static_assert(sizeof(struct fg_knock) == 24, "fg_knock");
 
@@ -336,7 +349,7 @@ struct fg_hello {
 	__u32 list; /* value of left where the list inside it ends */
 	__u32 skip; /* bytes to jump over */
 	__u32 rec_left; /* bytes of the TLS record still to come */
-	__u32 total; /* bytes fed so far */
+	__u32 total; /* bytes fed so far, without those jumped over */
 	__u32 pos, end; /* of the segment being read */
 	__u8 state, need, have, rec_have;
 	__u8 result; /* enum fg_hello_result */
@@ -376,8 +389,21 @@ struct fg_stream {
 	__be16 server_port_be;
 	__u32 ticks; /* of the first segment, low half */
 	__u8 proof;
-	__u8 pad[7];
+	__u8 gap; /* waits for a missing segment */
+	__u8 pad[6];
 	struct fg_hello hello;
+};
+
+/* A segment of a hello that came before the one in front of it. Rows of one connection lie in the
+ * FG_WAYS neighbours that its hash picks. */
+struct fg_stash {
+	__u64 tag; /* FREE, BUSY while a CPU works on it, else the flow's tag */
+	__u32 ticks; /* when it came, low half */
+	__u32 seq; /* of its first byte */
+	__u16 len;
+	__u8 proof;
+	__u8 pad[5];
+	__u8 bytes[FG_STASH_BYTES + 64]; /* stash_copy() reads whole pieces */
 };
 
 /* What the agent is told once for a new fingerprint key, or for each hello with sample_all. */

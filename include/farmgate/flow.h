@@ -2,7 +2,7 @@
 /*
  * Connection stage: SYNs wait in the knocks table, connections live in the flows table.
  *
- *   SYN ──► knock ──(SYN-ACK: server's ISN)──► first client segment with seq = ISN + 1 ──► flow
+ *   SYN ──► knock ──(SYN-ACK: server's ISN)──► first client segment behind the SYN ──► flow
  *
  * A flow is proven when that segment acknowledged the server's ISN (`handshake`), or when the
  * host's socket table confirms exact sequence numbers at a hello (`socket`). Whatever a sender
@@ -15,6 +15,7 @@
 #include "farmgate/hash.h"
 #include "farmgate/platform.h"
 #include "farmgate/stack.h"
+#include "farmgate/stash.h"
 #include "farmgate/table.h"
 
 static __always_inline __u64 flow_hash(struct fg_env *env, const struct fg_key *k)
@@ -41,9 +42,24 @@ static __always_inline struct fg_flow *flow_find(struct fg_env *env, const struc
 	if (!set)
 		return 0;
 	way = fg_forget(env, fg_set_find(set->tag, hash));
-	if (way >= FG_WAYS || !flow_is(&set->row[way], k))
+	if (way >= FG_WAYS || !flow_is(&set->row[way], k) ||
+	    !row_use(&set->row[way].touched, &set->tag[way], hash, env->epoch))
 		return 0;
 	return &set->row[way];
+}
+
+static __always_inline int flow_awaits_hello(const struct fg_flow *flow)
+{
+	return !(flow->flags & (FG_FLOW_HELLO_SEEN | FG_FLOW_NOT_TLS));
+}
+
+/* May a segment that came too early be of this connection's hello? A TLS server says nothing before
+ * it has the hello, so the client acknowledges its ISN and no more: a sender off the path would have
+ * to guess that beside the sequence number. */
+static __always_inline int flow_may_stash(const struct fg_frame *f, const struct fg_flow *flow)
+{
+	return f->tcp_flags & FG_TCP_ACK && f->ack == flow->server_isn + 1 &&
+	       f->seq + f->payload_len - flow->client_next <= FG_STASH_AHEAD_BYTES;
 }
 
 /* A dropped connection keeps its row for this many idle epochs: longer than TCP waits before it
@@ -175,8 +191,10 @@ static __always_inline struct fg_knock *knock_make(struct fg_env *env, __u64 has
 		return 0; /* the new one gave way to a newer yet */
 	way = fg_forget(env, way) & (FG_WAYS - 1);
 	set->row[way].ticks = env->ticks;
+	set->row[way].client_isn = 0;
 	set->row[way].syns = 0;
 	set->row[way].replied = 0;
+	set->row[way].syn_bytes = 0;
 	fg_tag_publish(&set->tag[way], hash);
 	return &set->row[way];
 }
@@ -195,6 +213,27 @@ static __always_inline void flow_copy_options(struct fg_env *env, const struct f
 			break;
 		__builtin_memcpy(env->scratch->options + i, options + i, 4);
 	}
+}
+
+/* Does the payload begin like a TLS record with a hello? */
+static __always_inline int flow_is_hello(struct fg_env *env, const struct fg_frame *f)
+{
+	__u8 b[8];
+
+	if (f->payload_len < 6 || !fg_peek(env, f->payload_off, b, 6))
+		return 0;
+	return b[0] == 22 && b[1] == 3 && b[5] == 1;
+}
+
+/* A hello in a SYN (TCP Fast Open) waits, unread, until the server took it and the handshake is
+ * proven. */
+static __always_inline void flow_syn_payload(struct fg_env *env, const struct fg_frame *f,
+					     struct fg_knock *knock, __u64 hash)
+{
+	if (!flow_is_hello(env, f))
+		return;
+	if (stash_put(env, hash, f, f->seq + 1, FG_PROOF_NONE))
+		knock->syn_bytes = f->payload_len;
 }
 
 /* A client's SYN: remembered, nothing else. It proves nothing about its source. */
@@ -222,6 +261,7 @@ static __always_inline enum fg_action flow_syn(struct fg_env *env, const struct 
 	if (knock->client_isn != f->seq) {
 		knock->syns = 0;
 		knock->replied = 0;
+		knock->syn_bytes = 0;
 	}
 	flow_copy_options(env, f);
 	fg_reload();
@@ -230,6 +270,8 @@ static __always_inline enum fg_action flow_syn(struct fg_env *env, const struct 
 	knock->ticks = env->ticks;
 	if (knock->syns < 255)
 		knock->syns++;
+	if (f->payload_len && !knock->replied)
+		flow_syn_payload(env, f, knock, hash);
 	return FG_PASS;
 }
 
@@ -237,14 +279,23 @@ static __always_inline enum fg_action flow_syn(struct fg_env *env, const struct 
 static __always_inline void flow_syn_ack(struct fg_env *env, const struct fg_frame *f,
 					 const struct fg_key *k)
 {
+	__u64 hash = flow_hash(env, k), *tag;
 	struct fg_knock *knock;
-	__u64 *tag;
+	__u32 taken;
 
-	knock = knock_find(env, flow_hash(env, k), &tag);
-	if (!knock || f->ack != knock->client_isn + 1)
+	knock = knock_find(env, hash, &tag);
+	if (!knock)
+		return;
+	taken = f->ack - (knock->client_isn + 1);
+	if (taken > knock->syn_bytes)
 		return;
 	knock->server_isn = f->seq;
 	knock->replied = 1;
+	if (taken == knock->syn_bytes)
+		return;
+	/* refused: what the client sends again is what the server reads */
+	stash_release(env, hash);
+	knock->syn_bytes = 0;
 }
 
 /* The connection's source address is real: only from here on anything counts against it. */
@@ -270,10 +321,23 @@ static __always_inline void flow_prove(struct fg_env *env, const struct fg_key *
 	env->totals->events[FG_EVENT_syns_proven] += flow->syns;
 }
 
+/* Are bytes of the SYN part of the stream? Where the reply was not seen, the client's next sequence
+ * number says whether the server took them. */
+static __always_inline int flow_takes_syn_bytes(struct fg_env *env, const struct fg_knock *knock,
+						__u32 ahead, __u64 hash)
+{
+	if (!knock->syn_bytes)
+		return 0;
+	if (knock->replied || ahead >= knock->syn_bytes)
+		return 1;
+	stash_release(env, hash);
+	return 0;
+}
+
 /*
- * Begins the connection that a waiting SYN announced, when this segment is its first. Where the
- * reply direction was seen, the segment must acknowledge the server's ISN exactly: anything looser
- * could be guessed by a sender who never saw the reply.
+ * Begins the connection that a waiting SYN announced, when this segment is its first, or one of its
+ * first that came too early. Where the reply direction was seen, the segment must acknowledge the
+ * server's ISN exactly: anything looser could be guessed by a sender who never saw the reply.
  */
 static __always_inline struct fg_flow *flow_open(struct fg_env *env, const struct fg_frame *f,
 						 const struct fg_key *k, __u64 hash, int *ret_full)
@@ -281,10 +345,14 @@ static __always_inline struct fg_flow *flow_open(struct fg_env *env, const struc
 	struct fg_knock *knock;
 	struct fg_flow *flow;
 	enum fg_proof proof;
+	__u32 ahead;
 	__u64 *tag;
 
 	knock = knock_find(env, hash, &tag);
-	if (!knock || f->seq != knock->client_isn + 1 || !(f->tcp_flags & FG_TCP_ACK))
+	if (!knock || !(f->tcp_flags & FG_TCP_ACK))
+		return 0;
+	ahead = f->seq - (knock->client_isn + 1);
+	if (ahead > FG_STASH_AHEAD_BYTES)
 		return 0;
 	proof = knock->replied ? FG_PROOF_HANDSHAKE : FG_PROOF_NONE;
 	if (proof && f->ack != knock->server_isn + 1)
@@ -296,11 +364,13 @@ static __always_inline struct fg_flow *flow_open(struct fg_env *env, const struc
 	}
 	flow->client_isn = knock->client_isn;
 	flow->server_isn = f->ack - 1;
-	flow->client_next = f->seq;
+	flow->client_next = f->seq - ahead;
 	flow->server_next = f->ack;
-	flow->record_seq = f->seq;
+	flow->record_seq = f->seq - ahead;
 	flow->stack = knock->stack;
 	flow->syns = knock->syns;
+	if (flow_takes_syn_bytes(env, knock, ahead, hash))
+		flow->flags = FG_FLOW_STASHED;
 	fg_event(env, connections);
 	if (proof)
 		flow_prove(env, k, flow, FG_PROOF_NONE, proof);
@@ -315,11 +385,8 @@ static __always_inline struct fg_flow *flow_open_midway(struct fg_env *env,
 							int *ret_full)
 {
 	struct fg_flow *flow;
-	__u8 b[8];
 
-	if (f->payload_len < 6 || !fg_peek(env, f->payload_off, b, 6))
-		return 0;
-	if (b[0] != 22 || b[1] != 3 || b[5] != 1)
+	if (!flow_is_hello(env, f))
 		return 0;
 	flow = flow_make(env, k, hash, FG_PROOF_NONE);
 	if (!flow) {
@@ -339,8 +406,7 @@ static __always_inline struct fg_flow *flow_open_midway(struct fg_env *env,
 }
 
 /* Server bytes up to `end` exist. One CPU wins the advance and adds it. */
-static __always_inline void flow_server_progress(struct fg_env *env, struct fg_flow *flow,
-						 __u32 end)
+static __always_inline void flow_server_progress(struct fg_flow *flow, __u32 end)
 {
 	__u32 old = flow->server_next, advance = end - old;
 
@@ -350,5 +416,4 @@ static __always_inline void flow_server_progress(struct fg_env *env, struct fg_f
 		return;
 	fg_add(&flow->bytes_out, advance);
 	flow->turn_bytes = 0;
-	flow->touched = env->epoch;
 }

@@ -143,7 +143,7 @@ static __always_inline void hello_header(struct fg_hello *h, __u32 v)
 		return;
 	}
 	h->left = v & 0xffffff;
-	if (h->left > FG_HELLO_MAX_BYTES) {
+	if (h->left > FG_HELLO_MAX_MESSAGE) {
 		fg_hello_fail(h, FG_INCOMPLETE_too_long);
 		return;
 	}
@@ -526,6 +526,7 @@ static __always_inline int fg_hello_step(struct fg_hello *h, const volatile __u6
 	if (h->skip) {
 		n = h->skip < avail ? h->skip : avail;
 		h->skip -= n;
+		h->total -= n;
 		h->pos += n;
 		h->rec_left -= n;
 		return 1;
@@ -547,7 +548,8 @@ static __always_inline void fg_hello_segment(struct fg_hello *h, __u32 len)
 {
 	h->pos = 0;
 	h->end = len;
-	h->total += len;
-	if (h->total > 2 * FG_HELLO_MAX_BYTES)
+	if (h->total > FG_HELLO_MAX_BYTES)
 		fg_hello_fail(h, FG_INCOMPLETE_too_long);
+	else
+		h->total += len;
 }

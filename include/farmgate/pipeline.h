@@ -93,10 +93,7 @@ static __always_inline void fg_client_close(struct fg_env *env, const struct fg_
 
 	if (flow->flags & FG_FLOW_CLOSED || f->seq + f->payload_len != flow->client_next)
 		return;
-	if (flow->stream)
-		stream_give_up(env, k, flow, &env->scratch->hello, FG_INCOMPLETE_closed);
 	flow->flags |= FG_FLOW_CLOSED;
-	flow->touched = env->epoch;
 	if (flow->proof == FG_PROOF_NONE)
 		return;
 	source = account_source(env, k);
@@ -108,40 +105,59 @@ static __always_inline void fg_client_close(struct fg_env *env, const struct fg_
 		fg_add(&source->fins, 1);
 }
 
-/* Client payload on a known connection. */
+/* Is there something for the hello stage in a segment without payload? */
+static __always_inline int fg_wakes_hello(const struct fg_frame *f, const struct fg_flow *flow)
+{
+	if (!flow_awaits_hello(flow))
+		return 0;
+	return flow->flags & FG_FLOW_STASHED ||
+	       (flow->stream && f->tcp_flags & (FG_TCP_FIN | FG_TCP_RST));
+}
+
+/* Client payload on a known connection, or the end of one whose hello is not read yet. */
 static __always_inline enum fg_action
 fg_client_payload(struct fg_env *env, const struct fg_frame *f, const struct fg_key *k,
 		  struct fg_flow *flow, __u64 hash, int *ret_outcome)
 {
 	__u32 end = f->seq + f->payload_len, next = flow->client_next, fresh = end - next;
+	int awaits = flow_awaits_hello(flow), gap = 0;
 	enum fg_action action = FG_PASS;
 
-	*ret_outcome = FG_FRAME_data;
+	if (f->payload_len)
+		*ret_outcome = FG_FRAME_data;
 	if (flow->flags & FG_FLOW_DROPPED) {
-		flow->touched = env->epoch;
 		fg_event(env, dropped_client);
 		*ret_outcome = FG_FRAME_blocked;
 		return FG_DROP;
 	}
-	if (fresh == 0 || fresh > FG_WINDOW_MAX_BYTES)
-		return FG_PASS; /* seen before, or not of this connection */
-	flow->client_next = end;
-	flow->touched = env->epoch;
-	flow->ticks = env->ticks;
-	if (FG_CFG(env)->volume)
-		fg_add(&flow->bytes_in, fresh);
-	if (!(flow->flags & (FG_FLOW_HELLO_SEEN | FG_FLOW_NOT_TLS))) {
-		if (fresh > f->payload_len) {
-			fg_hello_begin(&env->scratch->hello);
-			stream_give_up(env, k, flow, &env->scratch->hello, FG_INCOMPLETE_gap);
-			return FG_PASS;
+	if (!f->payload_len || fresh > FG_WINDOW_MAX_BYTES)
+		fresh = 0; /* seen before, or not of this connection */
+	if (awaits && fresh > f->payload_len) {
+		gap = !flow_may_stash(f, flow) || !stash_put(env, hash, f, f->seq, flow->proof);
+		if (!gap) {
+			flow->flags |= FG_FLOW_STASHED;
+			fresh = 0;
 		}
-		action = stream_feed(env, f, k, flow, hash, f->payload_len - fresh, ret_outcome);
+	}
+	if (fresh) {
+		flow->client_next = end;
+		flow->ticks = env->ticks;
+		if (FG_CFG(env)->volume)
+			fg_add(&flow->bytes_in, fresh);
+	}
+	if (awaits) {
+		if (!fresh && !fg_wakes_hello(f, flow))
+			return FG_PASS;
+		action = stream_feed(env, f, k, flow, hash, fresh, gap, ret_outcome);
+		/* read again what would else be followed through the hello's loop */
+		fg_reload();
+		end = f->seq + f->payload_len;
+		fresh = env->scratch->want;
 		next = flow->record_seq;
-		if (!(flow->flags & FG_FLOW_HELLO_SEEN) || !fg_seq_before(next, end))
+		if (flow_awaits_hello(flow) || !fg_seq_before(next, end))
 			return action;
 	}
-	if (FG_CFG(env)->volume)
+	if (fresh && FG_CFG(env)->volume)
 		turn_client_bytes(env, f, flow, next, end);
 	return action;
 }
@@ -175,8 +191,8 @@ static __always_inline enum fg_action fg_from_client(struct fg_env *env, const s
 		return FG_PASS;
 	*ret_outcome = FG_FRAME_ack;
 	if (f->tcp_flags & FG_TCP_ACK && !flow->reply_seen && FG_CFG(env)->volume)
-		flow_server_progress(env, flow, f->ack);
-	if (f->payload_len)
+		flow_server_progress(flow, f->ack);
+	if (f->payload_len || fg_wakes_hello(f, flow))
 		action = fg_client_payload(env, f, k, flow, hash, ret_outcome);
 	if (f->tcp_flags & (FG_TCP_FIN | FG_TCP_RST)) {
 		fg_client_close(env, f, k, flow);
@@ -205,7 +221,7 @@ static __always_inline void fg_from_server(struct fg_env *env, const struct fg_f
 	if (!flow)
 		return;
 	flow->reply_seen = 1;
-	flow_server_progress(env, flow, f->seq + f->payload_len);
+	flow_server_progress(flow, f->seq + f->payload_len);
 }
 
 /* Addresses and ports into the scratch, sender first. */

@@ -8,7 +8,7 @@
  *   FG_CFG(env)            pointer to the configuration
  *   fg_TABLE_set(env, i)   set i of flows, knocks, sources, clients, prints; NULL only if i is out
  *                          of range, which the mask excludes
- *   fg_stream_at(env, i)   row i of streams
+ *   fg_stream_at(env, i), fg_stash_at(env, i)   row i of streams, of stash
  *   fg_headers(env, &data, &data_end)   the frame's bytes in memory, at least its headers
  *   fg_forget(env, x)      x; the kernel's verifier loses its value, so that paths converge
  *   fg_add(p, n)           adds to a counter that other CPUs may add to
@@ -16,7 +16,8 @@
  *   fg_now_ns(env)         fine clock; costs about 150 ns on a cold path, so: hellos only
  *   fg_peek(env, off, dst, n)   n <= 8 bytes of the frame into dst; false where they are missing
  *   fg_payload(env, off, n)     n bytes of the frame into scratch->segment; answers how many
- *   fg_hello_run(env, h)   fg_hello_step() until it answers 0
+ *   fg_copy_payload(env, off, dst, n)   n <= FG_STASH_BYTES of it to dst; false where any is missing
+ *   fg_stream_run(env)     fg_stream_step() until it answers 0
  *   fg_socket_proof(env, f, k)  enum fg_socket
  *   fg_source_blocked(env, k), fg_client_blocked(env, k, stem, stack)
  *   fg_emit(env, k, flow, h, status)   hands the agent a sample
@@ -48,6 +49,13 @@ struct fg_scratch {
 	__u8 options[64];
 	struct fg_hello hello;
 	__u8 segment[FG_SEGMENT_MAX_BYTES + 64];
+	/* of the stream in hand; read again behind its loop, see fg_stream_step() */
+	__u64 hash; /* of its connection */
+	__u64 stash_hash; /* the same; 0 = nothing of it waits in the stash */
+	__u32 want, have; /* new bytes of the frame; of these, bytes that are there */
+	__u32 segment_seq; /* of segment[0] */
+	__u32 next_seq; /* behind the segment */
+	__u32 probe, copy_way, copy_from, copy_len, copied;
 };
 
 #define FG_ENV                                               \

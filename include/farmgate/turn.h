@@ -15,6 +15,19 @@
  * Finished and some to spare. */
 #define FG_TURN_MAX_RECORDS 8
 
+/* A record that holds exactly one hello, behind the first: the answer to a HelloRetryRequest. An
+ * encrypted record looks like one by chance once in 2^32. */
+static __always_inline void turn_second_hello(struct fg_env *env, const struct fg_frame *f,
+					      __u32 at, __u32 end)
+{
+	__u8 b[8]; /* version (2), length (2), type (1), length (3) */
+
+	if (end - at < 9 || !fg_peek(env, f->payload_off + (at + 1 - f->seq), b, 8))
+		return;
+	if (b[4] == 1 && b[5] == 0 && ((b[6] << 8 | b[7]) + 4) == (b[2] << 8 | b[3]))
+		fg_event(env, hellos_second);
+}
+
 /* One record header that begins at flow->record_seq, or what this segment holds of it. */
 static __always_inline int turn_read_header(struct fg_env *env, const struct fg_frame *f,
 					    struct fg_flow *flow, __u32 end)
@@ -33,6 +46,8 @@ static __always_inline int turn_read_header(struct fg_env *env, const struct fg_
 			flow->flags |= FG_FLOW_APP_SEEN;
 			return 0;
 		}
+		if (have == 0 && b[0] == FG_TLS_HANDSHAKE)
+			turn_second_hello(env, f, at, end);
 		if (have >= 3)
 			flow->record_len = flow->record_len << 8 | b[0];
 		have++;

@@ -402,7 +402,8 @@ static void test_handover_takes_exactly_what_was_sent(void **state)
 					 .n_sources = 4096,
 					 .n_clients = 16384,
 					 .n_prints = 64,
-					 .n_streams = 16 };
+					 .n_streams = 16,
+					 .n_stash = 8 };
 
 	(void)state;
 	open_tables(&sizes);
@@ -422,7 +423,8 @@ static void test_handover_replaces_only_what_was_taken(void **state)
 					 .n_sources = 32,
 					 .n_clients = 32,
 					 .n_prints = 16,
-					 .n_streams = 16 };
+					 .n_streams = 16,
+					 .n_stash = 8 };
 
 	(void)state;
 	open_tables(&sizes);
@@ -440,7 +442,8 @@ static void test_handover_names_what_did_not_fit(void **state)
 					 .n_sources = 2,
 					 .n_clients = 2,
 					 .n_prints = 1,
-					 .n_streams = 2 };
+					 .n_streams = 2,
+					 .n_stash = 8 };
 	struct sums out, *in = &t.taken;
 	uint64_t unopened;
 

@@ -98,14 +98,14 @@ void fg_conn_syn(struct fg_conn *c)
 				  .options = c->syn_options,
 				  .options_len = c->n_syn_options };
 
-	emit_client(c, &tcp, NULL, 0);
-	c->client_next = c->client_isn + 1;
+	emit_client(c, &tcp, c->hello, c->syn_bytes);
+	c->client_next = c->client_isn + 1 + (uint32_t)c->syn_taken;
 }
 
 void fg_conn_syn_ack(struct fg_conn *c)
 {
 	struct fg_pkt_tcp tcp = { .seq = c->server_isn,
-				  .ack = c->client_isn + 1,
+				  .ack = c->client_isn + 1 + (uint32_t)c->syn_taken,
 				  .flags = FG_PKT_SYN | FG_PKT_ACK,
 				  .options = usual_options,
 				  .options_len = sizeof(usual_options) };
@@ -174,7 +174,7 @@ void fg_conn_reply(struct fg_conn *c, const uint8_t *bytes, size_t n)
 
 void fg_conn_hello(struct fg_conn *c)
 {
-	size_t from = 0;
+	size_t from = c->syn_taken;
 
 	for (size_t i = 0; i < c->n_cuts; i++) {
 		fg_conn_segment(c, from, c->hello + from, c->cuts[i] - from);

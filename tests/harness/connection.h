@@ -38,6 +38,8 @@ struct fg_conn {
 
 	const uint8_t *hello; /* stream bytes, records included */
 	size_t hello_len;
+	size_t syn_bytes; /* of the hello, in the SYN (TCP Fast Open) */
+	size_t syn_taken; /* of these, what the server acknowledges: all or none */
 	const size_t *cuts; /* ascending positions where hello segments end; NULL = by mss */
 	size_t n_cuts;
 	size_t flight_len; /* of the server's encrypted flight: certificates and Finished */

@@ -673,27 +673,68 @@ static void test_hello_signature_algorithm_cap(void **state)
 	assert_failed(&h, FG_INCOMPLETE_too_many);
 }
 
+/* What is jumped over may be long, what is read may not. */
 static void test_hello_length_cap(void **state)
 {
-	uint8_t msg[FG_HELLO_BUILD_MAX], stream[STREAM_MAX];
+	static uint8_t stream[FG_HELLO_BUILD_MAX + 5];
+	static size_t cuts[64];
 	struct fg_hello_desc d;
 	struct fg_hello h;
-	size_t len, half;
+	size_t len, n = 0;
 
 	(void)state;
 	fg_hello_library(&d, "a.example");
 	fg_hello_add_ext(&d, 0x0015);
-	len = fg_hello_build(&d, msg);
-	d.padding_len = (uint16_t)(FG_HELLO_MAX_BYTES - (len - 4));
+	d.padding_len = 15000;
 	len = fg_hello_stream(&d, stream, sizeof(stream));
-	assert_int_equal(len, 5 + 4 + FG_HELLO_MAX_BYTES);
-	half = len / 2;
-	read_cut(&h, stream, len, &half, 1);
+	assert_true(len > FG_HELLO_MAX_BYTES + 6000);
+	for (size_t at = 1000; at < len; at += 1000)
+		cuts[n++] = at;
+	read_cut(&h, stream, len, cuts, n);
 	assert_complete(&h);
-	d.padding_len++;
-	len = fg_hello_stream(&d, stream, sizeof(stream));
-	read_cut(&h, stream, len, &half, 1);
+	assert_in_range(h.total, 1, 1000);
+	/* the length field itself: 2^17, and one more */
+	stream[6] = FG_HELLO_MAX_MESSAGE >> 16;
+	stream[7] = stream[8] = 0;
+	read_cut(&h, stream, 12, NULL, 0);
+	assert_int_equal(h.result, FG_HELLO_MORE);
+	stream[8] = 1;
+	read_cut(&h, stream, 12, NULL, 0);
 	assert_failed(&h, FG_INCOMPLETE_too_long);
+}
+
+/* Two thousand empty key shares fit the lengths, but are not read to their end. */
+static void test_hello_reading_cap(void **state)
+{
+	static uint8_t stream[24000];
+	static const size_t cuts[] = { 2000, 4000, 6000, 8000, 10000, 12000 };
+	const size_t shares = 16000, body = 2 + 32 + 1 + 2 + 2 + 2 + 2 + 4 + 2 + shares;
+	struct fg_hello h;
+	uint8_t *p = stream;
+
+	(void)state;
+#define PUT16(v) (*p++ = (uint8_t)((v) >> 8), *p++ = (uint8_t)(v))
+	*p++ = 22;
+	PUT16(0x0301);
+	PUT16(body + 4);
+	*p++ = 1;
+	*p++ = 0;
+	PUT16(body);
+	PUT16(0x0303);
+	p += 32 + 1;
+	PUT16(2);
+	PUT16(0x1301);
+	PUT16(0x0100); /* one compression method */
+	PUT16(4 + 2 + shares);
+	PUT16(0x0033);
+	PUT16(2 + shares);
+	PUT16(shares);
+	for (size_t i = 0; i < shares; i += 4)
+		p[i + 1] = 29;
+	p += shares;
+	read_cut(&h, stream, (size_t)(p - stream), cuts, 6);
+	assert_failed(&h, FG_INCOMPLETE_too_long);
+	assert_in_range(h.total, FG_HELLO_MAX_BYTES, FG_HELLO_MAX_BYTES + 2000);
 }
 
 /* Records of one byte each make six bytes out of one: what is followed stays bounded. */
@@ -717,7 +758,7 @@ static void test_hello_record_overhead_is_bounded(void **state)
 		segments[n] = (n + 1) * 1000;
 	read_cut(&h, stream, len, segments, n);
 	assert_failed(&h, FG_INCOMPLETE_too_long);
-	assert_in_range(h.total, 2 * FG_HELLO_MAX_BYTES, 2 * FG_HELLO_MAX_BYTES + 1000);
+	assert_in_range(h.total, FG_HELLO_MAX_BYTES, FG_HELLO_MAX_BYTES + 1000);
 }
 
 int main(void)
@@ -746,6 +787,7 @@ int main(void)
 		cmocka_unit_test(test_hello_extension_cap),
 		cmocka_unit_test(test_hello_signature_algorithm_cap),
 		cmocka_unit_test(test_hello_length_cap),
+		cmocka_unit_test(test_hello_reading_cap),
 		cmocka_unit_test(test_hello_record_overhead_is_bounded),
 	};
 

@@ -397,7 +397,144 @@ static void test_pipeline_repeated_bytes_count_once(void **state)
 	assert_int_equal(twice.exchanges, 1);
 }
 
-/* A missing segment is said to be missing, and only that. */
+/* What the frames of a whole connection come to. */
+struct sum {
+	uint64_t print, hellos, incomplete, exchanges, bytes_in, record_lost;
+};
+
+static struct sum sum(void)
+{
+	struct account a = take();
+
+	return (struct sum){ e.sample.hello.print, a.exchanges ? event(FG_EVENT_hellos) : 0,
+			     all_incomplete(),	   a.exchanges,
+			     a.bytes_in,	   event(FG_EVENT_record_lost) };
+}
+
+static void assert_sum(const struct sum *is, const struct sum *want)
+{
+	assert_true(is->print == want->print);
+	assert_int_equal(is->hellos, want->hellos);
+	assert_int_equal(is->incomplete, want->incomplete);
+	assert_int_equal(is->exchanges, want->exchanges);
+	assert_int_equal(is->bytes_in, want->bytes_in);
+	assert_int_equal(is->record_lost, want->record_lost);
+}
+
+static void restart(void **state)
+{
+	teardown(state);
+	setup(state);
+}
+
+static struct sum run_whole(void **state, const struct fg_hello_desc *d)
+{
+	struct fg_conn c;
+
+	restart(state);
+	c = conn(0, d);
+	fg_conn_run(&c);
+	fg_conn_done(&c);
+	return sum();
+}
+
+/* A hello in n pieces, sent in this order, and the rest of its connection. */
+static struct sum run_order(void **state, const struct fg_hello_desc *d, const size_t *cuts,
+			    const size_t *order, size_t n)
+{
+	struct fg_conn c;
+
+	restart(state);
+	c = conn(0, d);
+	/* the numbers wrap inside the hello */
+	c.client_isn = 0xffffffff - 40;
+	fg_conn_open(&c);
+	for (size_t i = 0; i < n; i++) {
+		size_t from = order[i] ? cuts[order[i] - 1] : 0;
+		size_t to = order[i] + 1 < n ? cuts[order[i]] : c.hello_len;
+
+		fg_conn_segment(&c, from, c.hello + from, to - from);
+	}
+	fg_conn_finish(&c);
+	fg_conn_exchange(&c);
+	fg_conn_close(&c);
+	fg_conn_done(&c);
+	return sum();
+}
+
+/* Ascending cuts that leave no piece empty, and a random order of the pieces. */
+static void random_order(struct fg_prng *r, size_t len, size_t *cuts, size_t *order, size_t n)
+{
+	for (size_t i = 0; i + 1 < n; i++)
+		cuts[i] = len * (i + 1) / n - fg_prng_below(r, (uint32_t)(len / n));
+	for (size_t i = 0; i < n; i++) {
+		size_t at = fg_prng_below(r, (uint32_t)i + 1);
+
+		order[i] = order[at];
+		order[at] = i;
+	}
+}
+
+/* Up to nine segments in any order: those that come too early wait. */
+static void test_pipeline_reordered_segments_give_the_same(void **state)
+{
+	size_t cuts[FG_WAYS + 1], order[FG_WAYS + 1];
+	struct fg_prng r = { 77 };
+	struct fg_hello_desc d;
+	struct sum want, is;
+
+	fg_hello_browser(&d, "api.example.com");
+	want = run_whole(state, &d);
+	assert_int_equal(want.hellos, 1);
+	for (uint32_t i = 0; i < ROUNDS / 2; i++) {
+		size_t n = 2 + fg_prng_below(&r, FG_WAYS);
+
+		random_order(&r, 1500, cuts, order, n);
+		is = run_order(state, &d, cuts, order, n);
+		assert_sum(&is, &want);
+		assert_true(i % 8 || event(FG_EVENT_stashed) <= n);
+	}
+}
+
+static void test_pipeline_many_small_segments_give_the_same(void **state)
+{
+	static size_t cuts[2000], order[2000];
+	struct fg_hello_desc d;
+	struct sum want, is;
+	size_t len;
+
+	fg_hello_tool(&d, "api.example.com");
+	len = fg_hello_stream(&d, hello_bytes, sizeof(hello_bytes));
+	want = run_whole(state, &d);
+	/* up to twenty, then one byte each */
+	for (size_t n = 2; n <= len; n = n < 20 || n == len ? n + 1 : len) {
+		for (size_t i = 0; i < n; i++) {
+			cuts[i] = len * (i + 1) / n;
+			order[i] = i;
+		}
+		is = run_order(state, &d, cuts, order, n);
+		assert_sum(&is, &want);
+	}
+}
+
+/* More than there is room for, or from the last to the first of twenty: a gap, never a guess. */
+static void test_pipeline_too_many_early_segments_are_a_gap(void **state)
+{
+	size_t cuts[20], order[20];
+	struct fg_hello_desc d;
+
+	fg_hello_browser(&d, "api.example.com");
+	for (size_t i = 0; i < 20; i++) {
+		cuts[i] = 80 * (i + 1);
+		order[i] = 19 - i;
+	}
+	run_order(state, &d, cuts, order, 20);
+	assert_int_equal(event(FG_EVENT_hellos), 0);
+	assert_int_equal(e.totals.incomplete[FG_INCOMPLETE_gap], 1);
+	assert_int_equal(all_incomplete(), 1);
+}
+
+/* A segment that never comes is said to be missing, and only that. */
 static void test_pipeline_a_missing_segment_is_a_gap(void **state)
 {
 	struct fg_hello_desc d;
@@ -409,14 +546,305 @@ static void test_pipeline_a_missing_segment_is_a_gap(void **state)
 	fg_conn_open(&c);
 	fg_conn_segment(&c, 0, c.hello, 300);
 	fg_conn_segment(&c, 301, c.hello + 301, c.hello_len - 301);
-	fg_conn_segment(&c, 300, c.hello + 300, 1);
-	fg_conn_finish(&c);
-	fg_conn_exchange(&c);
+	assert_int_equal(all_incomplete(), 0);
+	fg_conn_close(&c);
 	fg_conn_done(&c);
 	assert_int_equal(event(FG_EVENT_hellos), 0);
 	assert_int_equal(e.totals.incomplete[FG_INCOMPLETE_gap], 1);
 	assert_int_equal(all_incomplete(), 1);
 	assert_int_equal(e.sample.status, 1 + FG_INCOMPLETE_gap);
+	assert_int_equal(e.sample.hello.sni_len, 0);
+	assert_int_equal(take().bytes_in, c.hello_len);
+}
+
+/* The missing segment comes after fifteen seconds: too late. */
+static void test_pipeline_a_late_segment_is_a_gap(void **state)
+{
+	struct fg_hello_desc d;
+	struct fg_conn c;
+
+	(void)state;
+	fg_hello_browser(&d, "api.example.com");
+	c = conn(0, &d);
+	fg_conn_open(&c);
+	fg_conn_segment(&c, 300, c.hello + 300, 900);
+	c.now_ns += 16 * SECOND_NS;
+	fg_conn_segment(&c, 0, c.hello, 300);
+	fg_conn_done(&c);
+	assert_int_equal(event(FG_EVENT_hellos), 0);
+	assert_int_equal(e.totals.incomplete[FG_INCOMPLETE_gap], 1);
+	assert_int_equal(all_incomplete(), 1);
+}
+
+/* A segment ahead that does not acknowledge the server's ISN exactly is a stranger's: it must not
+ * wait to become part of the hello. */
+static void test_pipeline_a_strangers_segment_does_not_wait(void **state)
+{
+	struct fg_hello_desc d;
+	struct fg_conn c;
+
+	(void)state;
+	fg_hello_browser(&d, "api.example.com");
+	c = conn(0, &d);
+	fg_conn_open(&c);
+	c.server_next += 5;
+	fg_conn_segment(&c, 300, c.hello + 300, 900);
+	fg_conn_done(&c);
+	assert_int_equal(event(FG_EVENT_stashed), 0);
+	assert_int_equal(e.totals.incomplete[FG_INCOMPLETE_gap], 1);
+}
+
+/* The second segment overtakes even the handshake's last ACK. */
+static void test_pipeline_a_segment_may_overtake_the_handshake(void **state)
+{
+	struct fg_hello_desc d;
+	struct sum want, is;
+	struct fg_conn c;
+
+	fg_hello_browser(&d, "api.example.com");
+	want = run_whole(state, &d);
+	restart(state);
+	c = conn(0, &d);
+	fg_conn_syn(&c);
+	fg_conn_syn_ack(&c);
+	fg_conn_segment(&c, 1000, c.hello + 1000, c.hello_len - 1000);
+	fg_conn_segment(&c, 0, c.hello, 1000);
+	fg_conn_finish(&c);
+	fg_conn_exchange(&c);
+	fg_conn_close(&c);
+	fg_conn_done(&c);
+	is = sum();
+	assert_sum(&is, &want);
+	assert_int_equal(event(FG_EVENT_proven), 1);
+}
+
+/* TCP Fast Open: in the SYN all of the hello, or its beginning. */
+static void test_pipeline_fast_open(void **state)
+{
+	struct fg_hello_desc d;
+	struct sum want, is;
+	struct fg_conn c;
+
+	fg_hello_browser(&d, "api.example.com");
+	want = run_whole(state, &d);
+	for (int taken = 0; taken <= 1; taken++) {
+		for (size_t n = 700; n <= 1400; n += 700) {
+			restart(state);
+			c = conn(0, &d);
+			c.syn_bytes = n;
+			c.syn_taken = taken ? n : 0;
+			fg_conn_run(&c);
+			fg_conn_done(&c);
+			is = sum();
+			assert_sum(&is, &want);
+			assert_int_equal(event(FG_EVENT_proven), 1);
+			assert_int_equal(e.sample.proof, FG_PROOF_HANDSHAKE);
+		}
+	}
+	/* whole: proven and read by the ACK alone */
+	fg_hello_tool(&d, "api.example.com");
+	restart(state);
+	c = conn(0, &d);
+	c.syn_bytes = c.syn_taken = c.hello_len;
+	fg_conn_syn(&c);
+	fg_conn_syn_ack(&c);
+	assert_int_equal(event(FG_EVENT_hellos), 0);
+	fg_conn_ack(&c);
+	fg_conn_done(&c);
+	assert_int_equal(event(FG_EVENT_hellos), 1);
+	assert_int_equal(event(FG_EVENT_hellos_unproven), 0);
+	assert_int_equal(take().bytes_in, c.hello_len);
+}
+
+/* What a server refuses is not read: the client may send other bytes then. */
+static void test_pipeline_refused_fast_open_is_not_read(void **state)
+{
+	static uint8_t other_bytes[FG_HELLO_BUILD_MAX];
+	struct fg_hello_desc d, other;
+	struct sum want, is;
+	struct fg_conn c;
+
+	fg_hello_tool(&d, "api.example.com");
+	fg_hello_library(&other, "api.example.com");
+	want = run_whole(state, &d);
+	restart(state);
+	c = conn(0, &d);
+	c.hello = other_bytes;
+	c.syn_bytes = fg_hello_stream(&other, other_bytes, sizeof(other_bytes));
+	fg_conn_open(&c);
+	c.hello = hello_bytes;
+	fg_conn_segment(&c, 200, c.hello + 200, c.hello_len - 200);
+	fg_conn_segment(&c, 0, c.hello, 200);
+	fg_conn_finish(&c);
+	fg_conn_exchange(&c);
+	fg_conn_close(&c);
+	fg_conn_done(&c);
+	is = sum();
+	assert_sum(&is, &want);
+}
+
+/* A flood of forged SYNs with hellos in them moves nothing but its own counters. */
+static void test_pipeline_forged_fast_open_moves_no_source(void **state)
+{
+	struct fg_hello_desc d;
+	struct fg_conn c;
+
+	(void)state;
+	fg_hello_tool(&d, "api.example.com");
+	for (uint32_t i = 0; i < 200; i++) {
+		c = conn(2 * i, &d);
+		c.syn_bytes = c.hello_len;
+		fg_conn_syn(&c);
+		c.client_next = c.client_isn + 1 + (uint32_t)c.hello_len;
+		c.server_next = 12345;
+		if (i & 1)
+			fg_conn_syn_ack(&c);
+		c.server_next = 12345;
+		fg_conn_ack(&c);
+		fg_conn_done(&c);
+	}
+	assert_int_equal(event(FG_EVENT_syns), 200);
+	assert_int_equal(event(FG_EVENT_proven), 0);
+	assert_int_equal(event(FG_EVENT_hellos), event(FG_EVENT_hellos_unproven));
+	assert_int_equal(take().sources, 0);
+}
+
+/* One byte that TCP sends again to see whether the other side lives is no payload. */
+static void test_pipeline_keep_alive_bytes_are_nothing(void **state)
+{
+	static const uint8_t zero[1];
+	struct fg_hello_desc d;
+	struct sum want, is;
+	struct fg_conn c;
+
+	fg_hello_browser(&d, "api.example.com");
+	want = run_whole(state, &d);
+	restart(state);
+	c = conn(0, &d);
+	fg_conn_open(&c);
+	fg_conn_segment(&c, (size_t)-1, zero, 1);
+	fg_conn_segment(&c, 0, c.hello, 700);
+	fg_conn_segment(&c, 699, zero, 1);
+	fg_conn_segment(&c, 700, c.hello + 700, c.hello_len - 700);
+	fg_conn_segment(&c, c.hello_len - 1, zero, 1);
+	fg_conn_finish(&c);
+	fg_conn_exchange(&c);
+	fg_conn_close(&c);
+	fg_conn_done(&c);
+	is = sum();
+	assert_sum(&is, &want);
+}
+
+/* HelloRetryRequest: the first hello is the fingerprint, the second is counted as such. */
+static void test_pipeline_second_hello_is_counted_as_such(void **state)
+{
+	static uint8_t second[FG_HELLO_BUILD_MAX];
+	static const uint8_t ccs[] = { 20, 3, 3, 0, 1, 1 };
+	static const uint8_t retry[] = { 22, 3, 3, 0, 2, 2, 0 };
+	struct fg_hello_desc d, again;
+	struct fg_prng r = { 3 };
+	struct fg_conn c;
+	uint64_t print;
+	size_t n;
+
+	(void)state;
+	fg_hello_tool(&d, "api.example.com");
+	again = d;
+	fg_hello_again(&again, &r);
+	fg_hello_add_ext(&again, 0x002c);
+	again.cookie_len = 32;
+	c = conn(0, &d);
+	fg_conn_open(&c);
+	fg_conn_hello(&c);
+	print = e.sample.hello.print;
+	fg_conn_reply(&c, retry, sizeof(retry));
+	fg_conn_send(&c, ccs, sizeof(ccs));
+	n = fg_hello_stream(&again, second, sizeof(second));
+	fg_conn_send(&c, second, n);
+	fg_conn_finish(&c);
+	fg_conn_exchange(&c);
+	fg_conn_done(&c);
+	assert_int_equal(event(FG_EVENT_hellos), 1);
+	assert_int_equal(event(FG_EVENT_hellos_second), 1);
+	assert_true(e.sample.hello.print == print);
+	assert_int_equal(e.samples, 1);
+	assert_int_equal(take().exchanges, 1);
+	assert_int_equal(event(FG_EVENT_record_lost), 0);
+}
+
+/* A hello of several kilobytes in jumbo frames, its lists far behind the first page: in the kernel
+ * that part lies in a fragment of a multi-buffer frame. What is longer than one reading must be
+ * something that is jumped over. */
+static void test_pipeline_jumbo_frames(void **state)
+{
+	struct fg_hello_desc d;
+	struct sum want, is;
+	struct fg_conn c;
+
+	for (uint16_t padding = 2500; padding <= 9000; padding += 6500) {
+		fg_hello_tool(&d, "api.example.com"); /* has a padding near its end */
+		memmove(d.exts + 1, d.exts, d.n_exts++ * sizeof(d.exts[0]));
+		d.exts[0] = 0x0015;
+		d.padding_len = padding;
+		want = run_whole(state, &d);
+		assert_int_equal(want.hellos, 1);
+		restart(state);
+		c = conn(0, &d);
+		c.mss = 8900;
+		fg_conn_run(&c);
+		fg_conn_done(&c);
+		is = sum();
+		assert_sum(&is, &want);
+		assert_int_equal(e.totals.frames[FG_FRAME_hello], padding == 2500 ? 1 : 3);
+		assert_int_equal(e.totals.frames[FG_FRAME_internal], 0);
+	}
+}
+
+/* An IP fragment without ports is a named loss; a first fragment that holds it all is as good as a
+ * whole packet. */
+static void test_pipeline_first_fragments_are_read(void **state)
+{
+	static const struct fg_pkt_ext more = { .type = 44, .len = 8, .more_fragments = true };
+	static const struct fg_pkt_ext later = { .type = 44, .len = 8, .fragment_offset = 1280 };
+	struct fg_hello_desc d;
+	struct fg_conn c;
+
+	fg_hello_tool(&d, "api.example.com");
+	for (uint32_t v6 = 0; v6 <= 1; v6++) {
+		restart(state);
+		c = conn(v6, &d);
+		fg_conn_open(&c);
+		c.ip.may_fragment = c.ip.more_fragments = true;
+		c.ip.exts = &more;
+		c.ip.n_exts = 1;
+		fg_conn_hello(&c);
+		c.ip.more_fragments = false;
+		c.ip.fragment_offset = 1280;
+		c.ip.exts = &later;
+		fg_conn_segment(&c, c.hello_len, c.hello, 100);
+		fg_conn_done(&c);
+		assert_int_equal(event(FG_EVENT_hellos), 1);
+		assert_int_equal(e.totals.frames[FG_FRAME_fragment], 1);
+		assert_int_equal(take().bytes_in, c.hello_len);
+	}
+}
+
+static void test_pipeline_three_tags(void **state)
+{
+	struct fg_hello_desc d;
+	struct fg_conn c;
+
+	(void)state;
+	fg_hello_browser(&d, "api.example.com");
+	c = conn(0, &d);
+	c.vlan[0] = 100;
+	c.vlan[1] = 200;
+	c.vlan[2] = 300;
+	fg_conn_run(&c);
+	fg_conn_done(&c);
+	assert_int_equal(event(FG_EVENT_hellos), 1);
+	assert_int_equal(event(FG_EVENT_proven), 1);
+	assert_int_equal(take().exchanges, 1);
 }
 
 /* The end of the hello arrives in a segment that begins with bytes seen before. */
@@ -539,7 +967,21 @@ int main(void)
 		TEST(test_pipeline_forged_frames_move_no_source),
 		TEST(test_pipeline_a_key_is_never_guessed),
 		TEST(test_pipeline_repeated_bytes_count_once),
+		TEST(test_pipeline_reordered_segments_give_the_same),
+		TEST(test_pipeline_many_small_segments_give_the_same),
+		TEST(test_pipeline_too_many_early_segments_are_a_gap),
 		TEST(test_pipeline_a_missing_segment_is_a_gap),
+		TEST(test_pipeline_a_late_segment_is_a_gap),
+		TEST(test_pipeline_a_strangers_segment_does_not_wait),
+		TEST(test_pipeline_a_segment_may_overtake_the_handshake),
+		TEST(test_pipeline_fast_open),
+		TEST(test_pipeline_refused_fast_open_is_not_read),
+		TEST(test_pipeline_forged_fast_open_moves_no_source),
+		TEST(test_pipeline_keep_alive_bytes_are_nothing),
+		TEST(test_pipeline_second_hello_is_counted_as_such),
+		TEST(test_pipeline_jumbo_frames),
+		TEST(test_pipeline_first_fragments_are_read),
+		TEST(test_pipeline_three_tags),
 		TEST(test_pipeline_overlapping_segments_keep_the_records),
 		TEST(test_pipeline_early_data_behind_the_hello),
 		TEST(test_pipeline_a_cut_capture_says_so),

@@ -32,6 +32,7 @@ static struct {
 	struct fg_client_set clients;
 	struct fg_print_set prints;
 	struct fg_stream streams[8];
+	struct fg_stash stash[FG_WAYS];
 } t;
 
 static struct fg_env *const env = &t.env;
@@ -46,12 +47,14 @@ static int setup(void **state)
 	t.config.seed[2] = 3;
 	t.config.seed[3] = 4;
 	t.config.stream_mask = 7;
+	t.config.stash_mask = FG_WAYS - 1;
 	t.tables = (struct fg_tables){ .flows = &t.flows,
 				       .knocks = &t.knocks,
 				       .sources = &t.sources,
 				       .clients = &t.clients,
 				       .prints = &t.prints,
-				       .streams = t.streams };
+				       .streams = t.streams,
+				       .stash = t.stash };
 	t.env = (struct fg_env){ .scratch = &t.scratch,
 				 .totals = &t.totals,
 				 .meta = &t.meta,
@@ -392,17 +395,66 @@ static void test_table_parked_hellos_give_way_only_after_their_time(void **state
 
 	(void)state;
 	for (uint32_t i = 0; i < FG_STREAM_PROBES; i++) {
-		__u32 at = stream_claim(env, hash);
+		__u32 at = stream_claim(env, hash, FG_PROOF_NONE);
 
 		assert_in_range(at, 1, 8);
 		fg_tag_publish(&t.streams[at - 1].tag, hash + i);
 	}
-	assert_int_equal(stream_claim(env, hash), 0);
+	assert_int_equal(stream_claim(env, hash, FG_PROOF_NONE), 0);
 	t.env.ticks += FG_HELLO_TIMEOUT_NS / TICK_NS;
-	assert_int_equal(stream_claim(env, hash), 0);
+	assert_int_equal(stream_claim(env, hash, FG_PROOF_NONE), 0);
 	t.env.ticks++;
-	assert_in_range(stream_claim(env, hash), 1, 8);
+	assert_in_range(stream_claim(env, hash, FG_PROOF_NONE), 1, 8);
 	assert_int_equal(t.totals.incomplete[FG_INCOMPLETE_timeout], 1);
+}
+
+static void test_table_proven_hellos_take_the_rows_of_unproven_ones(void **state)
+{
+	__u64 hash = 0x123456789;
+
+	(void)state;
+	for (uint32_t i = 0; i < FG_STREAM_PROBES; i++)
+		fg_tag_publish(&t.streams[stream_claim(env, hash, FG_PROOF_NONE) - 1].tag,
+			       hash + i);
+	assert_int_equal(stream_claim(env, hash, FG_PROOF_NONE), 0);
+	for (uint32_t i = 0; i < FG_STREAM_PROBES; i++) {
+		__u32 at = stream_claim(env, hash, FG_PROOF_HANDSHAKE);
+
+		assert_in_range(at, 1, 8);
+		t.streams[at - 1].proof = FG_PROOF_HANDSHAKE;
+		fg_tag_publish(&t.streams[at - 1].tag, hash + 100 + i);
+		assert_int_equal(t.totals.incomplete[FG_INCOMPLETE_no_proof], i + 1);
+	}
+	assert_int_equal(stream_claim(env, hash, FG_PROOF_HANDSHAKE), 0);
+	assert_int_equal(t.totals.incomplete[FG_INCOMPLETE_timeout], 0);
+}
+
+/* --- Stash ------------------------------------------------------------------------------------ */
+
+/* Rows that unproven segments took are there for a proven one; the other way round not. */
+static void test_table_stash_prefers_the_proven(void **state)
+{
+	__u64 hash = 0x123456789;
+
+	(void)state;
+	for (uint32_t i = 0; i < FG_WAYS; i++) {
+		__u32 way = stash_claim(env, hash, FG_PROOF_NONE);
+
+		assert_in_range(way, 0, FG_WAYS - 1);
+		t.stash[way].ticks = (__u32)t.env.ticks;
+		fg_tag_publish(&t.stash[way].tag, hash + i);
+	}
+	assert_int_equal(stash_claim(env, hash, FG_PROOF_NONE), FG_WAY_NONE);
+	for (uint32_t i = 0; i < FG_WAYS; i++) {
+		__u32 way = stash_claim(env, hash, FG_PROOF_SOCKET);
+
+		assert_in_range(way, 0, FG_WAYS - 1);
+		t.stash[way].proof = FG_PROOF_SOCKET;
+		fg_tag_publish(&t.stash[way].tag, hash + 100 + i);
+	}
+	assert_int_equal(stash_claim(env, hash, FG_PROOF_SOCKET), FG_WAY_NONE);
+	t.env.ticks += FG_HELLO_TIMEOUT_NS / TICK_NS + 1;
+	assert_in_range(stash_claim(env, hash, FG_PROOF_NONE), 0, FG_WAYS - 1);
 }
 
 /* --- Hashes ----------------------------------------------------------------------------------- */
@@ -458,6 +510,9 @@ int main(void)
 		cmocka_unit_test_setup(test_table_oldest_knock_gives_way, setup),
 		cmocka_unit_test_setup(test_table_parked_hellos_give_way_only_after_their_time,
 				       setup),
+		cmocka_unit_test_setup(test_table_proven_hellos_take_the_rows_of_unproven_ones,
+				       setup),
+		cmocka_unit_test_setup(test_table_stash_prefers_the_proven, setup),
 		cmocka_unit_test_setup(test_table_hashes_are_never_a_reserved_tag, setup),
 		cmocka_unit_test_setup(test_table_hashes_spread_neighbours, setup),
 	};

@@ -127,6 +127,7 @@ static void size_maps(struct farmgate_bpf *k, const struct fg_tables *t)
 	bpf_map__set_max_entries(k->maps.fg_clients, t->n_clients);
 	bpf_map__set_max_entries(k->maps.fg_prints, t->n_prints);
 	bpf_map__set_max_entries(k->maps.fg_streams, t->n_streams);
+	bpf_map__set_max_entries(k->maps.fg_stash, t->n_stash);
 }
 
 static int map_table(struct bpf_map *map, void **ret_table, size_t *ret_bytes)

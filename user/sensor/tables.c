@@ -11,11 +11,13 @@ uint64_t fg_tables_bytes(const struct fg_tables *t)
 	       (uint64_t)t->n_sources * sizeof(struct fg_source_set) +
 	       (uint64_t)t->n_clients * sizeof(struct fg_client_set) +
 	       (uint64_t)t->n_prints * sizeof(struct fg_print_set) +
-	       (uint64_t)t->n_streams * sizeof(struct fg_stream);
+	       (uint64_t)t->n_streams * sizeof(struct fg_stream) +
+	       (uint64_t)t->n_stash * sizeof(struct fg_stash);
 }
 
 /* Proportions: as many sources and clients as a quarter of the connections, and as many waiting
- * SYNs; hellos in the middle of their segments are few and short-lived. */
+ * SYNs; hellos in the middle of their segments are few and short-lived, and those whose segments
+ * changed places fewer yet. */
 static void scale(struct fg_tables *t, uint32_t flows)
 {
 	t->n_flows = flows;
@@ -24,6 +26,7 @@ static void scale(struct fg_tables *t, uint32_t flows)
 	t->n_clients = flows / 4;
 	t->n_prints = flows / 64 > 512 ? flows / 64 : 512;
 	t->n_streams = flows / 8 > 16384 ? 16384 : flows / 8;
+	t->n_stash = t->n_streams / 8;
 }
 
 void fg_tables_size(uint64_t bytes, struct fg_tables *ret_sizes)
@@ -58,4 +61,5 @@ void fg_tables_masks(const struct fg_tables *t, struct fg_config *config)
 	config->client_mask = t->n_clients - 1;
 	config->print_mask = t->n_prints - 1;
 	config->stream_mask = t->n_streams - 1;
+	config->stash_mask = t->n_stash - 1;
 }

@@ -16,9 +16,10 @@ struct fg_tables {
 	struct fg_client_set *clients;
 	struct fg_print_set *prints;
 	struct fg_stream *streams;
+	struct fg_stash *stash; /* NULL where it is the kernel's: the agent does not read it */
 	struct fg_meta *meta;
-	/* sets (streams: rows); powers of two */
-	uint32_t n_flows, n_knocks, n_sources, n_clients, n_prints, n_streams;
+	/* sets (streams, stash: rows); powers of two */
+	uint32_t n_flows, n_knocks, n_sources, n_clients, n_prints, n_streams, n_stash;
 };
 
 /** Sizes that fit into so many bytes, the largest powers of two; pointers stay NULL. */

@@ -30,6 +30,7 @@ static void host_close(void *engine)
 	free(h->tables.clients);
 	free(h->tables.prints);
 	free(h->tables.streams);
+	free(h->tables.stash);
 	free(h);
 }
 
@@ -42,7 +43,9 @@ static int make_tables(struct fg_tables *t)
 	t->clients = calloc(t->n_clients, sizeof(*t->clients));
 	t->prints = calloc(t->n_prints, sizeof(*t->prints));
 	t->streams = calloc(t->n_streams, sizeof(*t->streams));
-	return t->flows && t->knocks && t->sources && t->clients && t->prints && t->streams ?
+	t->stash = calloc(t->n_stash, sizeof(*t->stash));
+	return t->flows && t->knocks && t->sources && t->clients && t->prints && t->streams &&
+			       t->stash ?
 		       0 :
 		       -ENOMEM;
 }

@@ -54,6 +54,11 @@ static inline struct fg_stream *fg_stream_at(struct fg_env *env, uint32_t i)
 	return &env->tables->streams[i];
 }
 
+static inline struct fg_stash *fg_stash_at(struct fg_env *env, uint32_t i)
+{
+	return &env->tables->stash[i];
+}
+
 static inline uint32_t fg_forget(struct fg_env *env, uint32_t x)
 {
 	(void)env;
@@ -92,9 +97,19 @@ static inline uint32_t fg_payload(struct fg_env *env, uint32_t off, uint32_t n)
 	return n;
 }
 
-static inline void fg_hello_run(struct fg_env *env, struct fg_hello *h)
+static inline int fg_copy_payload(struct fg_env *env, uint32_t off, uint8_t *dst, uint32_t n)
 {
-	while (fg_hello_step(h, env->config->seed, env->scratch->segment))
+	if (off > env->len || n > env->len - off || n > FG_STASH_BYTES)
+		return 0;
+	memcpy(dst, env->data + off, n);
+	return 1;
+}
+
+#include "farmgate/stash.h"
+
+static inline void fg_stream_run(struct fg_env *env)
+{
+	while (fg_stream_step(env))
 		;
 }
 

@@ -121,15 +121,15 @@ static bool is_live(uint64_t tag)
 
 /* A copy of a row that had one owner all the time; false where it changed hands. The tag says so
  * before anything else in the row changes, the generation even if the same key came back. */
-#define SNAPSHOT(copy, row, tag)                                                       \
-	({                                                                             \
-		uint64_t _tag = __atomic_load_n(tag, __ATOMIC_ACQUIRE);                \
-                                                                                       \
-		(copy) = *(row);                                                       \
-		__atomic_thread_fence(__ATOMIC_ACQUIRE);                               \
-		is_live(_tag) && _tag == __atomic_load_n(tag, __ATOMIC_RELAXED) &&     \
-			(copy).generation ==                                           \
-				__atomic_load_n(&(row)->generation, __ATOMIC_RELAXED); \
+#define SNAPSHOT(copy, row, tag)                                                              \
+	({                                                                                    \
+		uint64_t _tag = __atomic_load_n(tag, __ATOMIC_ACQUIRE);                       \
+		uint32_t _generation = __atomic_load_n(&(row)->generation, __ATOMIC_ACQUIRE); \
+                                                                                              \
+		(copy) = *(row);                                                              \
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);                                      \
+		is_live(_tag) && _tag == __atomic_load_n(tag, __ATOMIC_RELAXED) &&            \
+			_generation == __atomic_load_n(&(row)->generation, __ATOMIC_RELAXED); \
 	})
 
 static void source_of(const uint8_t client[16], uint8_t ret_addr[16])
@@ -251,7 +251,7 @@ static int take_print(struct fg_taker *k, const struct fg_print *row, const uint
 static int take_streams(struct fg_taker *k, uint64_t ticks, uint64_t tick_ns, bool all)
 {
 	int32_t limit = (int32_t)(FG_HELLO_TIMEOUT_NS / (tick_ns ? tick_ns : 1));
-	enum fg_incomplete reason = all ? FG_INCOMPLETE_end : FG_INCOMPLETE_timeout;
+	enum fg_incomplete why = all ? FG_INCOMPLETE_end : FG_INCOMPLETE_timeout, reason;
 
 	for (uint32_t i = 0; i < k->t.n_streams; i++) {
 		struct fg_stream *row = &k->t.streams[i];
@@ -267,6 +267,7 @@ static int take_streams(struct fg_taker *k, uint64_t ticks, uint64_t tick_ns, bo
 		if (!__atomic_compare_exchange_n(&row->tag, &tag, FG_TAG_BUSY, false,
 						 __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 			continue;
+		reason = row->gap ? FG_INCOMPLETE_gap : why;
 		k->incomplete[reason]++;
 		if (k->given_up)
 			k->given_up(k->given_up_arg, row, reason);
