@@ -154,7 +154,7 @@ $(UNIT_BIN) $(ROOT_BIN): $(OUT)/tests/%: $(OUT)/obj/tests/%.o $(HARNESS_OBJ) $(O
 
 # With FUZZER set (make fuzz) libFuzzer brings main(); else tests/fuzz/main.c replays the corpus.
 $(FUZZ_BIN): $(OUT)/tests/%: $(OUT)/obj/tests/%.o $(if $(FUZZER),,$(OUT)/obj/tests/fuzz/main.o) \
-		$(OUT)/libfarmgate.a
+		$(HARNESS_OBJ) $(OUT)/libfarmgate.a
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(SANFLAGS) $(if $(FUZZER),-fsanitize=fuzzer) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(ALL_LIBS)
