@@ -24,7 +24,7 @@ static void copy_sni(const struct fg_hello *h, char *to)
 		strcpy(to, "-");
 }
 
-int fg_hello_line_of(const struct fg_sample *s, struct fg_hello_line *l)
+int fg_hello_line_of(const struct fg_sample *s, bool raw, struct fg_hello_line *l)
 {
 	struct fg_ja4 text;
 
@@ -47,6 +47,7 @@ int fg_hello_line_of(const struct fg_sample *s, struct fg_hello_line *l)
 		return -EINVAL;
 	strcpy(l->ja4, text.ja4);
 	strcpy(l->stem, text.stem);
-	fg_ja4_raw(&s->hello, (char)s->proto, l->raw, sizeof(l->raw));
+	if (raw)
+		fg_ja4_raw(&s->hello, (char)s->proto, l->raw, sizeof(l->raw));
 	return 0;
 }

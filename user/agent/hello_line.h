@@ -2,6 +2,8 @@
 /* One hello as the fields of `farmgate ja4`. */
 #pragma once
 
+#include <stdbool.h>
+
 #include "farmgate/abi.h"
 #include "lib/ip.h"
 
@@ -11,8 +13,9 @@ struct fg_hello_line {
 	char sni[FG_MAX_SNI + 1]; /* "-" where there is none; one word whatever was sent */
 	char ja4[48], stem[48]; /* "-" where the hello is incomplete */
 	char status[32]; /* complete, or incomplete:REASON */
+	/* "-" where it is not asked for */
 	char raw[5 * (FG_MAX_CIPHERS + FG_MAX_EXTS + FG_MAX_SIGALGS) + 32];
 };
 
-/** @return 0, -EINVAL where the sample makes no sense. */
-int fg_hello_line_of(const struct fg_sample *sample, struct fg_hello_line *ret_line);
+/** raw: fill in the raw form too. @return 0, -EINVAL where the sample makes no sense. */
+int fg_hello_line_of(const struct fg_sample *sample, bool raw, struct fg_hello_line *ret_line);

@@ -23,8 +23,8 @@ static void fill_config(const struct replay *p, struct fg_config *config)
 	const struct fg_conf *conf = p->core->conf;
 
 	config->role = FG_ROLE_MIRROR;
-	config->volume = 1;
-	config->sample_all = p->conf->sample_all;
+	config->volume = !p->conf->on_hello;
+	config->sample_all = p->conf->on_hello != NULL;
 	if (p->conf->any_port)
 		memset(config->ports, 0xff, sizeof(config->ports));
 	for (size_t i = 0; i < conf->n_ports; i++)
@@ -49,8 +49,8 @@ static void on_given_up(void *arg, const struct fg_stream *stream, enum fg_incom
 
 	memcpy(s.client, stream->client, sizeof(s.client));
 	memcpy(s.server, stream->server, sizeof(s.server));
-	if (p->conf->on_sample)
-		p->conf->on_sample(p->conf->arg, &s);
+	if (p->conf->on_hello)
+		p->conf->on_hello(p->conf->arg, &s);
 }
 
 static int open_engine(struct replay *p, char *why, size_t n_why)
@@ -58,8 +58,8 @@ static int open_engine(struct replay *p, char *why, size_t n_why)
 	struct fg_engine_conf ec = {
 		.table_bytes = p->conf->table_bytes,
 		.force_loop = p->conf->force_loop,
-		.on_sample = p->conf->on_sample ? p->conf->on_sample : fg_core_sample,
-		.arg = p->conf->on_sample ? p->conf->arg : p->core,
+		.on_sample = p->conf->on_hello ? p->conf->on_hello : fg_core_sample,
+		.arg = p->conf->on_hello ? p->conf->arg : p->core,
 	};
 	uint64_t seed[4];
 	int r = 0;
@@ -90,6 +90,10 @@ static int end_epoch(struct replay *p, uint64_t end_ns, bool all)
 	struct fg_epoch epoch = { .start_ns = p->epoch_start_ns, .end_ns = end_ns };
 	int r = p->conf->engine->drain(p->engine);
 
+	if (!r && p->conf->on_hello) {
+		fg_taker_skip(p->taker, end_ns / FG_REPLAY_TICK_NS, FG_REPLAY_TICK_NS, all);
+		return 0;
+	}
 	if (!r)
 		r = fg_taker_take(p->taker, end_ns / FG_REPLAY_TICK_NS, FG_REPLAY_TICK_NS, all,
 				  &epoch);

@@ -12,8 +12,9 @@ struct fg_replay_conf {
 	const struct fg_engine_ops *engine;
 	uint64_t table_bytes;
 	bool any_port; /* every TCP port may be a server's */
-	bool sample_all; /* hand over each hello, complete or not */
-	fg_sample_fn on_sample; /* NULL: the core keeps samples to name keys */
+	/* Each hello, complete or not, instead of an account: nothing goes into the core then. NULL:
+	 * the core keeps samples to name keys. */
+	fg_sample_fn on_hello;
 	void *arg;
 	bool force_loop; /* kernel engine: bpf_loop even where may_goto is accepted */
 	const uint64_t *seed; /* NULL: the core's */

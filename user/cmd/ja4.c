@@ -35,12 +35,12 @@ static void print_json(struct fg_jsonw *w, const struct fg_hello_line *l, bool r
 	fg_jsonw_object_end(w);
 }
 
-static void on_sample(void *arg, const struct fg_sample *s)
+static void on_hello(void *arg, const struct fg_sample *s)
 {
 	struct printer *p = arg;
 	struct fg_hello_line l;
 
-	if (fg_hello_line_of(s, &l))
+	if (fg_hello_line_of(s, p->raw, &l))
 		return;
 	if (p->json) {
 		print_json(p->json, &l, p->raw);
@@ -60,8 +60,7 @@ static int run(const struct fg_options *o, const struct fg_conf *conf, const cha
 		.path = path,
 		.table_bytes = TABLE_BYTES,
 		.any_port = true,
-		.sample_all = true,
-		.on_sample = on_sample,
+		.on_hello = on_hello,
 		.arg = &printer,
 	};
 	struct fg_jsonw json;

@@ -37,12 +37,24 @@ static void put_list(struct text *t, const uint16_t *values, size_t n)
 	}
 }
 
+/* Lists of real clients are short: insertion beats a call of qsort() and its callback. */
+#define INSERTION_MAX 64
+
 static void put_sorted(struct text *t, const uint16_t *values, size_t n)
 {
 	uint16_t sorted[FG_MAX_CIPHERS];
+	size_t at;
 
-	memcpy(sorted, values, n * sizeof(*values));
-	qsort(sorted, n, sizeof(*sorted), by_value);
+	if (n > INSERTION_MAX) {
+		memcpy(sorted, values, n * sizeof(*values));
+		qsort(sorted, n, sizeof(*sorted), by_value);
+	} else {
+		for (size_t i = 0; i < n; i++) {
+			for (at = i; at && sorted[at - 1] > values[i]; at--)
+				sorted[at] = sorted[at - 1];
+			sorted[at] = values[i];
+		}
+	}
 	put_list(t, sorted, n);
 }
 
@@ -73,6 +85,7 @@ static void put_extensions(struct text *t, const struct fg_hello *h, bool stem)
 /* First 12 hex digits of the SHA-256, zeros for an empty text. */
 static int hash12(const struct text *t, char ret_hex[13])
 {
+	static const char digits[] = "0123456789abcdef";
 	static EVP_MD *sha256; /* fetched once: an implicit fetch in each call takes locks */
 	unsigned char digest[EVP_MAX_MD_SIZE];
 
@@ -84,8 +97,9 @@ static int hash12(const struct text *t, char ret_hex[13])
 		sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
 	if (!sha256 || !EVP_Digest(t->at, t->n, digest, NULL, sha256, NULL))
 		return -EIO;
-	for (int i = 0; i < 6; i++)
-		snprintf(ret_hex + 2 * i, 3, "%02x", digest[i]);
+	for (int i = 0; i < 12; i++)
+		ret_hex[i] = digits[digest[i / 2] >> (i & 1 ? 0 : 4) & 15];
+	ret_hex[12] = '\0';
 	return 0;
 }
 
@@ -105,17 +119,17 @@ static bool is_sane(const struct fg_hello *h)
 	       h->n_exts <= FG_MAX_EXTS && h->n_sigalgs <= FG_MAX_SIGALGS;
 }
 
-static int one_text(const struct fg_hello *h, char proto, bool stem, char *ret_text, size_t n)
+/* b is the ciphers' part, which JA4 and stem share. */
+static int one_text(const struct fg_hello *h, char proto, bool stem, const char b[13],
+		    char *ret_text, size_t n)
 {
-	struct text ciphers = { .n = 0 }, exts = { .n = 0 };
-	char a[16], b[13], c[13];
+	struct text exts;
+	char a[16], c[13];
 	int r;
 
-	put_ciphers(&ciphers, h);
+	exts.n = 0; /* not its bytes */
 	put_extensions(&exts, h, stem);
-	r = hash12(&ciphers, b);
-	if (!r)
-		r = hash12(&exts, c);
+	r = hash12(&exts, c);
 	if (r)
 		return r;
 	part_a(h, proto, stem, a);
@@ -125,14 +139,20 @@ static int one_text(const struct fg_hello *h, char proto, bool stem, char *ret_t
 
 int fg_ja4_text(const struct fg_hello *h, char proto, struct fg_ja4 *ret_text)
 {
+	struct text ciphers;
 	struct fg_ja4 text;
+	char b[13];
 	int r;
 
 	if (!is_sane(h))
 		return -EINVAL;
-	r = one_text(h, proto, false, text.ja4, sizeof(text.ja4));
+	ciphers.n = 0;
+	put_ciphers(&ciphers, h);
+	r = hash12(&ciphers, b);
 	if (!r)
-		r = one_text(h, proto, true, text.stem, sizeof(text.stem));
+		r = one_text(h, proto, false, b, text.ja4, sizeof(text.ja4));
+	if (!r)
+		r = one_text(h, proto, true, b, text.stem, sizeof(text.stem));
 	if (!r)
 		*ret_text = text;
 	return r;
@@ -140,12 +160,13 @@ int fg_ja4_text(const struct fg_hello *h, char proto, struct fg_ja4 *ret_text)
 
 int fg_ja4_raw(const struct fg_hello *h, char proto, char *ret_text, size_t n)
 {
-	struct text t = { .n = 0 };
+	struct text t;
 	char a[16];
 	int len;
 
 	if (!is_sane(h))
 		return -EINVAL;
+	t.n = 0;
 	put_ciphers(&t, h);
 	t.at[t.n++] = '_';
 	put_extensions(&t, h, false);

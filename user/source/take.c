@@ -283,6 +283,15 @@ static int take_streams(struct fg_taker *k, uint64_t ticks, uint64_t tick_ns, bo
 	return 0;
 }
 
+static uint32_t next_epoch(struct fg_taker *k, uint64_t ticks)
+{
+	uint32_t e = k->t.meta->epoch + 1;
+
+	__atomic_store_n(&k->t.meta->heartbeat_ticks, ticks, __ATOMIC_RELEASE);
+	__atomic_store_n(&k->t.meta->epoch, e, __ATOMIC_SEQ_CST);
+	return e;
+}
+
 /* Walks the rows of one table; runs the statement for each live one. */
 #define FOR_EACH_ROW(table, n, what)                                                              \
 	for (uint32_t _set = 0; _set < (n); _set++)                                               \
@@ -293,11 +302,9 @@ static int take_streams(struct fg_taker *k, uint64_t ticks, uint64_t tick_ns, bo
 int fg_taker_take(struct fg_taker *k, uint64_t ticks, uint64_t tick_ns, bool all,
 		  struct fg_epoch *epoch)
 {
-	uint32_t e = k->t.meta->epoch + 1;
+	uint32_t e = next_epoch(k, ticks);
 	int r = 0;
 
-	__atomic_store_n(&k->t.meta->heartbeat_ticks, ticks, __ATOMIC_RELEASE);
-	__atomic_store_n(&k->t.meta->epoch, e, __ATOMIC_SEQ_CST);
 	k->n_flows = k->n_sources = k->n_clients = k->n_prints = 0;
 	memset(&k->fill, 0, sizeof(k->fill));
 	FOR_EACH_ROW(k->t.flows, k->t.n_flows, {
@@ -335,6 +342,13 @@ int fg_taker_take(struct fg_taker *k, uint64_t ticks, uint64_t tick_ns, bool all
 	epoch->prints = k->out_prints;
 	epoch->n_prints = k->n_prints;
 	return r ? -ENOMEM : 0;
+}
+
+void fg_taker_skip(struct fg_taker *k, uint64_t ticks, uint64_t tick_ns, bool all)
+{
+	next_epoch(k, ticks);
+	k->n_sources = 0;
+	take_streams(k, ticks, tick_ns, all);
 }
 
 void fg_taker_mark_known(struct fg_taker *k, uint64_t print)

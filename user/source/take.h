@@ -33,6 +33,9 @@ typedef void (*fg_given_up_fn)(void *arg, const struct fg_stream *stream,
 			       enum fg_incomplete reason);
 void fg_taker_on_given_up(struct fg_taker *taker, fg_given_up_fn fn, void *arg);
 
+/** Begins the next epoch without taking the counts of this one, which are lost; only hellos whose
+ * time is over (all: any that are unfinished) are given up. */
+void fg_taker_skip(struct fg_taker *taker, uint64_t ticks, uint64_t tick_ns, bool all);
 /** Tells the programs that no more samples of this key are needed. */
 void fg_taker_mark_known(struct fg_taker *taker, uint64_t print);
 
