@@ -20,6 +20,7 @@
 #include "capture.h"
 #include "connection.h"
 #include "hello_build.h"
+#include "model/ja4.h"
 
 static const uint64_t seed[4] = { 0x1111222233334444, 0x5555666677778888, 0x9999aaaabbbbcccc,
 				  0xddddeeeeffff0001 };
@@ -171,14 +172,20 @@ static void compare(const char *path, bool force_loop)
 	fg_conf_done(&conf);
 }
 
-static void compare_all(bool force_loop)
+static void find_captures(glob_t *ret_found)
 {
 	const char *folder = getenv("FARMGATE_CAPTURES");
 	char pattern[4096];
-	glob_t found;
 
 	snprintf(pattern, sizeof(pattern), "%s/*/input.pcap", folder ? folder : "tests/replay");
-	assert_int_equal(glob(pattern, 0, NULL, &found), 0);
+	assert_int_equal(glob(pattern, 0, NULL, ret_found), 0);
+}
+
+static void compare_all(bool force_loop)
+{
+	glob_t found;
+
+	find_captures(&found);
 	for (size_t i = 0; i < found.gl_pathc; i++)
 		compare(found.gl_pathv[i], force_loop);
 	print_message("%zu captures\n", found.gl_pathc);
@@ -195,6 +202,77 @@ static void test_parity_holds_with_bpf_loop(void **state)
 {
 	(void)state;
 	compare_all(true);
+}
+
+/* --- Keys ------------------------------------------------------------------------------------- */
+
+#define MAX_HELLOS 8192
+
+static struct {
+	uint64_t print, stem;
+	struct fg_ja4 text;
+} hellos[MAX_HELLOS];
+static size_t n_hellos;
+
+static void keep_hello(void *arg, const struct fg_sample *s)
+{
+	(void)arg;
+	if (s->status || n_hellos == MAX_HELLOS)
+		return;
+	hellos[n_hellos].print = s->hello.print;
+	hellos[n_hellos].stem = s->hello.stem;
+	assert_int_equal(fg_ja4_text(&s->hello, 't', &hellos[n_hellos].text), 0);
+	n_hellos++;
+}
+
+static void gather_hellos(const char *path)
+{
+	struct fg_replay_conf rc = { .path = path,
+				     .engine = &fg_engine_host,
+				     .table_bytes = 16 << 20,
+				     .any_port = true,
+				     .on_hello = keep_hello,
+				     .seed = seed };
+	struct fg_core core;
+	struct fg_conf conf;
+	char why[512] = "";
+
+	fg_conf_init(&conf);
+	assert_int_equal(fg_core_open(&core, &conf, NULL, 0, why, sizeof(why)), 0);
+	if (fg_replay(&core, &rc, why, sizeof(why)))
+		fail_msg("%s: %s", path, why);
+	fg_core_close(&core);
+	fg_conf_done(&conf);
+}
+
+/* Over every hello of every capture: two have the same key if and only if they have the same text,
+ * JA4 and stem alike. */
+static void test_parity_keys_part_hellos_as_texts_do(void **state)
+{
+	size_t same = 0, stems = 0;
+	glob_t found;
+
+	(void)state;
+	n_hellos = 0;
+	find_captures(&found);
+	for (size_t i = 0; i < found.gl_pathc; i++)
+		gather_hellos(found.gl_pathv[i]);
+	globfree(&found);
+	for (size_t i = 0; i < n_hellos; i++) {
+		for (size_t k = 0; k < i; k++) {
+			int text = !strcmp(hellos[i].text.ja4, hellos[k].text.ja4);
+			int stem = !strcmp(hellos[i].text.stem, hellos[k].text.stem);
+
+			if (text != (hellos[i].print == hellos[k].print) ||
+			    stem != (hellos[i].stem == hellos[k].stem))
+				fail_msg("%s and %s", hellos[i].text.ja4, hellos[k].text.ja4);
+			same += text;
+			stems += stem;
+		}
+	}
+	print_message("%zu hellos: of their pairs %zu share the JA4, %zu the stem\n", n_hellos, same,
+		      stems);
+	assert_true(n_hellos > 100 && same > 0 && stems > same);
 }
 
 /* --- Made captures ---------------------------------------------------------------------------- */
@@ -317,6 +395,7 @@ int main(void)
 		cmocka_unit_test(test_parity_holds_on_every_capture),
 		cmocka_unit_test(test_parity_holds_with_bpf_loop),
 		cmocka_unit_test(test_parity_holds_on_random_captures),
+		cmocka_unit_test(test_parity_keys_part_hellos_as_texts_do),
 	};
 
 	if (geteuid()) {
