@@ -157,7 +157,7 @@ edge_mac() {
 
 # --- TLS server -------------------------------------------------------------------------------
 
-# Certificate and a real server on port 443 of the edge, both families.
+# Certificate and a real server on port 443 of the edge, both families; $LISTEN adds to its options.
 start_server() {
 	need_programs nginx openssl
 	mkdir "$LAB/www"
@@ -179,8 +179,8 @@ start_server() {
 			uwsgi_temp_path $LAB/www/uwsgi;
 			scgi_temp_path $LAB/www/scgi;
 			server {
-				listen $SERVER4:443 ssl backlog=4096;
-				listen [$SERVER6]:443 ssl backlog=4096;
+				listen $SERVER4:443 ssl backlog=4096 ${LISTEN:-};
+				listen [$SERVER6]:443 ssl backlog=4096 ${LISTEN:-};
 				ssl_certificate $LAB/www/cert.pem;
 				ssl_certificate_key $LAB/www/key.pem;
 				location / { default_type text/html; return 200 "<p>hello</p>\n"; }
