@@ -157,7 +157,8 @@ edge_mac() {
 
 # --- TLS server -------------------------------------------------------------------------------
 
-# Certificate and a real server on port 443 of the edge, both families; $LISTEN adds to its options.
+# Certificate and a real server on port 443 of the edge, both families; $LISTEN adds to its options,
+# $HTTP_MORE lines to the http block.
 start_server() {
 	need_programs nginx openssl
 	mkdir "$LAB/www"
@@ -185,6 +186,7 @@ start_server() {
 				ssl_certificate_key $LAB/www/key.pem;
 				location / { default_type text/html; return 200 "<p>hello</p>\n"; }
 			}
+			${HTTP_MORE:-}
 		}
 	END
 	[ -e /proc/net/if_inet6 ] || sed -i '/listen \[/d' "$LAB/www/nginx.conf"
