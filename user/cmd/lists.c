@@ -54,14 +54,19 @@ static void print_tsv(const json_t *rows, const struct column *columns)
 	}
 }
 
-/* What a flagged row rests on, in its sentences. */
+/* What a flagged row rests on: the first sentence of each piece; explain has them all. */
 static void print_evidence(const json_t *row)
 {
 	size_t i;
 	json_t *one;
 
 	json_array_foreach(json_object_get(row, "evidence"), i, one)
-		printf("    %s\n", fg_ask_text(json_object_get(one, "text")));
+	{
+		const char *text = fg_ask_text(json_object_get(one, "text"));
+		const char *end = strstr(text, ". ");
+
+		printf("    %.*s\n", end ? (int)(end - text + 1) : (int)strlen(text), text);
+	}
 }
 
 static void print_table(const json_t *rows, const struct column *columns)

@@ -50,7 +50,7 @@ static void say_counts(struct fg_jsonw *w, const struct fg_model_source *s)
 			 (unsigned long long)s->hellos, (unsigned long long)s->incomplete,
 			 (unsigned long long)s->exchanges, (unsigned long long)s->bytes_in,
 			 (unsigned long long)s->bytes_out);
-	fg_jsonw_stringf(w, "Kinds of clients behind it: %u, with %u fingerprints.", s->clients,
+	fg_jsonw_stringf(w, "Kinds of clients behind it: %u; fingerprints: %u.", s->clients,
 			 s->fingerprints);
 }
 
