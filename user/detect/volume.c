@@ -5,11 +5,14 @@
  *
  * Signal    x = proven connections of the source in the window, for each host estimated behind it.
  * Null      X - 1 ~ negative binomial(mean m, dispersion r). Being active takes one connection, the
- *           rest is heavy-tailed: client counts are over-dispersed, so r is fitted by moments and
- *           kept within 0.2..5 (a Poisson null would call every busy customer a farm).
+ *           rest is heavy-tailed, r = 1 being the geometric: r is kept within 0.2..5 (a Poisson null
+ *           would call every busy customer a farm) and fitted with a margin.
  * Fit       on the lower 75 % of the active sources, so that up to a quarter of them may be a farm
- *           without raising what is usual. Cutting the top off lowers mean and variance; the mean
- *           is corrected by the ratio that cutting has on a geometric distribution, by bisection.
+ *           without raising what is usual. Cutting the top off lowers mean and variance, so (m, r)
+ *           are those whose own lower 75 % has the mean that is seen there and an upper bound of
+ *           the variance. (Moments of the cut sample as they are would make any tail too light.)
+ *           A farm among the sources makes the lower 75 % of all reach further up the others, so the
+ *           fit is made again without those whom it would surprise (one in a thousand).
  * Evidence  nats = -ln P(X >= x), the tail summed in logarithms.
  * Gates     x at least min_connections and five times the usual; population at least
  *           min_population sources; otherwise silence (cold start).
@@ -28,9 +31,14 @@
 #include "detect/detect.h"
 #include "detect/volume.h"
 
-#define TRIM		0.75
-#define R_MIN		0.2
-#define R_MAX		5.0
+#define TRIM	  0.75
+#define R_MIN	  0.2
+#define R_MAX	  5.0
+#define R_STEP	  0.794 /* ten to a decade: 0.2 is reached after fourteen */
+#define MARGIN_SE 3.0
+/* ln 1000: of a population as fitted, one source in a thousand is left out of the next fit. */
+#define OUTLIER_NATS	6.9
+#define MAX_FITS	4
 #define MIN_RATIO	5.0
 #define SHARED_CAP_NATS 4.0
 /* ln of the smallest double is -745; larger tails are said as this. */
@@ -81,34 +89,41 @@ static int by_count(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* Mean of the lower TRIM share of a geometric distribution with this mean. */
-static double trimmed_geometric_mean(double mean)
+struct moments {
+	double mean, variance;
+};
+
+/* Of the lower TRIM share of a negative binomial. */
+static struct moments trimmed(double mean, double r)
 {
-	double q = mean / (1 + mean), mass = 0, sum = 0, prob = 1 - q;
+	double p = mean / (mean + r), prob = exp(r * log1p(-p));
+	double mass = 0, sum = 0, square = 0;
+	struct moments t;
 
-	for (double i = 0; i < 1e6; i++) {
-		double take = prob;
+	for (double i = 0; i < 1e6 && mass < TRIM - 1e-12; i++) {
+		double take = fmin(prob, TRIM - mass);
 
-		if (mass + take > TRIM)
-			take = TRIM - mass;
 		sum += take * i;
+		square += take * i * i;
 		mass += take;
-		if (mass >= TRIM - 1e-12)
-			break;
-		prob *= q;
+		prob *= (i + r) / (i + 1) * p;
 	}
-	return sum / TRIM;
+	t.mean = sum / TRIM;
+	t.variance = square / TRIM - t.mean * t.mean;
+	return t;
 }
 
-/* The mean whose trimmed mean is t. */
-static double untrim(double t)
+/* The mean of the whole whose trimmed mean is t. */
+static double untrim(double t, double r)
 {
 	double lo = t, hi = 4 * t + 1;
 
-	for (int i = 0; i < 50; i++) {
+	while (trimmed(hi, r).mean < t)
+		hi *= 2;
+	for (int i = 0; i < 40; i++) {
 		double mid = (lo + hi) / 2;
 
-		if (trimmed_geometric_mean(mid) < t)
+		if (trimmed(mid, r).mean < t)
 			lo = mid;
 		else
 			hi = mid;
@@ -116,27 +131,82 @@ static double untrim(double t)
 	return (lo + hi) / 2;
 }
 
-/* counts sorted, each at least 1. */
+/* Mean and variance of what is kept of the counts, less the one that makes a source active. The
+ * variance is an upper bound: MARGIN_SE standard errors above the estimate (variance of a sample
+ * variance: (fourth central moment - variance^2) / n), so that few sources mean a heavy tail. */
+static struct moments kept_moments(const uint32_t *counts, size_t n)
+{
+	size_t kept = (size_t)((double)n * TRIM) > 0 ? (size_t)((double)n * TRIM) : 1;
+	double sum = 0, second = 0, fourth = 0;
+	struct moments k;
+
+	for (size_t i = 0; i < kept; i++)
+		sum += counts[i] - 1.0;
+	k.mean = sum / (double)kept;
+	for (size_t i = 0; i < kept; i++) {
+		double square = (counts[i] - 1.0 - k.mean) * (counts[i] - 1.0 - k.mean);
+
+		second += square / (double)kept;
+		fourth += square * square / (double)kept;
+	}
+	k.variance = second + MARGIN_SE * sqrt(fmax(fourth - second * second, 0) / (double)kept);
+	return k;
+}
+
+/* counts sorted, each at least 1. Of the dispersions tried, the one under which the kept part would
+ * have the variance it has, each with the mean that it needs for the kept part's mean. */
 static struct null_model fit(const uint32_t *counts, size_t n)
 {
-	struct null_model null = { .n = n };
-	size_t kept = (size_t)((double)n * TRIM);
-	double sum = 0, square = 0, mean, variance;
+	const struct moments kept = kept_moments(counts, n);
+	struct null_model null = { .n = n, .r = R_MAX };
+	double best = INFINITY;
 
-	if (kept < 1)
-		kept = 1;
-	for (size_t i = 0; i < kept; i++) {
-		double x = counts[i] - 1.0;
+	for (double r = R_MAX; r > R_MIN * 0.99; r *= R_STEP) {
+		double mean = untrim(kept.mean, r);
+		double off = fabs(trimmed(mean, r).variance - kept.variance);
 
-		sum += x;
-		square += x * x;
+		if (off < best) {
+			best = off;
+			null.r = r;
+			null.mean = mean;
+		}
 	}
-	mean = sum / (double)kept;
-	variance = square / (double)kept - mean * mean;
 	/* half a connection at least: 30 sources that connect once each do not make twice rare */
-	null.mean = fmax(untrim(mean), 0.5);
-	null.r = variance > mean && mean > 0 ? mean * mean / (variance - mean) : R_MAX;
-	null.r = fmin(fmax(null.r, R_MIN), R_MAX);
+	null.mean = fmax(null.mean, 0.5);
+	return null;
+}
+
+/* How many of the sorted counts a null would not be surprised by. */
+static size_t unsurprising(const uint32_t *counts, size_t n, const struct null_model *null)
+{
+	size_t lo = 0, hi = n;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (-fg_volume_nb_log_tail(counts[mid] - 1.0, null->mean, null->r) < OUTLIER_NATS)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+/* What is usual, without those who plainly are not: each fit is made on what the one before found
+ * unsurprising. */
+static struct null_model fit_usual(const uint32_t *counts, size_t n)
+{
+	struct null_model null = fit(counts, n);
+	size_t usual = n, next;
+
+	for (int i = 0; i < MAX_FITS; i++) {
+		next = unsurprising(counts, usual, &null);
+		if (next == usual || next < n / 2)
+			break;
+		usual = next;
+		null = fit(counts, usual);
+	}
+	null.n = n;
 	return null;
 }
 
@@ -240,7 +310,7 @@ static int run(const struct fg_model *m, const struct fg_detect_conf *conf, fg_f
 	}
 	if (active >= conf->min_population) {
 		qsort(counts, active, sizeof(*counts), by_count);
-		null = fit(counts, active);
+		null = fit_usual(counts, active);
 		for (size_t i = 0; i < n && !r; i++)
 			r = judge(m, fg_model_source_at(m, i), conf, &null, counts, emit, arg);
 	}
