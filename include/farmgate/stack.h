@@ -32,15 +32,12 @@ enum fg_stack_option {
 };
 
 /* Upper ends of the MSS buckets; bucket 0 = no MSS option, 15 = anything larger. */
-#define FG_STACK_MSS_BUCKETS(X)                                                          \
-	X(1, 536)                                                                        \
-	X(2, 1024)                                                                       \
-	X(3, 1220)                                                                       \
-	X(4, 1300)                                                                       \
-	X(5, 1340)                                                                       \
-	X(6, 1360)                                                                       \
-	X(7, 1380) X(8, 1400) X(9, 1420) X(10, 1440) X(11, 1452) X(12, 1460) X(13, 8960) \
-		X(14, 65495)
+/* clang-format off */
+#define FG_STACK_MSS_BUCKETS(X)                                           \
+	X(1, 536) X(2, 1024) X(3, 1220) X(4, 1300) X(5, 1340) X(6, 1360)  \
+	X(7, 1380) X(8, 1400) X(9, 1420) X(10, 1440) X(11, 1452)          \
+	X(12, 1460) X(13, 8960) X(14, 65495)
+/* clang-format on */
 
 static __always_inline __u32 fg_stack_mss_bucket(__u32 mss)
 {

@@ -270,8 +270,8 @@ static void test_parity_keys_part_hellos_as_texts_do(void **state)
 			stems += stem;
 		}
 	}
-	print_message("%zu hellos: of their pairs %zu share the JA4, %zu the stem\n", n_hellos, same,
-		      stems);
+	print_message("%zu hellos: of their pairs %zu share the JA4, %zu the stem\n", n_hellos,
+		      same, stems);
 	assert_true(n_hellos > 100 && same > 0 && stems > same);
 }
 

@@ -17,15 +17,24 @@
 #include "farmgate/hello.h"
 #include "model/ja4.h"
 
-/* 2^22 pairs of 8 bytes: 32 MB, four fingerprints for each of a million sources. */
-#define FG_MAX_PAIRS (1U << 22)
-#define NONE	     UINT32_MAX
+/* Of one generation: 2^21 pairs in twice as many slots of 8 bytes, 32 MB; two generations hold four
+ * for each of a million sources. */
+#define FG_MAX_PAIRS (1U << 21)
+/* A client whose source gave way: in no chain. */
+#define UNCHAINED (UINT32_MAX - 1)
+#define NONE	  UINT32_MAX
 /* Rows drawn when one has to give way. */
 #define DRAWS 16
 
 struct index {
 	uint32_t *slots; /* position + 1, 0 = free */
 	uint32_t mask;
+};
+
+/* Hashes of pairs, open addressing, 0 = free. */
+struct pairs {
+	uint64_t *slots;
+	uint32_t n, cap;
 };
 
 struct fg_model {
@@ -47,8 +56,8 @@ struct fg_model {
 	uint32_t n_prints, cap_prints;
 	struct index print_index;
 
-	uint64_t *pairs; /* open addressing, 0 = free */
-	uint32_t n_pairs, cap_pairs;
+	struct pairs pairs, older_pairs; /* this generation and the one before */
+	uint32_t kept_pairs; /* of the older ones, seen in this generation too */
 
 	uint64_t now_ns, exchanges;
 	struct fg_totals received, replies;
@@ -252,13 +261,24 @@ static void unchain_client(struct fg_model *m, uint32_t at)
 {
 	uint32_t source = find_source(m, m->clients[at].addr), *link;
 
-	if (source == NONE)
+	if (source == NONE || m->next_client[at] == UNCHAINED)
 		return;
 	for (link = &m->first_client[source]; *link != NONE; link = &m->next_client[*link]) {
 		if (*link == at) {
 			*link = m->next_client[at];
 			return;
 		}
+	}
+}
+
+/* The clients of a source that gives way stay, until it comes back or they give way themselves. */
+static void unchain_all(struct fg_model *m, uint32_t source)
+{
+	uint32_t at = m->first_client[source], next;
+
+	for (; at != NONE; at = next) {
+		next = m->next_client[at];
+		m->next_client[at] = UNCHAINED;
 	}
 }
 
@@ -284,6 +304,7 @@ static int make_source(struct fg_model *m, const uint8_t addr[16], uint32_t *ret
 			return -ENOSPC;
 		}
 		m->refused.sources_expired++;
+		unchain_all(m, at);
 		index_remove(m, &m->source_index, SOURCE, at);
 	}
 	memset(&m->sources[at], 0, sizeof(m->sources[at]));
@@ -343,7 +364,7 @@ static int make_client(struct fg_model *m, const struct fg_epoch_client *in, uin
 	m->clients[at].stem = in->stem;
 	m->clients[at].stack = in->stack;
 	m->clients[at].first_ns = m->now_ns;
-	m->next_client[at] = NONE;
+	m->next_client[at] = UNCHAINED;
 	index_put(&m->client_index, hash_client(m, in->addr, in->stem, in->stack), at);
 	*ret_at = at;
 	return 0;
@@ -395,49 +416,77 @@ static struct fg_model_print *print_row(struct fg_model *m, uint64_t print, uint
 
 /* --- Distinct counts -------------------------------------------------------------------------- */
 
-/* Remembers a pair by its hash; true the first time. Pairs beyond the cap are never new. */
+static bool pairs_hold(const struct pairs *p, uint64_t hash)
+{
+	if (!p->slots)
+		return false;
+	for (uint32_t i = (uint32_t)hash & (p->cap - 1); p->slots[i]; i = (i + 1) & (p->cap - 1))
+		if (p->slots[i] == hash)
+			return true;
+	return false;
+}
+
+static void pairs_put(struct pairs *p, uint64_t hash)
+{
+	uint32_t i = (uint32_t)hash & (p->cap - 1);
+
+	while (p->slots[i])
+		i = (i + 1) & (p->cap - 1);
+	p->slots[i] = hash;
+	p->n++;
+}
+
+static int pairs_grow(struct pairs *p)
+{
+	struct pairs larger = { .cap = p->cap ? p->cap * 2 : 4096 };
+
+	larger.slots = calloc(larger.cap, sizeof(*larger.slots));
+	if (!larger.slots)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < p->cap; i++)
+		if (p->slots[i])
+			pairs_put(&larger, p->slots[i]);
+	free(p->slots);
+	*p = larger;
+	return 0;
+}
+
+/* Remembers a pair by its hash; true the first time. When a generation is full the next begins, and
+ * pairs that nobody showed for a whole generation are forgotten: they count anew, so that a source
+ * never seems to have fewer kinds of clients than it has. */
 static bool pair_is_new(struct fg_model *m, uint64_t hash, int *error)
 {
-	uint32_t i;
+	bool known;
 
 	if (hash == 0)
 		hash = 1;
-	if (m->n_pairs * 2 >= m->cap_pairs && m->cap_pairs < FG_MAX_PAIRS * 2) {
-		uint32_t cap = m->cap_pairs ? m->cap_pairs * 2 : 4096;
-		uint64_t *fresh = calloc(cap, sizeof(*fresh));
-
-		if (!fresh) {
-			*error = -ENOMEM;
-			return false;
-		}
-		for (uint32_t k = 0; k < m->cap_pairs; k++) {
-			if (!m->pairs[k])
-				continue;
-			for (i = (uint32_t)m->pairs[k] & (cap - 1); fresh[i];
-			     i = (i + 1) & (cap - 1))
-				;
-			fresh[i] = m->pairs[k];
-		}
-		free(m->pairs);
-		m->pairs = fresh;
-		m->cap_pairs = cap;
+	if (pairs_hold(&m->pairs, hash))
+		return false;
+	known = pairs_hold(&m->older_pairs, hash);
+	if (m->pairs.n == FG_MAX_PAIRS) {
+		m->refused.pairs += m->older_pairs.n - m->kept_pairs;
+		free(m->older_pairs.slots);
+		m->older_pairs = m->pairs;
+		m->pairs = (struct pairs){ 0 };
+		m->kept_pairs = 0;
 	}
-	for (i = (uint32_t)hash & (m->cap_pairs - 1); m->pairs[i]; i = (i + 1) & (m->cap_pairs - 1))
-		if (m->pairs[i] == hash)
-			return false;
-	if (m->n_pairs >= FG_MAX_PAIRS) {
-		m->refused.pairs++;
+	if (m->pairs.n * 2 >= m->pairs.cap && pairs_grow(&m->pairs)) {
+		*error = -ENOMEM;
 		return false;
 	}
-	m->pairs[i] = hash;
-	m->n_pairs++;
-	return true;
+	pairs_put(&m->pairs, hash);
+	m->kept_pairs += known;
+	return !known;
 }
 
-static bool first_together(struct fg_model *m, const uint8_t addr[16], uint64_t key, uint64_t kind,
-			   int *error)
+/* The first time that this row of the source and the key come together. A source that gave way and
+ * came back has a new row, and counts its kinds of clients anew. */
+static bool first_together(struct fg_model *m, const struct fg_model_source *s, uint64_t key,
+			   uint64_t kind, int *error)
 {
-	return pair_is_new(m, hash_words(m, word_at(addr), word_at(addr + 8), key, kind), error);
+	uint64_t hash = hash_words(m, word_at(s->addr), word_at(s->addr + 8), key, kind);
+
+	return pair_is_new(m, mix(hash, s->first_ns), error);
 }
 
 /* --- Applying an epoch ------------------------------------------------------------------------ */
@@ -491,9 +540,9 @@ static void count_distinct(struct fg_model *m, struct fg_model_source *s,
 {
 	struct fg_model_print *p;
 
-	if (first_together(m, in->addr, in->stem, 4, error))
+	if (first_together(m, s, in->stem, 4, error))
 		s->stems++;
-	if (!first_together(m, in->addr, in->print, 5, error))
+	if (!first_together(m, s, in->print, 5, error))
 		return;
 	s->fingerprints++;
 	p = print_row(m, in->print, in->stem, error);
@@ -510,6 +559,8 @@ static void apply_client(struct fg_model *m, const struct fg_epoch_client *in, i
 
 	if (!s)
 		return;
+	/* also where the client has no room: a crowd must not look like one host */
+	count_distinct(m, s, in, error);
 	if (at == NONE) {
 		r = make_client(m, in, &at);
 		if (r) {
@@ -517,6 +568,8 @@ static void apply_client(struct fg_model *m, const struct fg_epoch_client *in, i
 				*error = r;
 			return;
 		}
+	}
+	if (m->next_client[at] == UNCHAINED) {
 		m->next_client[at] = m->first_client[s - m->sources];
 		m->first_client[s - m->sources] = at;
 		s->clients++;
@@ -527,7 +580,6 @@ static void apply_client(struct fg_model *m, const struct fg_epoch_client *in, i
 	c->proof_socket += in->proof_socket;
 	c->resumed += in->resumed;
 	c->last_ns = m->now_ns;
-	count_distinct(m, s, in, error);
 }
 
 static void apply_flow(struct fg_model *m, const struct fg_epoch_flow *in, int *error)
@@ -625,7 +677,8 @@ void fg_model_free(struct fg_model **model)
 	free(m->client_index.slots);
 	free(m->prints);
 	free(m->print_index.slots);
-	free(m->pairs);
+	free(m->pairs.slots);
+	free(m->older_pairs.slots);
 	free(m);
 	*model = NULL;
 }

@@ -105,6 +105,6 @@ uint64_t fg_model_exchanges(const struct fg_model *model);
 struct fg_model_refused {
 	uint64_t sources, clients, fingerprints; /* no room */
 	uint64_t sources_expired, clients_expired; /* oldest idle rows that gave way */
-	uint64_t pairs; /* distinct counts are lower bounds by at most so much */
+	uint64_t pairs; /* forgotten: distinct counts may be too high by at most so much */
 };
 struct fg_model_refused fg_model_refused(const struct fg_model *model);

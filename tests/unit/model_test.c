@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* model/model.h: what epochs add up to, what names a fingerprint, and what gives way when full. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+#include "farmgate/hello.h"
+#include "hello_build.h"
+#include "model/model.h"
+
+#define S   1000000000ULL
+#define NOW (1795435200 * S)
+
+static struct fg_model *model;
+
+static void open_model(uint32_t sources, uint32_t clients, uint32_t prints)
+{
+	const struct fg_model_limits limits = {
+		.sources = sources, .clients = clients, .fingerprints = prints, .window_ns = 60 * S
+	};
+
+	fg_model_free(&model);
+	assert_int_equal(fg_model_new(&limits, &model), 0);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	open_model(1000, 2000, 100);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	fg_model_free(&model);
+	return 0;
+}
+
+static void address(uint32_t i, uint8_t ret_addr[16])
+{
+	memset(ret_addr, 0, 16);
+	ret_addr[10] = ret_addr[11] = 0xff;
+	memcpy(ret_addr + 12, &i, 4);
+}
+
+static const struct fg_model_source *source(uint32_t i)
+{
+	uint8_t addr[16];
+
+	address(i, addr);
+	return fg_model_source_find(model, addr);
+}
+
+/* One epoch: n proven connections of a source, by one client. */
+static void epoch(uint64_t end_ns, uint32_t i, uint64_t n, uint64_t stem, uint64_t print)
+{
+	struct fg_epoch_source s = {
+		.syns = n, .connections = n, .proven = n, .hellos = n, .fins = n
+	};
+	struct fg_epoch_client c = {
+		.stem = stem, .stack = 9, .print = print, .connections = n, .resumed = n / 2
+	};
+	struct fg_epoch_print p = { .print = print, .stem = stem, .hellos = n };
+	struct fg_epoch_flow f = {
+		.stem = stem, .stack = 9, .bytes_in = 100 * n, .bytes_out = 900 * n, .exchanges = n
+	};
+	const struct fg_epoch e = { .start_ns = end_ns - S,
+				    .end_ns = end_ns,
+				    .sources = &s,
+				    .n_sources = 1,
+				    .clients = &c,
+				    .n_clients = 1,
+				    .prints = &p,
+				    .n_prints = 1,
+				    .flows = &f,
+				    .n_flows = 1 };
+
+	address(i, s.addr);
+	address(i, c.addr);
+	address(i, f.addr);
+	assert_int_equal(fg_model_apply(model, &e), 0);
+}
+
+static void test_model_epochs_add_up(void **state)
+{
+	const struct fg_model_client *c;
+	const struct fg_model_source *s;
+
+	(void)state;
+	epoch(NOW, 1, 4, 50, 500);
+	epoch(NOW + S, 1, 6, 50, 500);
+	epoch(NOW + S, 2, 1, 50, 500);
+	s = source(1);
+	assert_non_null(s);
+	assert_int_equal(s->syns, 10);
+	assert_int_equal(s->proven, 10);
+	assert_int_equal(s->hellos, 10);
+	assert_int_equal(s->fins, 10);
+	assert_int_equal(s->exchanges, 10);
+	assert_int_equal(s->bytes_in, 1000);
+	assert_int_equal(s->bytes_out, 9000);
+	assert_int_equal(s->first_ns, NOW);
+	assert_int_equal(s->last_ns, NOW + S);
+	assert_int_equal(fg_model_exchanges(model), 11);
+	assert_int_equal(fg_model_n_sources(model), 2);
+	assert_int_equal(fg_model_n_clients(model), 2);
+	assert_int_equal(fg_model_n_prints(model), 1);
+	assert_int_equal(fg_model_print_find(model, 500)->hellos, 11);
+	assert_int_equal(fg_model_print_find(model, 500)->sources, 2);
+	assert_int_equal(fg_model_clients_of(model, s->addr, &c, 1), 1);
+	assert_int_equal(c->connections, 10);
+	assert_int_equal(c->resumed, 5);
+	assert_int_equal(c->exchanges, 10);
+	assert_null(source(3));
+}
+
+/* Clients are (source, stem, stack); stems and fingerprints are counted apart from them. */
+static void test_model_counts_kinds_behind_a_source(void **state)
+{
+	const struct fg_model_client *c[3];
+	uint8_t addr[16];
+
+	(void)state;
+	epoch(NOW, 1, 1, 50, 500);
+	epoch(NOW, 1, 5, 50, 501);
+	epoch(NOW, 1, 3, 51, 502);
+	epoch(NOW, 1, 9, 52, 502);
+	epoch(NOW + S, 1, 1, 50, 500);
+	assert_int_equal(source(1)->clients, 3);
+	assert_int_equal(source(1)->stems, 3);
+	assert_int_equal(source(1)->fingerprints, 3);
+	address(1, addr);
+	assert_int_equal(fg_model_clients_of(model, addr, c, 3), 3);
+	assert_int_equal(c[0]->stem, 52);
+	assert_int_equal(c[1]->stem, 50);
+	assert_int_equal(c[1]->connections, 7);
+	assert_int_equal(c[1]->print, 500);
+	assert_int_equal(c[2]->stem, 51);
+	/* only the busiest where the caller has less room */
+	assert_int_equal(fg_model_clients_of(model, addr, c, 1), 1);
+	assert_int_equal(c[0]->stem, 52);
+}
+
+static void test_model_window_slides(void **state)
+{
+	(void)state;
+	epoch(NOW, 1, 7, 50, 500);
+	assert_int_equal(fg_model_window_proven(model, source(1)), 7);
+	epoch(NOW + 30 * S, 1, 2, 50, 500);
+	assert_int_equal(fg_model_window_proven(model, source(1)), 9);
+	epoch(NOW + 61 * S, 2, 1, 50, 500);
+	assert_int_equal(fg_model_window_proven(model, source(1)), 2);
+	epoch(NOW + 200 * S, 2, 1, 50, 500);
+	assert_int_equal(fg_model_window_proven(model, source(1)), 0);
+	assert_int_equal(source(1)->proven, 9);
+	epoch(NOW + 201 * S, 1, 1, 50, 500);
+	assert_int_equal(fg_model_window_proven(model, source(1)), 1);
+}
+
+/* A complete hello as the kernel would sample it. */
+static struct fg_sample sample_of(const struct fg_hello_desc *d)
+{
+	static const __u64 seed[4] = { 1, 2, 3, 4 };
+	static uint8_t segment[FG_SEGMENT_MAX_BYTES + 8];
+	struct fg_sample s = { .proto = 't' };
+	size_t len = fg_hello_stream(d, segment, FG_SEGMENT_MAX_BYTES);
+
+	fg_hello_begin(&s.hello);
+	fg_hello_segment(&s.hello, (__u32)len);
+	while (fg_hello_step(&s.hello, seed, segment))
+		;
+	assert_int_equal(s.hello.result, FG_HELLO_COMPLETE);
+	return s;
+}
+
+static void apply_sample(const struct fg_sample *s)
+{
+	const struct fg_epoch e = { .end_ns = NOW, .samples = s, .n_samples = 1 };
+
+	assert_int_equal(fg_model_apply(model, &e), 0);
+}
+
+static void test_model_a_sample_names_its_fingerprint(void **state)
+{
+	const struct fg_model_print *p;
+	struct fg_hello_desc d;
+	struct fg_sample s;
+	uint64_t stem;
+
+	(void)state;
+	fg_hello_tool(&d, "api.example.com");
+	s = sample_of(&d);
+	assert_false(fg_model_knows(model, s.hello.print));
+	assert_null(fg_model_stem_text(model, s.hello.stem));
+	apply_sample(&s);
+	p = fg_model_print_find(model, s.hello.print);
+	assert_non_null(p);
+	assert_true(p->named && fg_model_knows(model, s.hello.print));
+	assert_int_equal(strlen(p->ja4), 36);
+	assert_memory_equal(p->ja4, "t13d", 4);
+	assert_string_equal(p->sni, "api.example.com");
+	assert_string_equal(fg_model_stem_text(model, s.hello.stem), p->stem_text);
+	stem = fg_model_stem_key(model, p->stem_text);
+	assert_true(stem == s.hello.stem);
+	assert_int_equal(fg_model_stem_key(model, "~nobody"), 0);
+	/* an incomplete one names nothing */
+	s.hello.print++;
+	s.status = 1 + FG_INCOMPLETE_gap;
+	apply_sample(&s);
+	assert_null(fg_model_print_find(model, s.hello.print));
+}
+
+static void test_model_a_name_from_the_wire_is_made_harmless(void **state)
+{
+	struct fg_hello_desc d;
+	struct fg_sample s;
+
+	(void)state;
+	fg_hello_tool(&d, "a\033[2J\tb\177.example");
+	s = sample_of(&d);
+	apply_sample(&s);
+	assert_string_equal(fg_model_print_find(model, s.hello.print)->sni, "a?[2J?b?.example");
+}
+
+/* Full: who was idle for a window gives way, and nobody else; each is counted. */
+static void test_model_full_tables_keep_the_active(void **state)
+{
+	(void)state;
+	open_model(100, 100, 10);
+	for (uint32_t i = 0; i < 100; i++)
+		epoch(NOW, i, 1, 50, 500);
+	epoch(NOW + S, 1000, 1, 50, 500);
+	assert_null(source(1000));
+	assert_int_equal(fg_model_refused(model).sources, 3); /* as source, client and flow */
+	assert_int_equal(fg_model_refused(model).sources_expired, 0);
+	for (uint32_t i = 0; i < 50; i++)
+		epoch(NOW + 100 * S, i, 1, 50, 500);
+	for (uint32_t i = 0; i < 30; i++)
+		epoch(NOW + 101 * S, 2000 + i, 1, 50, 500);
+	assert_int_equal(fg_model_n_sources(model), 100);
+	assert_int_equal(fg_model_n_clients(model), 100);
+	for (uint32_t i = 0; i < 50; i++)
+		assert_int_equal(source(i)->proven, 2);
+	for (uint32_t i = 0; i < 30; i++)
+		assert_int_equal(source(2000 + i)->clients, 1);
+	assert_int_equal(fg_model_refused(model).sources_expired, 30);
+	for (uint64_t i = 0; i < 20; i++)
+		epoch(NOW + 102 * S, 1, 1, 60 + i, 600 + i);
+	assert_int_equal(fg_model_n_prints(model), 10);
+	assert_true(fg_model_refused(model).fingerprints >= 11);
+}
+
+/* A crowd whose row gave way and came back is a crowd again, and its clients are its clients: else
+ * it would look like one host, and could be blocked. */
+static void test_model_a_crowd_that_comes_back_is_a_crowd(void **state)
+{
+	const struct fg_model_client *c[8];
+	uint8_t addr[16];
+
+	(void)state;
+	open_model(20, 1000, 100);
+	for (uint64_t k = 0; k < 6; k++)
+		epoch(NOW, 1, 1, 50 + k, 500 + k);
+	assert_int_equal(source(1)->stems, 6);
+	for (uint32_t i = 100; i < 119; i++)
+		epoch(NOW + 100 * S, i, 1, 50, 500);
+	for (uint32_t i = 100; source(1) && i < 200; i++) {
+		epoch(NOW + 200 * S, 100 + i % 19, 1, 50, 500);
+		epoch(NOW + 200 * S, 1000 + i, 1, 50, 500);
+	}
+	assert_null(source(1));
+	for (uint64_t k = 0; k < 6; k++)
+		epoch(NOW + 400 * S, 1, 1, 50 + k, 500 + k);
+	assert_non_null(source(1));
+	assert_int_equal(source(1)->stems, 6);
+	assert_int_equal(source(1)->fingerprints, 6);
+	assert_int_equal(source(1)->clients, 6);
+	address(1, addr);
+	assert_int_equal(fg_model_clients_of(model, addr, c, 8), 6);
+	assert_int_equal(c[0]->connections, 2);
+}
+
+/* Where clients have no room, the kinds behind a source are counted all the same. */
+static void test_model_a_crowd_without_room_is_a_crowd(void **state)
+{
+	(void)state;
+	open_model(100, 4, 100);
+	for (uint64_t k = 0; k < 9; k++)
+		epoch(NOW, 1, 1, 50 + k, 500 + k);
+	assert_int_equal(fg_model_n_clients(model), 4);
+	assert_int_equal(fg_model_refused(model).clients, 5);
+	assert_int_equal(source(1)->stems, 9);
+	assert_int_equal(source(1)->fingerprints, 9);
+}
+
+/* More pairs than one generation remembers: those shown all along are never counted twice. */
+static void test_model_forgets_only_pairs_nobody_shows(void **state)
+{
+	static struct fg_epoch_client many[65536];
+	const uint32_t rounds = 80;
+
+	(void)state;
+	open_model(10, 10, 10);
+	epoch(NOW, 1, 1, 50, 500);
+	for (uint32_t r = 0; r < rounds; r++) {
+		struct fg_epoch e = { .end_ns = NOW + S * (r + 1), .clients = many };
+
+		for (uint32_t k = 0; k < 65536; k++) {
+			address(2, many[k].addr);
+			many[k].stem = 1000 + r * 65536ULL + k;
+			many[k].print = 77;
+		}
+		e.n_clients = 65536;
+		assert_int_equal(fg_model_apply(model, &e), 0);
+		epoch(NOW + S * (r + 1), 1, 1, 50, 500);
+	}
+	assert_int_equal(source(1)->stems, 1);
+	assert_int_equal(source(1)->fingerprints, 1);
+	assert_int_equal(source(2)->stems, rounds * 65536ULL);
+	assert_int_equal(source(2)->fingerprints, 1);
+	assert_true(fg_model_refused(model).pairs > 1 << 20);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_model_epochs_add_up),
+		TEST(test_model_counts_kinds_behind_a_source),
+		TEST(test_model_window_slides),
+		TEST(test_model_a_sample_names_its_fingerprint),
+		TEST(test_model_a_name_from_the_wire_is_made_harmless),
+		TEST(test_model_full_tables_keep_the_active),
+		TEST(test_model_a_crowd_that_comes_back_is_a_crowd),
+		TEST(test_model_a_crowd_without_room_is_a_crowd),
+		TEST(test_model_forgets_only_pairs_nobody_shows),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
