@@ -227,7 +227,8 @@ static void test_model_a_name_from_the_wire_is_made_harmless(void **state)
 	assert_string_equal(fg_model_print_find(model, s.hello.print)->sni, "a?[2J?b?.example");
 }
 
-/* Full: who was idle for a window gives way, and nobody else; each is counted. */
+/* Full: who was idle for a window gives way, and nobody else; each is counted. Rows to give way are
+ * drawn by chance: with at most 35 of 100 active, all 16 draws miss once in 2e7. */
 static void test_model_full_tables_keep_the_active(void **state)
 {
 	(void)state;
@@ -238,13 +239,13 @@ static void test_model_full_tables_keep_the_active(void **state)
 	assert_null(source(1000));
 	assert_int_equal(fg_model_refused(model).sources, 3); /* as source, client and flow */
 	assert_int_equal(fg_model_refused(model).sources_expired, 0);
-	for (uint32_t i = 0; i < 50; i++)
+	for (uint32_t i = 0; i < 5; i++)
 		epoch(NOW + 100 * S, i, 1, 50, 500);
 	for (uint32_t i = 0; i < 30; i++)
 		epoch(NOW + 101 * S, 2000 + i, 1, 50, 500);
 	assert_int_equal(fg_model_n_sources(model), 100);
 	assert_int_equal(fg_model_n_clients(model), 100);
-	for (uint32_t i = 0; i < 50; i++)
+	for (uint32_t i = 0; i < 5; i++)
 		assert_int_equal(source(i)->proven, 2);
 	for (uint32_t i = 0; i < 30; i++)
 		assert_int_equal(source(2000 + i)->clients, 1);
