@@ -32,6 +32,16 @@ static __always_inline int flow_is(const struct fg_flow *row, const struct fg_ke
 	       fg_load_u64(row->server + 8) == k->server[1];
 }
 
+/* Says that a row is in use, see row_use(). A row without proof gives way within ticks, so there the
+ * tick is what tells. */
+static __always_inline int flow_use(struct fg_env *env, struct fg_flow *row, const __u64 *tag,
+				    __u64 hash)
+{
+	if (row->proof == FG_PROOF_NONE)
+		row_use(&row->ticks, tag, hash, env->ticks);
+	return row_use(&row->touched, tag, hash, env->epoch);
+}
+
 static __always_inline struct fg_flow *flow_find(struct fg_env *env, const struct fg_key *k,
 						 __u64 hash)
 {
@@ -43,7 +53,7 @@ static __always_inline struct fg_flow *flow_find(struct fg_env *env, const struc
 		return 0;
 	way = fg_forget(env, fg_set_find(set->tag, hash));
 	if (way >= FG_WAYS || !flow_is(&set->row[way], k) ||
-	    !row_use(&set->row[way].touched, &set->tag[way], hash, env->epoch))
+	    !flow_use(env, &set->row[way], &set->tag[way], hash))
 		return 0;
 	return &set->row[way];
 }
@@ -67,16 +77,22 @@ static __always_inline int flow_may_stash(const struct fg_frame *f, const struct
  * the whole table. */
 #define FG_DROPPED_EPOCHS 180
 
+/* A row without proof gives way after this many ticks: long enough for every program that found it
+ * to be done with it (one frame, well below a tick), short enough that a flood of such rows, which
+ * anybody can make, fills no set: at 10 M a second these are a few rows in a hundred. */
+#define FG_UNPROVEN_TICKS 2
+
 /* How gladly a flow row gives way: closed and taken, then unproven, then idle and taken. */
-static __always_inline __u32 flow_rank(const struct fg_flow *row, __u32 epoch, int agent_lost)
+static __always_inline __u32 flow_rank(struct fg_env *env, const struct fg_flow *row, int lost)
 {
-	__u32 rank = fg_age_rank(row->touched, epoch, agent_lost);
+	__u32 rank = fg_age_rank(row->touched, env->epoch, lost);
+	__s32 age = (__u32)env->ticks - row->ticks;
 
 	if (row->flags & FG_FLOW_DROPPED && !(row->flags & FG_FLOW_CLOSED) &&
-	    epoch - row->touched < FG_DROPPED_EPOCHS)
-		return agent_lost;
-	if (row->proof == FG_PROOF_NONE)
-		return rank + 0x40000000;
+	    env->epoch - row->touched < FG_DROPPED_EPOCHS)
+		return lost;
+	if (row->proof == FG_PROOF_NONE && age >= FG_UNPROVEN_TICKS)
+		return 0x40000000 + (age & 0x3fffffff);
 	if (rank > 1 && row->flags & FG_FLOW_CLOSED)
 		return rank + 0x80000000;
 	return rank;
@@ -85,22 +101,27 @@ static __always_inline __u32 flow_rank(const struct fg_flow *row, __u32 epoch, i
 static __always_inline __u32 flow_claim(struct fg_env *env, struct fg_flow_set *set)
 {
 	int lost = fg_agent_lost(env);
-	__u32 i, way, touched;
+	__u32 i, way, rank;
 	__u64 tag;
 
 	env->scratch->best_rank = 0;
 	for (i = 0; i < FG_WAYS; i++) {
 		tag = set->tag[i];
 		fg_reload();
-		touched = set->row[i].touched;
-		claim_consider(env, tag, touched, flow_rank(&set->row[i], env->epoch, lost), i);
+		rank = flow_rank(env, &set->row[i], lost);
+		claim_consider(env, tag, 0, rank, i);
 	}
 	way = claim_take(env, set->tag);
-	if (way >= FG_WAYS)
+	if (way >= FG_WAYS || env->scratch->best_rank == ~0U)
 		return way;
-	way = claim_confirm(env, set->tag, way, &set->row[way].touched);
-	if (way < FG_WAYS && env->scratch->best_rank != ~0U)
-		fg_event(env, flow_replaced);
+	/* judged again now that its tag is busy, see claim_confirm() */
+	if (flow_rank(env, &set->row[way], lost) != env->scratch->best_rank) {
+		fg_tag_publish(&set->tag[way], env->scratch->best_tag);
+		return FG_WAY_NONE;
+	}
+	if (env->scratch->best_rank == 1)
+		fg_event(env, untaken_lost);
+	fg_event(env, flow_replaced);
 	return way;
 }
 
@@ -131,7 +152,7 @@ static __always_inline struct fg_flow *flow_make(struct fg_env *env, const struc
 	row->client_port_be = fg_ntohs(k->client_port);
 	row->server_port_be = fg_ntohs(k->server_port);
 	row->flags = 0;
-	row->proof = proof; /* before others see the row: without one it gives way at once */
+	row->proof = proof;
 	row->record_have = 0;
 	row->record_len = 0;
 	row->reply_seen = 0;

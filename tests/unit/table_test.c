@@ -300,7 +300,8 @@ static void test_table_unproven_connections_go_before_proven(void **state)
 	(void)state;
 	fill_flows(FG_PROOF_HANDSHAKE, 0, EPOCH - 1000);
 	t.flows.row[2].proof = FG_PROOF_NONE;
-	t.flows.row[2].touched = EPOCH - 3;
+	t.flows.row[2].touched = EPOCH;
+	t.env.ticks += FG_UNPROVEN_TICKS;
 	assert_ptr_equal(make_flow(100, FG_PROOF_SOCKET, 0, EPOCH), &t.flows.row[2]);
 	assert_int_equal(events(FG_EVENT_flow_replaced), 1);
 }
@@ -334,14 +335,33 @@ static void test_table_dropped_connections_stay(void **state)
 	assert_ptr_equal(make_flow(101, FG_PROOF_SOCKET, 0, EPOCH), &t.flows.row[1]);
 }
 
+/* Another CPU may still be at work on a row that was just found: it is not given away. */
+static void test_table_unproven_connections_in_use_stay(void **state)
+{
+	struct fg_key k = key(5);
+
+	(void)state;
+	fill_flows(FG_PROOF_NONE, 0, EPOCH);
+	t.env.ticks += FG_UNPROVEN_TICKS - 1;
+	assert_null(make_flow(100, FG_PROOF_SOCKET, 0, EPOCH));
+	for (uint32_t i = 0; i < FG_WAYS; i++)
+		t.flows.row[i].ticks -= i != 5 ? 0 : 100; /* the oldest of all */
+	assert_non_null(flow_find(env, &k, flow_hash(env, &k)));
+	t.env.ticks++;
+	assert_ptr_not_equal(make_flow(100, FG_PROOF_SOCKET, 0, EPOCH), &t.flows.row[5]);
+	assert_int_equal(events(FG_EVENT_flow_replaced), 1);
+}
+
 /* A flood of unproven connections fills what is free and then only replaces its own kind. */
 static void test_table_flood_hurts_itself_only(void **state)
 {
 	(void)state;
 	for (uint32_t i = 0; i < 5; i++)
 		assert_non_null(make_flow(i, FG_PROOF_HANDSHAKE, 0, EPOCH));
-	for (uint32_t i = 0; i < 1000; i++)
+	for (uint32_t i = 0; i < 1000; i++) {
+		t.env.ticks++; /* three ways, so none is used before its time is over */
 		assert_non_null(make_flow(1000 + i, FG_PROOF_NONE, 0, EPOCH));
+	}
 	for (uint32_t i = 0; i < 5; i++) {
 		struct fg_key k = key(i);
 		struct fg_flow *row = flow_find(env, &k, flow_hash(env, &k));
@@ -505,6 +525,7 @@ int main(void)
 		cmocka_unit_test_setup(test_table_closed_and_taken_connections_go_first, setup),
 		cmocka_unit_test_setup(test_table_a_closed_connection_waits_to_be_taken, setup),
 		cmocka_unit_test_setup(test_table_dropped_connections_stay, setup),
+		cmocka_unit_test_setup(test_table_unproven_connections_in_use_stay, setup),
 		cmocka_unit_test_setup(test_table_flood_hurts_itself_only, setup),
 		cmocka_unit_test_setup(test_table_a_reused_4_tuple_keeps_the_older_counts, setup),
 		cmocka_unit_test_setup(test_table_oldest_knock_gives_way, setup),
