@@ -224,6 +224,16 @@ enum fg_proof {
 #define FG_FLOW_RECORD_LOST (1U << 9) /* record boundaries unknown: no exchanges */
 #define FG_FLOW_STASHED	    (1U << 10) /* segments of its hello wait in the stash */
 
+/* Who ended a connection. */
+enum fg_close {
+	FG_CLOSE_NOT,
+	FG_CLOSE_CLIENT_FIN,
+	FG_CLOSE_CLIENT_RST,
+	FG_CLOSE_SERVER_FIN,
+	FG_CLOSE_SERVER_RST,
+	_FG_CLOSE_MAX
+};
+
 /*
  * A connection, client side first. Written by the programs, one CPU at a time in the usual case
  * (the NIC keeps a connection on one queue); the counters are atomic because the egress hook may
