@@ -4,6 +4,7 @@
  *
  *   map              a row is                 written by          removed by           when full
  *   fg_flows         8 connections            ingress, egress     replacement          flow_table_full
+ *   fg_timings       one connection's times   ingress, egress     with its connection  cannot
  *   fg_knocks        8 waiting SYNs           ingress, egress     their connection,    oldest goes:
  *                                                                 replacement          knock_replaced
  *   fg_sources       8 proven sources         ingress             replacement          source_table_full
@@ -42,6 +43,7 @@
 	} name SEC(".maps")
 
 FG_TABLE(fg_flows, struct fg_flow_set);
+FG_TABLE(fg_timings, struct fg_timing);
 FG_TABLE(fg_knocks, struct fg_knock_set);
 FG_TABLE(fg_sources, struct fg_source_set);
 FG_TABLE(fg_clients, struct fg_client_set);

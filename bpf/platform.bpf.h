@@ -28,6 +28,7 @@ struct fg_env {
 		return bpf_map_lookup_elem(&map, &i);                         \
 	}
 FG_TABLE_LOOKUP(fg_flow_set, fg_flow_set, fg_flows)
+FG_TABLE_LOOKUP(fg_timing_at, fg_timing, fg_timings)
 FG_TABLE_LOOKUP(fg_knock_set, fg_knock_set, fg_knocks)
 FG_TABLE_LOOKUP(fg_source_set, fg_source_set, fg_sources)
 FG_TABLE_LOOKUP(fg_client_set, fg_client_set, fg_clients)

@@ -194,6 +194,7 @@ struct fg_config {
 	__u32 ifindex[FG_MAX_IFACES];
 	__u32 n_ifaces;
 	__u32 tick_ns; /* length of a jiffy */
+	__u32 second_ticks; /* jiffies of a second */
 	/* set counts minus one; sizes are powers of two */
 	__u32 flow_mask, knock_mask, source_mask, client_mask, print_mask, stream_mask, stash_mask;
 	__u8 role; /* enum fg_role */
@@ -217,22 +218,13 @@ enum fg_proof {
 #define FG_FLOW_HELLO_SEEN  (1U << 0) /* the first hello is complete or given up */
 #define FG_FLOW_NOT_TLS	    (1U << 1) /* first payload was no hello */
 #define FG_FLOW_APP_SEEN    (1U << 2) /* an application-data record of the client was seen */
+#define FG_FLOW_TURNING	    (1U << 3) /* the hello is complete, its answer awaits the client's */
 #define FG_FLOW_CLOSED	    (1U << 4) /* client's FIN or RST in sequence */
 #define FG_FLOW_KNOCKED	    (1U << 5) /* a SYN with another ISN came on this 4-tuple */
 #define FG_FLOW_DROPPED	    (1U << 6) /* client block: payload is dropped from now on */
 #define FG_FLOW_NO_SYN	    (1U << 8) /* begun by a payload, the SYN was not kept */
 #define FG_FLOW_RECORD_LOST (1U << 9) /* record boundaries unknown: no exchanges */
 #define FG_FLOW_STASHED	    (1U << 10) /* segments of its hello wait in the stash */
-
-/* Who ended a connection. */
-enum fg_close {
-	FG_CLOSE_NOT,
-	FG_CLOSE_CLIENT_FIN,
-	FG_CLOSE_CLIENT_RST,
-	FG_CLOSE_SERVER_FIN,
-	FG_CLOSE_SERVER_RST,
-	_FG_CLOSE_MAX
-};
 
 /*
  * A connection, client side first. Written by the programs, one CPU at a time in the usual case
@@ -261,13 +253,84 @@ struct fg_flow {
 	__u64 bytes_out;
 	__u64 stack; /* struct-free packing, see stack.h; 0 = no SYN seen */
 	__u64 stem; /* stem key; 0 until a hello is complete */
-	__u64 print; /* fingerprint key of that hello */
+	__u32 chunks; /* steps of the server's progress since the last request */
+	__u32 used; /* tick at which an unproven row was last found, low half */
 	__u16 record_len; /* length bytes of a carried record header */
 	__u8 syns; /* SYNs that led here, credited to the source with the proof */
-	__u8 reply_seen; /* server_next comes from the reply direction; its hook writes it */
-	__u32 ticks; /* of the last segment that moved something, low half */
+	__u8 reply; /* FG_REPLY_*; the hook of the reply direction writes it */
+	__u32 ticks; /* of the last activity of either side, low half; see turn.h */
 };
 _Static_assert(sizeof(struct fg_flow) == 128, "fg_flow: two cache lines, sets stay aligned");
+
+/* fg_flow.reply */
+#define FG_REPLY_SEEN	(1U << 0) /* server_next comes from the reply direction */
+#define FG_REPLY_CLOCK	(1U << 1) /* fg_timing.reply_us is kept: round trips are measured */
+#define FG_REPLY_ANSWER (1U << 2) /* ... and began after the hello */
+#define FG_REPLY_RESENT (1U << 3) /* server payload came twice before the hello was answered */
+
+/* Who ended a connection. */
+enum fg_close {
+	FG_CLOSE_NOT,
+	FG_CLOSE_CLIENT_FIN,
+	FG_CLOSE_CLIENT_RST,
+	FG_CLOSE_SERVER_FIN,
+	FG_CLOSE_SERVER_RST,
+	_FG_CLOSE_MAX
+};
+
+/* fg_timing.flags */
+#define FG_TIMING_EGRESS       (1U << 0) /* the turn-around's clock began at the reply */
+#define FG_TIMING_SECOND_HELLO (1U << 1)
+#define FG_TIMING_RESENT       (1U << 2) /* a segment of the handshake came twice */
+#define FG_TIMING_TSVAL	       (1U << 3) /* tsval is valid */
+
+/* Exchanges of one connection remembered for the agent. */
+#define FG_TIMING_TURNS 2
+
+/* One exchange that ended. */
+struct fg_turn {
+	__u32 start; /* tick of the request, low half */
+	__u32 lasted_ms;
+	__u16 shape; /* turn.h */
+	__u16 chunks;
+};
+
+/*
+ * When things happened on one connection: lies at the same place in its table as the fg_flow, which
+ * it belongs to by the generation. Apart from it because most segments need none of it. Times in
+ * _us are the low half of the fine clock in microseconds, times without a unit ticks; a difference
+ * is right up to 71 minutes.
+ */
+struct fg_timing {
+	__u32 generation;
+	__u8 flags; /* FG_TIMING_* */
+	__u8 n_rtts;
+	__u8 closed_by; /* enum fg_close */
+	__u8 ttl; /* of the SYN */
+	__u64 print; /* fingerprint key of the hello */
+	__u32 order; /* low half of its extension order's fold */
+	__u16 hello_flags;
+	__u16 pad;
+	__u32 opened; /* tick of the first segment behind the handshake */
+	__u32 syn; /* tick of the SYN */
+	__u32 tsval; /* its timestamp */
+	__u32 clock_us; /* start of what is being measured at ingress */
+	__u32 rtt_us, rtt_max_us; /* smallest and largest sample */
+	__u32 hello_delay_us;
+	__u32 turn_us;
+	__u32 reply_us; /* the reply direction's: when the reply in hand went out */
+	__u32 reply_end; /* its last byte's sequence number, plus one */
+	__u32 reply_taken; /* reply_end of the last sample, written at ingress */
+	__u32 closed, idle; /* tick of the end; ticks of silence before it */
+	/* the exchange in hand: ticks of request and first answer, bytes_in and bytes_out before it */
+	__u32 turn_start, turn_first, turn_in, turn_out;
+	/* since the server's last payload: tick of the client's first, of the last activity before */
+	__u32 ask_start, ask_after;
+	__u32 pad2;
+	struct fg_turn
+		turns[FG_TIMING_TURNS]; /* exchange n of the connection at n % FG_TIMING_TURNS */
+};
+_Static_assert(sizeof(struct fg_timing) == 128, "fg_timing: two cache lines");
 
 /* A SYN that waits for its handshake. Its tag is its identity: a collision (2^-64 for a pair)
  * only delays one connection's counts, since the ISN must match too. */
@@ -277,10 +340,16 @@ struct fg_knock {
 	__u32 server_isn;
 	__u32 ticks; /* low half of the tick counter at the last SYN */
 	__u8 syns; /* stops at 255 */
-	__u8 replied; /* server_isn is valid */
+	__u8 replied; /* SYN-ACKs; server_isn is valid where it is not 0; stops at 255 */
 	__u16 syn_bytes; /* payload of the SYN that waits in the stash (TCP Fast Open) */
+	__u32 clock_us; /* when the SYN-ACK went out, or the SYN came in; 0 = not known */
+	__u32 tsval;
+	__u8 has_tsval;
+	__u8 ttl;
+	__u8 egress; /* clock_us is the SYN-ACK's */
+	__u8 pad[5];
 };
-_Static_assert(sizeof(struct fg_knock) == 24, "fg_knock");
+_Static_assert(sizeof(struct fg_knock) == 40, "fg_knock");
 
 /* Counters of one proven source. bytes and exchanges are not here: the agent adds them from the
  * connections, so that data segments touch one row only. */

@@ -186,7 +186,7 @@ static __always_inline void account_client(struct fg_env *env, const struct fg_k
 		fg_tag_publish(&set->tag[way], hash);
 	}
 	row = &set->row[way];
-	row->print = flow->print;
+	row->print = h->print;
 	fg_add(&row->connections, 1);
 	if (flow->proof == FG_PROOF_SOCKET)
 		fg_add(&row->proof_socket, 1);

@@ -17,6 +17,7 @@
 #include "farmgate/stack.h"
 #include "farmgate/stash.h"
 #include "farmgate/table.h"
+#include "farmgate/timing.h"
 
 static __always_inline __u64 flow_hash(struct fg_env *env, const struct fg_key *k)
 {
@@ -38,20 +39,20 @@ static __always_inline int flow_use(struct fg_env *env, struct fg_flow *row, con
 				    __u64 hash)
 {
 	if (row->proof == FG_PROOF_NONE)
-		row_use(&row->ticks, tag, hash, env->ticks);
+		row_use(&row->used, tag, hash, env->ticks);
 	return row_use(&row->touched, tag, hash, env->epoch);
 }
 
 static __always_inline struct fg_flow *flow_find(struct fg_env *env, const struct fg_key *k,
 						 __u64 hash)
 {
-	struct fg_flow_set *set;
-	__u32 way;
+	__u32 at = fg_set_index(hash, FG_CFG(env)->flow_mask), way;
+	struct fg_flow_set *set = fg_flow_set(env, at);
 
-	set = fg_flow_set(env, fg_set_index(hash, FG_CFG(env)->flow_mask));
 	if (!set)
 		return 0;
 	way = fg_forget(env, fg_set_find(set->tag, hash));
+	env->scratch->flow_at = at * FG_WAYS + way;
 	if (way >= FG_WAYS || !flow_is(&set->row[way], k) ||
 	    !flow_use(env, &set->row[way], &set->tag[way], hash))
 		return 0;
@@ -86,7 +87,7 @@ static __always_inline int flow_may_stash(const struct fg_frame *f, const struct
 static __always_inline __u32 flow_rank(struct fg_env *env, const struct fg_flow *row, int lost)
 {
 	__u32 rank = fg_age_rank(row->touched, env->epoch, lost);
-	__s32 age = (__u32)env->ticks - row->ticks;
+	__s32 age = (__u32)env->ticks - row->used;
 
 	if (row->flags & FG_FLOW_DROPPED && !(row->flags & FG_FLOW_CLOSED) &&
 	    env->epoch - row->touched < FG_DROPPED_EPOCHS)
@@ -131,11 +132,10 @@ static __always_inline __u32 flow_claim(struct fg_env *env, struct fg_flow_set *
 static __always_inline struct fg_flow *flow_make(struct fg_env *env, const struct fg_key *k,
 						 __u64 hash, enum fg_proof proof)
 {
-	struct fg_flow_set *set;
+	__u32 at = fg_set_index(hash, FG_CFG(env)->flow_mask), way, older;
+	struct fg_flow_set *set = fg_flow_set(env, at);
 	struct fg_flow *row;
-	__u32 way, older;
 
-	set = fg_flow_set(env, fg_set_index(hash, FG_CFG(env)->flow_mask));
 	if (!set)
 		return 0;
 	way = flow_claim(env, set);
@@ -146,6 +146,7 @@ static __always_inline struct fg_flow *flow_make(struct fg_env *env, const struc
 		set->row[older].flags |= FG_FLOW_CLOSED;
 		fg_tag_publish(&set->tag[older], ~hash);
 	}
+	env->scratch->flow_at = at * FG_WAYS + way;
 	row = &set->row[way];
 	__builtin_memcpy(row->client, k->client, 16);
 	__builtin_memcpy(row->server, k->server, 16);
@@ -155,7 +156,7 @@ static __always_inline struct fg_flow *flow_make(struct fg_env *env, const struc
 	row->proof = proof;
 	row->record_have = 0;
 	row->record_len = 0;
-	row->reply_seen = 0;
+	row->reply = 0;
 	row->generation++;
 	row->touched = env->epoch;
 	row->turn_bytes = 0;
@@ -164,7 +165,8 @@ static __always_inline struct fg_flow *flow_make(struct fg_env *env, const struc
 	row->bytes_in = 0;
 	row->bytes_out = 0;
 	row->stem = 0;
-	row->print = 0;
+	row->chunks = 0;
+	row->used = env->ticks;
 	row->ticks = env->ticks;
 	fg_tag_publish(&set->tag[way], hash);
 	return row;
@@ -216,6 +218,7 @@ static __always_inline struct fg_knock *knock_make(struct fg_env *env, __u64 has
 	set->row[way].syns = 0;
 	set->row[way].replied = 0;
 	set->row[way].syn_bytes = 0;
+	set->row[way].clock_us = 0;
 	fg_tag_publish(&set->tag[way], hash);
 	return &set->row[way];
 }
@@ -257,6 +260,22 @@ static __always_inline void flow_syn_payload(struct fg_env *env, const struct fg
 		knock->syn_bytes = f->payload_len;
 }
 
+/* What a SYN says about time: when it came, its sender's own clock, how far it travelled. */
+static __always_inline void flow_knock_clock(struct fg_env *env, const struct fg_frame *f,
+					     struct fg_knock *knock)
+{
+	__u32 at = env->scratch->ts_at & 63;
+
+	knock->ttl = f->ttl;
+	knock->has_tsval = at != 0;
+	knock->tsval = (__u32)env->scratch->options[at] << 24 |
+		       (__u32)env->scratch->options[(at + 1) & 63] << 16 |
+		       (__u32)env->scratch->options[(at + 2) & 63] << 8 |
+		       env->scratch->options[(at + 3) & 63];
+	if (!knock->replied)
+		timing_knock(env, knock, 0);
+}
+
 /* A client's SYN: remembered, nothing else. It proves nothing about its source. */
 static __always_inline enum fg_action flow_syn(struct fg_env *env, const struct fg_frame *f,
 					       const struct fg_key *k, int *ret_outcome)
@@ -287,7 +306,9 @@ static __always_inline enum fg_action flow_syn(struct fg_env *env, const struct 
 	flow_copy_options(env, f);
 	fg_reload();
 	knock->client_isn = f->seq;
-	knock->stack = fg_stack_of_syn(f, env->scratch->options);
+	knock->stack = fg_stack_of_syn(f, env->scratch->options, &env->scratch->ts_at);
+	fg_reload();
+	flow_knock_clock(env, f, knock);
 	knock->ticks = env->ticks;
 	if (knock->syns < 255)
 		knock->syns++;
@@ -311,7 +332,9 @@ static __always_inline void flow_syn_ack(struct fg_env *env, const struct fg_fra
 	if (taken > knock->syn_bytes)
 		return;
 	knock->server_isn = f->seq;
-	knock->replied = 1;
+	if (knock->replied < 255)
+		knock->replied++;
+	timing_knock(env, knock, 1);
 	if (taken == knock->syn_bytes)
 		return;
 	/* refused: what the client sends again is what the server reads */
@@ -392,6 +415,7 @@ static __always_inline struct fg_flow *flow_open(struct fg_env *env, const struc
 	flow->syns = knock->syns;
 	if (flow_takes_syn_bytes(env, knock, ahead, hash))
 		flow->flags = FG_FLOW_STASHED;
+	timing_open(env, f, knock, flow);
 	fg_event(env, connections);
 	if (proof)
 		flow_prove(env, k, flow, FG_PROOF_NONE, proof);
@@ -422,12 +446,14 @@ static __always_inline struct fg_flow *flow_open_midway(struct fg_env *env,
 	flow->record_seq = f->seq;
 	flow->stack = 0;
 	flow->syns = 0;
+	timing_make(env, flow);
 	fg_event(env, connections);
 	return flow;
 }
 
 /* Server bytes up to `end` exist. One CPU wins the advance and adds it. */
-static __always_inline void flow_server_progress(struct fg_flow *flow, __u32 end)
+static __always_inline void flow_server_progress(struct fg_env *env, struct fg_flow *flow,
+						 __u32 end)
 {
 	__u32 old = flow->server_next, advance = end - old;
 
@@ -436,5 +462,9 @@ static __always_inline void flow_server_progress(struct fg_flow *flow, __u32 end
 	if (!fg_swap32(&flow->server_next, old, end))
 		return;
 	fg_add(&flow->bytes_out, advance);
+	timing_active(env, flow, advance);
+	if (flow->turn_bytes >= FG_EXCHANGE_MIN_BYTES)
+		timing_first_answer(env, flow);
 	flow->turn_bytes = 0;
+	flow->chunks++;
 }

@@ -93,6 +93,8 @@ static __always_inline void fg_client_close(struct fg_env *env, const struct fg_
 
 	if (flow->flags & FG_FLOW_CLOSED || f->seq + f->payload_len != flow->client_next)
 		return;
+	timing_close(env, flow,
+		     f->tcp_flags & FG_TCP_RST ? FG_CLOSE_CLIENT_RST : FG_CLOSE_CLIENT_FIN);
 	flow->flags |= FG_FLOW_CLOSED;
 	if (flow->proof == FG_PROOF_NONE)
 		return;
@@ -121,6 +123,7 @@ fg_client_payload(struct fg_env *env, const struct fg_frame *f, const struct fg_
 {
 	__u32 end = f->seq + f->payload_len, next = flow->client_next, fresh = end - next;
 	int awaits = flow_awaits_hello(flow), gap = 0;
+	int turning = !awaits && flow->flags & FG_FLOW_TURNING;
 	enum fg_action action = FG_PASS;
 
 	if (f->payload_len)
@@ -141,13 +144,15 @@ fg_client_payload(struct fg_env *env, const struct fg_frame *f, const struct fg_
 	}
 	if (fresh) {
 		flow->client_next = end;
-		flow->ticks = env->ticks;
+		env->scratch->active = flow->ticks;
+		timing_active(env, flow, fresh);
 		if (FG_CFG(env)->volume)
 			fg_add(&flow->bytes_in, fresh);
 	}
 	if (awaits) {
 		if (!fresh && !fg_wakes_hello(f, flow))
 			return FG_PASS;
+		timing_hello_segment(env, flow, fresh && next == flow->client_isn + 1);
 		action = stream_feed(env, f, k, flow, hash, fresh, gap, ret_outcome);
 		/* read again what would else be followed through the hello's loop */
 		fg_reload();
@@ -157,8 +162,11 @@ fg_client_payload(struct fg_env *env, const struct fg_frame *f, const struct fg_
 		if (flow_awaits_hello(flow) || !fg_seq_before(next, end))
 			return action;
 	}
+	env->scratch->second_hello = 0;
 	if (fresh && FG_CFG(env)->volume)
 		turn_client_bytes(env, f, flow, next, end);
+	if (turning)
+		timing_answer(env, f, flow, fresh);
 	return action;
 }
 
@@ -190,8 +198,10 @@ static __always_inline enum fg_action fg_from_client(struct fg_env *env, const s
 	if (!flow)
 		return FG_PASS;
 	*ret_outcome = FG_FRAME_ack;
-	if (f->tcp_flags & FG_TCP_ACK && !flow->reply_seen && FG_CFG(env)->volume)
-		flow_server_progress(flow, f->ack);
+	if (f->tcp_flags & FG_TCP_ACK && !(flow->reply & FG_REPLY_SEEN) && FG_CFG(env)->volume)
+		flow_server_progress(env, flow, f->ack);
+	if (flow->reply & FG_REPLY_CLOCK && !f->payload_len)
+		timing_ack(env, f, flow);
 	if (f->payload_len || fg_wakes_hello(f, flow))
 		action = fg_client_payload(env, f, k, flow, hash, ret_outcome);
 	if (f->tcp_flags & (FG_TCP_FIN | FG_TCP_RST)) {
@@ -215,13 +225,19 @@ static __always_inline void fg_from_server(struct fg_env *env, const struct fg_f
 	}
 	if (f->tcp_flags & (FG_TCP_FIN | FG_TCP_RST))
 		*ret_outcome = FG_FRAME_close;
-	if (!f->payload_len || !FG_CFG(env)->volume)
+	if ((!f->payload_len && *ret_outcome != FG_FRAME_close) || !FG_CFG(env)->volume)
 		return;
 	flow = flow_find(env, k, flow_hash(env, k));
 	if (!flow)
 		return;
-	flow->reply_seen = 1;
-	flow_server_progress(flow, f->seq + f->payload_len);
+	if (f->payload_len) {
+		timing_reply(env, f, flow);
+		flow->reply |= FG_REPLY_SEEN;
+		flow_server_progress(env, flow, f->seq + f->payload_len);
+	}
+	if (*ret_outcome == FG_FRAME_close && f->seq + f->payload_len == flow->server_next)
+		timing_close(env, flow,
+			     f->tcp_flags & FG_TCP_RST ? FG_CLOSE_SERVER_RST : FG_CLOSE_SERVER_FIN);
 }
 
 /* Addresses and ports into the scratch, sender first. */

@@ -6,6 +6,7 @@
  *
  *   struct fg_env          at least the members of FG_ENV below
  *   FG_CFG(env)            pointer to the configuration
+ *   fg_timing_at(env, i)   row i of timings; NULL as below
  *   fg_TABLE_set(env, i)   set i of flows, knocks, sources, clients, prints; NULL only if i is out
  *                          of range, which the mask excludes
  *   fg_stream_at(env, i), fg_stash_at(env, i)   row i of streams, of stash
@@ -44,9 +45,15 @@ struct fg_scratch {
 	__u64 zero; /* always 0; its value is unknown to the verifier */
 	struct fg_frame frame;
 	struct fg_key key;
+	__u32 flow_at; /* place of the flow found or made last: set * FG_WAYS + way */
+	__u32 now_us; /* timing.h: of the hello segment in hand */
+	__u32 clock_tick, clocks; /* fine clock reads left in this tick, timing_may_clock() */
+	__u32 active; /* tick of the connection's last activity before the segment in hand */
+	__u8 second_hello; /* the segment in hand began one */
 	__u64 best_tag; /* claim_consider() */
 	__u32 best, best_rank, best_touched;
 	__u8 options[64];
+	__u32 ts_at; /* fg_stack_of_syn() */
 	struct fg_hello hello;
 	__u8 segment[FG_SEGMENT_MAX_BYTES + 64];
 	/* of the stream in hand; read again behind its loop, see fg_stream_step() */

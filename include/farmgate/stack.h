@@ -76,14 +76,17 @@ static __always_inline __u32 fg_stack_kind(__u8 kind)
 
 /**
  * Stack of a SYN. options holds f->options_len bytes copied out of the frame, in a buffer of 64
- * (the rest may be anything). A kind whose length runs out ends the walk.
+ * (the rest may be anything). A kind whose length runs out ends the walk. *ret_ts is where the value
+ * of the timestamp option (RFC 7323) begins, 0 where there is none.
  */
-static __always_inline __u64 fg_stack_of_syn(const struct fg_frame *f, const __u8 options[64])
+static __always_inline __u64 fg_stack_of_syn(const struct fg_frame *f, const __u8 options[64],
+					     __u32 *ret_ts)
 {
 	__u64 stack = FG_STACK_VALID | f->window;
 	__u32 pos = 0, kinds_at = 30, end = f->options_len;
 	int i;
 
+	*ret_ts = 0;
 	stack |= (__u64)fg_stack_ttl_bucket(f->ttl) << 16;
 	stack |= (__u64)(f->dont_fragment != 0) << 27;
 	stack |= (__u64)((f->tcp_flags & (FG_TCP_ECE | FG_TCP_CWR)) == (FG_TCP_ECE | FG_TCP_CWR))
@@ -101,6 +104,8 @@ static __always_inline __u64 fg_stack_of_syn(const struct fg_frame *f, const __u
 			stack |= (__u64)fg_stack_mss_bucket((__u32)options[(at + 2) & 63] << 8 |
 							    options[(at + 3) & 63])
 				 << 18;
+		if (kind == 8 && len == 10)
+			*ret_ts = at + 2;
 		if (kind == 3 && len == 3)
 			stack |= (__u64)((options[(at + 2) & 63] & 15) + 1) << 22;
 		if (kind == 0 || len == 0)

@@ -100,9 +100,9 @@ static __always_inline int stream_complete(struct fg_env *env, const struct fg_k
 					   struct fg_flow *flow, struct fg_hello *h)
 {
 	flow->stem = h->stem;
-	flow->print = h->print;
 	/* the bytes behind it are the next record's */
 	flow->record_seq = env->scratch->segment_seq + h->pos + h->rec_left;
+	timing_hello(env, flow, h);
 	fg_event(env, hellos);
 	if (flow->proof == FG_PROOF_NONE) {
 		fg_event(env, hellos_unproven);

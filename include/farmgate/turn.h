@@ -24,8 +24,10 @@ static __always_inline void turn_second_hello(struct fg_env *env, const struct f
 
 	if (end - at < 9 || !fg_peek(env, f->payload_off + (at + 1 - f->seq), b, 8))
 		return;
-	if (b[4] == 1 && b[5] == 0 && ((b[6] << 8 | b[7]) + 4) == (b[2] << 8 | b[3]))
+	if (b[4] == 1 && b[5] == 0 && ((b[6] << 8 | b[7]) + 4) == (b[2] << 8 | b[3])) {
 		fg_event(env, hellos_second);
+		env->scratch->second_hello = 1;
+	}
 }
 
 /* One record header that begins at flow->record_seq, or what this segment holds of it. */
@@ -96,6 +98,10 @@ static __always_inline void turn_client_bytes(struct fg_env *env, const struct f
 	}
 	after = before + (end - from);
 	flow->turn_bytes = after;
-	if (before < FG_EXCHANGE_MIN_BYTES && after >= FG_EXCHANGE_MIN_BYTES)
-		flow->exchanges++;
+	if (!before)
+		timing_ask(env, flow, env->scratch->active);
+	if (before >= FG_EXCHANGE_MIN_BYTES || after < FG_EXCHANGE_MIN_BYTES)
+		return;
+	flow->exchanges++;
+	timing_turn(env, flow, after);
 }

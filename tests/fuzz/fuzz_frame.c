@@ -19,6 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct fg_frame f = { 0 };
 	uint8_t options[64] = { 0 };
+	__u32 ts_at;
 	__u64 src[2], dst[2];
 	uint32_t frame_len;
 	int r;
@@ -38,6 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	MUST(f.options_len <= 40 && f.l4_off + 20 <= size - 1);
 	for (uint32_t i = 0; i < f.options_len && f.l4_off + 20 + i < size - 1; i++)
 		options[i] = data[1 + f.l4_off + 20 + i];
-	MUST(fg_stack_of_syn(&f, options) & FG_STACK_VALID);
+	MUST(fg_stack_of_syn(&f, options, &ts_at) & FG_STACK_VALID);
+	MUST(ts_at == 0 || (ts_at >= 2 && ts_at <= 63 + 2));
 	return 0;
 }

@@ -37,6 +37,7 @@ static uint64_t stack_of(const struct syn *s)
 	struct fg_pkt_ip ip = { .ttl = s->ttl, .may_fragment = s->may_fragment };
 	struct fg_pkt *p = fg_pkt_new();
 	uint8_t options[64];
+	uint32_t ts_at;
 	struct fg_frame f = { 0 };
 
 	fg_pkt_eth(p);
@@ -51,7 +52,7 @@ static uint64_t stack_of(const struct syn *s)
 	memset(options, 0xff, sizeof(options));
 	memcpy(options, p->buf + f.l4_off + 20, f.options_len);
 	fg_pkt_free(p);
-	return fg_stack_of_syn(&f, options);
+	return fg_stack_of_syn(&f, options, &ts_at);
 }
 
 static void test_stack_texts_of_known_syns(void **state)

@@ -27,6 +27,7 @@ static struct {
 	struct fg_scratch scratch;
 	struct fg_env env;
 	struct fg_flow_set flows;
+	struct fg_timing timings[2 * FG_WAYS];
 	struct fg_knock_set knocks;
 	struct fg_source_set sources;
 	struct fg_client_set clients;
@@ -49,6 +50,7 @@ static int setup(void **state)
 	t.config.stream_mask = 7;
 	t.config.stash_mask = FG_WAYS - 1;
 	t.tables = (struct fg_tables){ .flows = &t.flows,
+				       .timings = t.timings,
 				       .knocks = &t.knocks,
 				       .sources = &t.sources,
 				       .clients = &t.clients,
@@ -345,7 +347,7 @@ static void test_table_unproven_connections_in_use_stay(void **state)
 	t.env.ticks += FG_UNPROVEN_TICKS - 1;
 	assert_null(make_flow(100, FG_PROOF_SOCKET, 0, EPOCH));
 	for (uint32_t i = 0; i < FG_WAYS; i++)
-		t.flows.row[i].ticks -= i != 5 ? 0 : 100; /* the oldest of all */
+		t.flows.row[i].used -= i != 5 ? 0 : 100; /* the oldest of all */
 	assert_non_null(flow_find(env, &k, flow_hash(env, &k)));
 	t.env.ticks++;
 	assert_ptr_not_equal(make_flow(100, FG_PROOF_SOCKET, 0, EPOCH), &t.flows.row[5]);

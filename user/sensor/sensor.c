@@ -34,11 +34,14 @@ struct attached {
 	bool clsact_ingress, clsact_egress, clsact_made;
 };
 
+/* Maps in our memory: the tables and fg_meta. */
+#define N_MAPPED 8
+
 struct fg_sensor {
 	struct farmgate_bpf *skel;
 	struct fg_config config;
 	struct fg_tables tables;
-	size_t maps_bytes[7];
+	size_t maps_bytes[N_MAPPED];
 	struct fg_ticks ticks;
 	uint64_t tick_ns;
 	struct ring_buffer *ring;
@@ -122,6 +125,7 @@ static int choose_programs(struct fg_sensor *s, const struct fg_sensor_conf *con
 static void size_maps(struct farmgate_bpf *k, const struct fg_tables *t)
 {
 	bpf_map__set_max_entries(k->maps.fg_flows, t->n_flows);
+	bpf_map__set_max_entries(k->maps.fg_timings, t->n_flows * FG_WAYS);
 	bpf_map__set_max_entries(k->maps.fg_knocks, t->n_knocks);
 	bpf_map__set_max_entries(k->maps.fg_sources, t->n_sources);
 	bpf_map__set_max_entries(k->maps.fg_clients, t->n_clients);
@@ -155,6 +159,7 @@ static int map_tables(struct fg_sensor *s)
 		void **table;
 	} all[] = {
 		{ k->maps.fg_flows, (void **)&t->flows },
+		{ k->maps.fg_timings, (void **)&t->timings },
 		{ k->maps.fg_knocks, (void **)&t->knocks },
 		{ k->maps.fg_sources, (void **)&t->sources },
 		{ k->maps.fg_clients, (void **)&t->clients },
@@ -241,6 +246,7 @@ static int bring_up(struct fg_sensor *s, const struct fg_sensor_conf *conf, char
 	if (r)
 		return r;
 	s->config.tick_ns = (uint32_t)s->tick_ns;
+	s->config.second_ticks = (uint32_t)(1000000000 / s->tick_ns);
 	s->config.replay = conf->replay;
 	s->config.n_ifaces = (uint32_t)conf->n_interfaces;
 	for (size_t i = 0; i < conf->n_interfaces; i++) {
@@ -352,7 +358,7 @@ static void detach(struct attached *a)
 void fg_sensor_close(struct fg_sensor **sensor)
 {
 	struct fg_sensor *s = *sensor;
-	void *tables[7];
+	void *tables[N_MAPPED];
 
 	if (!s)
 		return;
@@ -361,10 +367,11 @@ void fg_sensor_close(struct fg_sensor **sensor)
 	if (s->ring)
 		ring_buffer__free(s->ring);
 	memcpy(tables,
-	       (void *[]){ s->tables.flows, s->tables.knocks, s->tables.sources, s->tables.clients,
-			   s->tables.prints, s->tables.streams, s->tables.meta },
+	       (void *[N_MAPPED]){ s->tables.flows, s->tables.timings, s->tables.knocks,
+				   s->tables.sources, s->tables.clients, s->tables.prints,
+				   s->tables.streams, s->tables.meta },
 	       sizeof(tables));
-	for (size_t i = 0; i < 7; i++)
+	for (size_t i = 0; i < N_MAPPED; i++)
 		if (tables[i])
 			munmap(tables[i], s->maps_bytes[i]);
 	fg_ticks_close(&s->ticks);

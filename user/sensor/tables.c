@@ -7,6 +7,7 @@
 uint64_t fg_tables_bytes(const struct fg_tables *t)
 {
 	return (uint64_t)t->n_flows * sizeof(struct fg_flow_set) +
+	       (uint64_t)t->n_flows * FG_WAYS * sizeof(struct fg_timing) +
 	       (uint64_t)t->n_knocks * sizeof(struct fg_knock_set) +
 	       (uint64_t)t->n_sources * sizeof(struct fg_source_set) +
 	       (uint64_t)t->n_clients * sizeof(struct fg_client_set) +

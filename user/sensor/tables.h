@@ -11,6 +11,7 @@
 
 struct fg_tables {
 	struct fg_flow_set *flows;
+	struct fg_timing *timings; /* one for each row of flows */
 	struct fg_knock_set *knocks;
 	struct fg_source_set *sources;
 	struct fg_client_set *clients;

@@ -25,6 +25,7 @@ static void host_close(void *engine)
 	if (!h)
 		return;
 	free(h->tables.flows);
+	free(h->tables.timings);
 	free(h->tables.knocks);
 	free(h->tables.sources);
 	free(h->tables.clients);
@@ -38,14 +39,15 @@ static void host_close(void *engine)
 static int make_tables(struct fg_tables *t)
 {
 	t->flows = calloc(t->n_flows, sizeof(*t->flows));
+	t->timings = calloc((size_t)t->n_flows * FG_WAYS, sizeof(*t->timings));
 	t->knocks = calloc(t->n_knocks, sizeof(*t->knocks));
 	t->sources = calloc(t->n_sources, sizeof(*t->sources));
 	t->clients = calloc(t->n_clients, sizeof(*t->clients));
 	t->prints = calloc(t->n_prints, sizeof(*t->prints));
 	t->streams = calloc(t->n_streams, sizeof(*t->streams));
 	t->stash = calloc(t->n_stash, sizeof(*t->stash));
-	return t->flows && t->knocks && t->sources && t->clients && t->prints && t->streams &&
-			       t->stash ?
+	return t->flows && t->timings && t->knocks && t->sources && t->clients && t->prints &&
+			       t->streams && t->stash ?
 		       0 :
 		       -ENOMEM;
 }
@@ -59,6 +61,7 @@ static int host_open(const struct fg_engine_conf *conf, void **ret_engine, char 
 	h->config = conf->config;
 	h->config.replay = 1;
 	h->config.tick_ns = FG_REPLAY_TICK_NS;
+	h->config.second_ticks = 1000000000 / FG_REPLAY_TICK_NS;
 	fg_tables_size(conf->table_bytes, &h->tables);
 	fg_tables_masks(&h->tables, &h->config);
 	if (make_tables(&h->tables))

@@ -29,6 +29,11 @@ static inline struct fg_flow_set *fg_flow_set(struct fg_env *env, uint32_t i)
 	return &env->tables->flows[i];
 }
 
+static inline struct fg_timing *fg_timing_at(struct fg_env *env, uint32_t i)
+{
+	return &env->tables->timings[i];
+}
+
 static inline struct fg_knock_set *fg_knock_set(struct fg_env *env, uint32_t i)
 {
 	return &env->tables->knocks[i];

@@ -10,11 +10,22 @@
 #include <string.h>
 
 #include "farmgate/hash.h"
+#include "farmgate/turn_shape.h"
 #include "source/take.h"
 
 struct flow_shadow {
 	uint32_t generation, exchanges;
 	uint64_t bytes_in, bytes_out;
+	uint32_t shaped; /* exchanges whose shape was told, or that are lost */
+	uint8_t told; /* FG_NEWS_* */
+	uint8_t passes; /* since the turn-around is known */
+};
+
+/* One pass: the programs' clock now, and what it means. */
+struct pass {
+	uint32_t epoch;
+	uint64_t ticks, tick_ns, now_ns;
+	bool all; /* no later pass comes */
 };
 
 struct fg_taker {
@@ -141,24 +152,146 @@ static void source_of(const uint8_t client[16], uint8_t ret_addr[16])
 		memset(ret_addr + 8, 0, 8);
 }
 
-static int take_flow(struct fg_taker *k, const struct fg_flow *row, const uint64_t *tag,
-		     struct flow_shadow *shadow, uint32_t epoch)
+/* Unix time of a tick's low half; of one that is yet to come, now. */
+static uint64_t time_of(const struct pass *p, uint32_t tick)
 {
-	struct fg_epoch_flow *out;
+	int32_t ago = (int32_t)((uint32_t)p->ticks - tick);
+	uint64_t ns = ago > 0 ? (uint64_t)ago * p->tick_ns : 0;
+
+	return p->now_ns > ns ? p->now_ns - ns : 0;
+}
+
+/* The times of the flow in *row, copied while they were that connection's; false where it has none
+ * yet. */
+static bool snapshot_timing(struct fg_timing *copy, const struct fg_timing *row,
+			    const struct fg_flow *flow)
+{
+	uint32_t generation = __atomic_load_n(&row->generation, __ATOMIC_ACQUIRE);
+
+	*copy = *row;
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	return generation == flow->generation &&
+	       generation == __atomic_load_n(&row->generation, __ATOMIC_RELAXED);
+}
+
+static void tell_opened(const struct pass *p, const struct fg_timing *t, struct fg_epoch_flow *out)
+{
+	out->opened_ns = time_of(p, t->opened);
+	out->print = t->print;
+	out->order = t->order;
+	out->hello_flags = t->hello_flags;
+	out->ttl = t->ttl;
+	out->has_tsval = t->flags & FG_TIMING_TSVAL;
+	out->tsval = t->tsval;
+	out->tsval_ns = time_of(p, t->syn);
+}
+
+static void tell_times(const struct fg_timing *t, struct fg_epoch_flow *out)
+{
+	out->time_flags = (t->flags & FG_TIMING_EGRESS ? FG_TIMES_EGRESS : 0) |
+			  (t->flags & FG_TIMING_SECOND_HELLO ? FG_TIMES_SECOND_HELLO : 0) |
+			  (t->flags & FG_TIMING_RESENT ? FG_TIMES_RESENT : 0) |
+			  (t->hello_flags & FG_HELLO_EARLY ? FG_TIMES_EARLY : 0);
+	out->n_rtts = t->n_rtts;
+	out->rtt_us = t->rtt_us;
+	out->rtt_max_us = t->rtt_max_us;
+	out->hello_delay_us = t->hello_delay_us;
+	out->turn_us = t->turn_us;
+}
+
+/* What is told once: who it is, when its hello is complete; its times, when no sample can be added or
+ * it has been quiet; its end. */
+static uint8_t news_of(const struct pass *p, const struct fg_flow *f, const struct fg_timing *t,
+		       struct flow_shadow *shadow)
+{
+	uint8_t news = shadow->told;
+
+	if (f->stem)
+		news |= FG_NEWS_OPENED;
+	if (t->turn_us && shadow->passes < 3)
+		shadow->passes++;
+	if (f->stem && (t->closed_by || t->n_rtts >= 8 || shadow->passes == 3 || p->all))
+		news |= FG_NEWS_TIMES;
+	if (f->stem && t->closed_by)
+		news |= FG_NEWS_CLOSED;
+	news &= ~shadow->told;
+	shadow->told |= news;
+	return news;
+}
+
+static void put_turn(const struct pass *p, const struct fg_turn *t, struct fg_epoch_flow *out)
+{
+	out->turns[out->n_turns++] = (struct fg_epoch_turn){ .start_ns = time_of(p, t->start),
+							     .shape = t->shape,
+							     .chunks = t->chunks,
+							     .lasted_ms = t->lasted_ms };
+}
+
+/*
+ * Exchanges that ended: those that a later one ended lie in the row's ring, and more than fit there
+ * in one epoch have no shape. The last one ends with the connection, or with a second of silence
+ * behind its answer.
+ */
+static void take_turns(const struct pass *p, const struct fg_flow *f, const struct fg_timing *t,
+		       struct flow_shadow *shadow, struct fg_epoch_flow *out)
+{
+	uint32_t ended = f->exchanges ? f->exchanges - 1 : 0;
+	int32_t quiet = (int32_t)((uint32_t)p->ticks - f->ticks);
+	struct fg_turn last;
+
+	if (ended > FG_TIMING_TURNS && shadow->shaped < ended - FG_TIMING_TURNS)
+		shadow->shaped = ended - FG_TIMING_TURNS;
+	for (; shadow->shaped < ended; shadow->shaped++)
+		put_turn(p, &t->turns[shadow->shaped % FG_TIMING_TURNS], out);
+	if (shadow->shaped >= f->exchanges || !f->chunks)
+		return;
+	if (!t->closed_by && !p->all && quiet * (int64_t)p->tick_ns < 1000000000)
+		return;
+	fg_turn_sum_up(t, (uint32_t)f->bytes_in, (uint32_t)f->bytes_out, f->chunks, f->ticks,
+		       (uint32_t)p->tick_ns, &last);
+	put_turn(p, &last, out);
+	shadow->shaped = f->exchanges;
+}
+
+static bool flow_moved(const struct fg_flow *now, const struct flow_shadow *shadow)
+{
+	return now->bytes_in != shadow->bytes_in || now->bytes_out != shadow->bytes_out ||
+	       now->exchanges != shadow->exchanges;
+}
+
+static int take_flow(struct fg_taker *k, const struct fg_flow *row, const uint64_t *tag,
+		     const struct fg_timing *timing, struct flow_shadow *shadow,
+		     const struct pass *p)
+{
+	struct fg_epoch_flow told = { 0 }, *out;
+	struct fg_timing times;
 	struct fg_flow now;
 
-	if (!is_recent(row->touched, epoch) || !SNAPSHOT(now, row, tag))
+	if (!is_recent(row->touched, p->epoch) || !SNAPSHOT(now, row, tag))
 		return 0;
 	if (now.proof == FG_PROOF_NONE)
 		return 0;
 	if (shadow->generation != now.generation)
 		*shadow = (struct flow_shadow){ .generation = now.generation };
-	if (now.bytes_in == shadow->bytes_in && now.bytes_out == shadow->bytes_out &&
-	    now.exchanges == shadow->exchanges)
+	if (snapshot_timing(&times, timing, &now)) {
+		told.news = news_of(p, &now, &times, shadow);
+		take_turns(p, &now, &times, shadow, &told);
+	}
+	if (!told.news && !told.n_turns && !flow_moved(&now, shadow))
 		return 0;
+	if (told.news & FG_NEWS_OPENED)
+		tell_opened(p, &times, &told);
+	if (told.news & FG_NEWS_TIMES)
+		tell_times(&times, &told);
+	if (told.news & FG_NEWS_CLOSED) {
+		told.closed_by = times.closed_by;
+		told.idle_ms = fg_ticks_ms(0, times.idle, (uint32_t)p->tick_ns);
+		told.lasted_ms = fg_ticks_ms(times.opened, times.closed, (uint32_t)p->tick_ns);
+	}
 	out = PUSH(k, flows);
 	if (!out)
 		return -ENOMEM;
+	*out = told;
 	source_of(now.client, out->addr);
 	out->stem = now.stem;
 	out->stack = now.stack;
@@ -303,6 +436,9 @@ int fg_taker_take(struct fg_taker *k, uint64_t ticks, uint64_t tick_ns, bool all
 		  struct fg_epoch *epoch)
 {
 	uint32_t e = next_epoch(k, ticks);
+	const struct pass pass = {
+		.epoch = e, .ticks = ticks, .tick_ns = tick_ns, .now_ns = epoch->end_ns, .all = all
+	};
 	int r = 0;
 
 	k->n_flows = k->n_sources = k->n_clients = k->n_prints = 0;
@@ -311,7 +447,8 @@ int fg_taker_take(struct fg_taker *k, uint64_t ticks, uint64_t tick_ns, bool all
 		k->fill.flows++;
 		r |= take_flow(k, &k->t.flows[_set].row[_way],
 			       (const uint64_t *)&k->t.flows[_set].tag[_way],
-			       &k->flows[_set * FG_WAYS + _way], e);
+			       &k->t.timings[_set * FG_WAYS + _way],
+			       &k->flows[_set * FG_WAYS + _way], &pass);
 	})
 	FOR_EACH_ROW(k->t.sources, k->t.n_sources, {
 		k->fill.sources++;

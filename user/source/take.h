@@ -18,9 +18,9 @@ void fg_taker_free(struct fg_taker **taker);
 /**
  * Begins the next epoch and takes the counts of the one that ends.
  *
- * ticks, tick_ns: the programs' clock now. Hellos that wait longer than FG_HELLO_TIMEOUT_NS are given
- * up; with all, every waiting one (end of a capture). Fills the arrays of *epoch; times, totals and
- * samples are the caller's. @return 0, -ENOMEM.
+ * ticks, tick_ns: the programs' clock now, which is the epoch's end_ns. Hellos that wait longer than FG_HELLO_TIMEOUT_NS are given
+ * up; with all, every waiting one (end of a capture), and what is known of a connection is told as if
+ * it had ended. Fills the arrays of *epoch; times, totals and samples are the caller's. @return 0, -ENOMEM.
  */
 int fg_taker_take(struct fg_taker *taker, uint64_t ticks, uint64_t tick_ns, bool all,
 		  struct fg_epoch *epoch);
