@@ -324,9 +324,8 @@ struct fg_timing {
 	__u32 closed, idle; /* tick of the end; ticks of silence before it */
 	/* the exchange in hand: ticks of request and first answer, bytes_in and bytes_out before it */
 	__u32 turn_start, turn_first, turn_in, turn_out;
-	/* since the server's last payload: tick of the client's first, of the last activity before */
-	__u32 ask_start, ask_after;
-	__u32 pad2;
+	__u32 active; /* tick of the last activity before the client's first payload since */
+	__u32 pad2[2];
 	struct fg_turn
 		turns[FG_TIMING_TURNS]; /* exchange n of the connection at n % FG_TIMING_TURNS */
 };

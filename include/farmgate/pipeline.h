@@ -200,10 +200,10 @@ static __always_inline enum fg_action fg_from_client(struct fg_env *env, const s
 	*ret_outcome = FG_FRAME_ack;
 	if (f->tcp_flags & FG_TCP_ACK && !(flow->reply & FG_REPLY_SEEN) && FG_CFG(env)->volume)
 		flow_server_progress(env, flow, f->ack);
-	if (flow->reply & FG_REPLY_CLOCK && !f->payload_len)
-		timing_ack(env, f, flow);
 	if (f->payload_len || fg_wakes_hello(f, flow))
 		action = fg_client_payload(env, f, k, flow, hash, ret_outcome);
+	if (flow->reply & FG_REPLY_CLOCK)
+		timing_ack(env, f, flow);
 	if (f->tcp_flags & (FG_TCP_FIN | FG_TCP_RST)) {
 		fg_client_close(env, f, k, flow);
 		if (*ret_outcome == FG_FRAME_ack || *ret_outcome == FG_FRAME_data)

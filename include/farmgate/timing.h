@@ -208,7 +208,8 @@ static __always_inline void timing_reply(struct fg_env *env, const struct fg_fra
 	flow->reply |= turning ? FG_REPLY_CLOCK | FG_REPLY_ANSWER : FG_REPLY_CLOCK;
 }
 
-/* A client segment without payload: does it acknowledge the reply that the clock runs for? */
+/* Does this client segment acknowledge the reply that the clock runs for? One with payload of its own
+ * was perhaps held back for it, and measures nothing. */
 static __always_inline void timing_ack(struct fg_env *env, const struct fg_frame *f,
 				       const struct fg_flow *flow)
 {
@@ -220,8 +221,9 @@ static __always_inline void timing_ack(struct fg_env *env, const struct fg_frame
 	end = t->reply_end;
 	if (end == t->reply_taken || fg_seq_before(f->ack, end))
 		return;
+	if (!f->payload_len)
+		timing_rtt(t, timing_now_us(env) - t->reply_us);
 	t->reply_taken = end;
-	timing_rtt(t, timing_now_us(env) - t->reply_us);
 }
 
 /* n new payload bytes of either side: was that activity? */
@@ -248,14 +250,12 @@ static __always_inline void timing_close(struct fg_env *env, const struct fg_flo
 /* --- Exchanges -------------------------------------------------------------------------------- */
 
 /* The client's first payload behind the server's: perhaps a request. */
-static __always_inline void timing_ask(struct fg_env *env, const struct fg_flow *flow, __u32 active)
+static __always_inline void timing_ask(struct fg_env *env, const struct fg_flow *flow)
 {
 	struct fg_timing *t = timing_of(env, flow);
 
-	if (!t)
-		return;
-	t->ask_start = env->ticks;
-	t->ask_after = active;
+	if (t)
+		t->active = env->scratch->active;
 }
 
 /* It is one: the exchange before it is over. flow->exchanges counts this one already, bytes_in has
@@ -268,9 +268,9 @@ static __always_inline void timing_turn(struct fg_env *env, struct fg_flow *flow
 	if (!t)
 		return;
 	if (flow->exchanges > 1)
-		fg_turn_sum_up(t, in, flow->bytes_out, flow->chunks, t->ask_after,
+		fg_turn_sum_up(t, in, flow->bytes_out, flow->chunks, t->active,
 			       FG_CFG(env)->tick_ns, &t->turns[n % FG_TIMING_TURNS]);
-	t->turn_start = t->ask_start;
+	t->turn_start = env->ticks;
 	t->turn_first = 0;
 	t->turn_in = in;
 	t->turn_out = flow->bytes_out;

@@ -99,7 +99,7 @@ static __always_inline void turn_client_bytes(struct fg_env *env, const struct f
 	after = before + (end - from);
 	flow->turn_bytes = after;
 	if (!before)
-		timing_ask(env, flow, env->scratch->active);
+		timing_ask(env, flow);
 	if (before >= FG_EXCHANGE_MIN_BYTES || after < FG_EXCHANGE_MIN_BYTES)
 		return;
 	flow->exchanges++;

@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The connections of tests/unit/timing_test.c through the loaded program. */
+#include <stdbool.h>
+
+#define ENGINE	   fg_engine_kernel
+#define FORCE_LOOP false
+
+#include "../unit/timing_test.c"
