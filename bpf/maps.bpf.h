@@ -14,6 +14,8 @@
  *   fg_streams       a hello being read       ingress             its end, time-out    table_full
  *   fg_stash         a segment that came      ingress             its turn, time-out   gap
  *                    too early
+ *   fg_overflow      counters of sources      ingress             never                cannot
+ *                    without a row
  *   fg_totals        one slot's counters      all, each CPU its   never                cannot
  *                                             own
  *   fg_meta          the one row              agent               never                cannot
@@ -50,6 +52,13 @@ FG_TABLE(fg_clients, struct fg_client_set);
 FG_TABLE(fg_prints, struct fg_print_set);
 FG_TABLE(fg_streams, struct fg_stream);
 FG_TABLE(fg_stash, struct fg_stash);
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, FG_OVERFLOW_COLUMNS);
+	__type(key, __u32);
+	__type(value, struct fg_overflow);
+} fg_overflow SEC(".maps");
 FG_TABLE(fg_meta, struct fg_meta);
 
 struct {

@@ -35,6 +35,7 @@ FG_TABLE_LOOKUP(fg_client_set, fg_client_set, fg_clients)
 FG_TABLE_LOOKUP(fg_print_set, fg_print_set, fg_prints)
 FG_TABLE_LOOKUP(fg_stream_at, fg_stream, fg_streams)
 FG_TABLE_LOOKUP(fg_stash_at, fg_stash, fg_stash)
+FG_TABLE_LOOKUP(fg_overflow_at, fg_overflow, fg_overflow)
 
 /* Read anew each time, so that what earlier checks proved about the old pointers is forgotten. */
 static __always_inline void fg_headers(struct fg_env *env, const void **ret_data,

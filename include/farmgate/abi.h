@@ -123,32 +123,33 @@ enum fg_incomplete {
 #undef FG_NAME_ENUM
 
 /* X(name): things that happened beside the outcome of a frame. */
-#define FG_EVENTS(X)                                                                      \
-	X(syns) /* client SYNs, all */                                                    \
-	X(syns_proven) /* of these, SYNs credited to a proven source */                   \
-	X(connections) /* connections begun, proven or not */                             \
-	X(proven) /* connections with a proof */                                          \
-	X(proven_socket) /* ... by the socket table */                                    \
-	X(proven_handshake) /* ... by the acknowledged ISN of the reply direction */      \
-	X(hellos) /* complete hellos, first of their connection */                        \
-	X(hellos_unproven) /* of these, on connections without proof */                   \
-	X(not_tls) /* first payload is no TLS hello */                                    \
-	X(socket_listener) /* proof: only a listener (SYN cookie) */                      \
-	X(socket_none) /* proof: no socket here (container, router) */                    \
-	X(socket_mismatch) /* proof: a socket, but other sequence numbers */              \
-	X(dropped_source) /* frames dropped for a blocked source */                       \
-	X(dropped_client) /* frames dropped for a blocked client */                       \
-	X(knock_replaced) /* a waiting SYN gave way to a newer one */                     \
-	X(flow_replaced) /* an idle or unproven connection gave way */                    \
-	X(source_table_full)                                                              \
-	X(client_table_full)                                                              \
-	X(print_table_full)                                                               \
-	X(untaken_lost) /* rows replaced before the agent took their counts */            \
-	X(samples) /* hello samples handed to the agent */                                \
-	X(sample_lost) /* sample ring full */                                             \
-	X(stashed) /* segments of a hello kept until those in front come */               \
-	X(hellos_second) /* hellos after a HelloRetryRequest: not fingerprinted */        \
-	X(record_lost) /* record boundary lost behind the hello: exchanges not counted */ \
+#define FG_EVENTS(X)                                                                        \
+	X(syns) /* client SYNs, all */                                                      \
+	X(syns_proven) /* of these, SYNs credited to a proven source */                     \
+	X(connections) /* connections begun, proven or not */                               \
+	X(proven) /* connections with a proof */                                            \
+	X(proven_socket) /* ... by the socket table */                                      \
+	X(proven_handshake) /* ... by the acknowledged ISN of the reply direction */        \
+	X(hellos) /* complete hellos, first of their connection */                          \
+	X(hellos_unproven) /* of these, on connections without proof */                     \
+	X(not_tls) /* first payload is no TLS hello */                                      \
+	X(socket_listener) /* proof: only a listener (SYN cookie) */                        \
+	X(socket_none) /* proof: no socket here (container, router) */                      \
+	X(socket_mismatch) /* proof: a socket, but other sequence numbers */                \
+	X(dropped_source) /* frames dropped for a blocked source */                         \
+	X(dropped_client) /* frames dropped for a blocked client */                         \
+	X(knock_replaced) /* a waiting SYN gave way to a newer one */                       \
+	X(flow_replaced) /* an idle or unproven connection gave way */                      \
+	X(source_table_full)                                                                \
+	X(overflow) /* proven connections counted in the sketch, their source has no row */ \
+	X(client_table_full)                                                                \
+	X(print_table_full)                                                                 \
+	X(untaken_lost) /* rows replaced before the agent took their counts */              \
+	X(samples) /* hello samples handed to the agent */                                  \
+	X(sample_lost) /* sample ring full */                                               \
+	X(stashed) /* segments of a hello kept until those in front come */                 \
+	X(hellos_second) /* hellos after a HelloRetryRequest: not fingerprinted */          \
+	X(record_lost) /* record boundary lost behind the hello: exchanges not counted */   \
 	X(clock_back) /* capture time went back and was clamped */
 
 #define FG_NAME_ENUM(name) FG_EVENT_##name,
@@ -365,6 +366,18 @@ struct fg_source {
 	__u64 rsts;
 };
 _Static_assert(sizeof(struct fg_source) == 80, "fg_source");
+
+/*
+ * Proven connections of sources without a row, while their set has no room: a count-min sketch
+ * (Cormode and Muthukrishnan, J. Algorithms 55, 2005, theorem 1). Counter i of a source lies in the
+ * column that 16 bits of its keyed hash pick; the smallest of the four is never too low, and too
+ * high by more than e/65536 of all that was counted once in e^4 = 55 sources.
+ */
+#define FG_OVERFLOW_COLUMNS 65536
+#define FG_OVERFLOW_ROWS    4
+struct fg_overflow {
+	__u32 n[FG_OVERFLOW_ROWS];
+};
 
 /* Counters of one client: (source, stem, stack). Made by its first proven hello. */
 struct fg_client {

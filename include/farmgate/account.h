@@ -154,6 +154,24 @@ static __always_inline struct fg_source *account_source(struct fg_env *env, cons
 	return row;
 }
 
+/* A proven connection whose source got no row: volume is what is left to count. */
+static __always_inline void account_overflow(struct fg_env *env, const struct fg_key *k)
+{
+	struct fg_overflow *column;
+	__u64 addr[2], hash;
+	__u32 i;
+
+	fg_source_of(k, addr);
+	hash = fg_hash_source(FG_CFG(env)->seed, addr);
+	fg_event(env, overflow);
+#pragma GCC unroll 4
+	for (i = 0; i < FG_OVERFLOW_ROWS; i++) {
+		column = fg_overflow_at(env, hash >> 16 * i & (FG_OVERFLOW_COLUMNS - 1));
+		if (column)
+			fg_add(&column->n[i], 1);
+	}
+}
+
 static __always_inline void account_client(struct fg_env *env, const struct fg_key *k,
 					   const struct fg_flow *flow, const struct fg_hello *h)
 {

@@ -357,8 +357,10 @@ static __always_inline void flow_prove(struct fg_env *env, const struct fg_key *
 	else
 		fg_event(env, proven_handshake);
 	source = account_source(env, k);
-	if (!source)
+	if (!source) {
+		account_overflow(env, k);
 		return;
+	}
 	fg_add(&source->connections, 1);
 	fg_add(&source->proven, 1);
 	fg_add(&source->syns, flow->syns);

@@ -10,6 +10,7 @@
  *   fg_TABLE_set(env, i)   set i of flows, knocks, sources, clients, prints; NULL only if i is out
  *                          of range, which the mask excludes
  *   fg_stream_at(env, i), fg_stash_at(env, i)   row i of streams, of stash
+ *   fg_overflow_at(env, i) column i of overflow
  *   fg_headers(env, &data, &data_end)   the frame's bytes in memory, at least its headers
  *   fg_forget(env, x)      x; the kernel's verifier loses its value, so that paths converge
  *   fg_add(p, n)           adds to a counter that other CPUs may add to

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "source/platform_host.h"
+#include "source/take.h"
 
 #include "farmgate/pipeline.h"
 
@@ -34,6 +35,7 @@ static struct {
 	struct fg_print_set prints;
 	struct fg_stream streams[8];
 	struct fg_stash stash[FG_WAYS];
+	struct fg_overflow overflow[FG_OVERFLOW_COLUMNS];
 } t;
 
 static struct fg_env *const env = &t.env;
@@ -56,7 +58,9 @@ static int setup(void **state)
 				       .clients = &t.clients,
 				       .prints = &t.prints,
 				       .streams = t.streams,
-				       .stash = t.stash };
+				       .stash = t.stash,
+				       .overflow = t.overflow,
+				       .meta = &t.meta };
 	t.env = (struct fg_env){ .scratch = &t.scratch,
 				 .totals = &t.totals,
 				 .meta = &t.meta,
@@ -172,6 +176,41 @@ static void test_table_longest_idle_row_goes(void **state)
 	assert_ptr_equal(source(101), &t.sources.row[6]);
 	assert_int_equal(events(FG_EVENT_untaken_lost), 0);
 	assert_int_equal(events(FG_EVENT_source_table_full), 0);
+}
+
+/* Sources without a row: never counted too low, and seldom much too high. */
+static void test_table_sketch_holds_sources_without_a_row(void **state)
+{
+	const uint32_t n = 100000;
+	struct fg_taker *taker;
+	uint32_t high = 0;
+	uint64_t all = 0;
+
+	(void)state;
+	memcpy(t.meta.seed, t.config.seed, sizeof(t.meta.seed));
+	assert_int_equal(fg_taker_new(&t.tables, &taker), 0);
+	fill_sources(EPOCH);
+	for (uint32_t i = 0; i < n; i++) {
+		struct fg_key k = key(1000 + i);
+		struct fg_flow flow = { 0 };
+
+		for (uint32_t j = 0; j <= i % 4; j++, all++)
+			flow_prove(env, &k, &flow, FG_PROOF_NONE, FG_PROOF_HANDSHAKE);
+	}
+	assert_int_equal(events(FG_EVENT_overflow), all);
+	for (uint32_t i = 0; i < n; i++) {
+		struct fg_key k = key(1000 + i);
+		uint8_t addr[16];
+		uint64_t found;
+
+		memcpy(addr, k.client, 8);
+		memset(addr + 8, 0, 8);
+		found = fg_taker_overflow(taker, addr);
+		assert_true(found >= i % 4 + 1);
+		high += found > i % 4 + 1 + 2.72 / FG_OVERFLOW_COLUMNS * (double)all;
+	}
+	assert_true(high < n * 0.0184); /* e^-4 */
+	fg_taker_free(&taker);
 }
 
 static void test_table_idle_time_survives_the_wrap_of_epochs(void **state)
@@ -514,6 +553,7 @@ int main(void)
 		cmocka_unit_test_setup(test_table_source_is_the_v6_64, setup),
 		cmocka_unit_test_setup(test_table_live_rows_are_not_replaced, setup),
 		cmocka_unit_test_setup(test_table_longest_idle_row_goes, setup),
+		cmocka_unit_test_setup(test_table_sketch_holds_sources_without_a_row, setup),
 		cmocka_unit_test_setup(test_table_idle_time_survives_the_wrap_of_epochs, setup),
 		cmocka_unit_test_setup(test_table_without_agent_untaken_rows_go_and_are_counted,
 				       setup),

@@ -12,6 +12,9 @@
 #include "model/stack.h"
 #include "serve/report.h"
 
+/* A table counts as full for so long after the last newcomer was refused. */
+#define FULL_FOR_NS 60000000000ULL
+
 static const char *const role_names[] = { "terminate", "transit", "mirror" };
 
 static uint64_t view_now(void *agent)
@@ -22,6 +25,13 @@ static uint64_t view_now(void *agent)
 static void view_nothing(void *agent)
 {
 	(void)agent;
+}
+
+static uint64_t view_overflow(void *agent, const uint8_t source[16])
+{
+	const struct fg_core *c = agent;
+
+	return c->taker ? fg_taker_overflow(c->taker, source) : 0;
 }
 
 static int load_static_allow(struct fg_core *c, char *why, size_t n_why)
@@ -72,6 +82,7 @@ int fg_core_open(struct fg_core *c, const struct fg_conf *conf, const char *stat
 		.refresh = view_nothing,
 		.write_export = fg_core_write_export,
 		.changed = view_nothing,
+		.overflow = view_overflow,
 	};
 	return 0;
 
@@ -167,11 +178,47 @@ static int detect(struct fg_core *c)
 	return r;
 }
 
+/* Says which tables have no room for what comes new, until they had some for a minute. Nothing that
+ * is proven and active gives way, so this is what a flood costs. */
+static void tell_full(struct fg_core *c, const struct fg_totals *now)
+{
+	static const struct {
+		int event, loss;
+		const char *says;
+	} tables[] = {
+		{ -1, FG_FRAME_flow_table_full, "fg_flows is full: new connections are not seen" },
+		{ FG_EVENT_overflow, -1,
+		  "fg_sources is full: new sources are counted in a sketch only" },
+		{ FG_EVENT_client_table_full, -1, "fg_clients is full: new clients are not told" },
+		{ FG_EVENT_print_table_full, -1,
+		  "fg_prints is full: new fingerprints have no name" },
+	};
+
+	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
+		uint64_t grown =
+			tables[i].loss < 0 ?
+				now->events[tables[i].event] - c->before.events[tables[i].event] :
+				now->frames[tables[i].loss] - c->before.frames[tables[i].loss];
+
+		if (grown) {
+			fg_core_degraded(c, "%s (memory_mb is what they may take)",
+					 tables[i].says);
+			c->full_ns[i] = c->now_ns;
+		} else if (c->full_ns[i] && c->now_ns - c->full_ns[i] > FULL_FOR_NS) {
+			fg_core_restored(c, tables[i].says);
+			c->full_ns[i] = 0;
+		}
+	}
+	c->before = *now;
+}
+
 int fg_core_epoch(struct fg_core *c, struct fg_epoch *epoch, struct fg_taker *taker)
 {
 	int r;
 
 	c->now_ns = epoch->end_ns;
+	c->taker = taker;
+	tell_full(c, &epoch->received);
 	epoch->samples = c->samples;
 	epoch->n_samples = c->n_samples;
 	r = fg_model_apply(c->model, epoch);

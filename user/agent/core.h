@@ -27,6 +27,9 @@ struct fg_core {
 	size_t n_samples;
 	uint64_t now_ns;
 	uint64_t store_errors; /* decisions that could not be written */
+	const struct fg_taker *taker; /* of the last epoch; the owner clears it with the taker */
+	struct fg_totals before; /* received, at the end of the last epoch */
+	uint64_t full_ns[4]; /* when a table last had no room, see core.c */
 };
 
 /** state_dir NULL keeps nothing. @return 0, -errno with one sentence in why. */

@@ -173,6 +173,7 @@ int fg_replay(struct fg_core *core, const struct fg_replay_conf *conf, char *why
 	}
 	core->view.last_packet_ns = p.last_ns;
 out:
+	core->taker = NULL;
 	fg_taker_free(&p.taker);
 	if (p.engine)
 		conf->engine->close(p.engine);

@@ -35,7 +35,7 @@ struct attached {
 };
 
 /* Maps in our memory: the tables and fg_meta. */
-#define N_MAPPED 8
+#define N_MAPPED 9
 
 struct fg_sensor {
 	struct farmgate_bpf *skel;
@@ -165,6 +165,7 @@ static int map_tables(struct fg_sensor *s)
 		{ k->maps.fg_clients, (void **)&t->clients },
 		{ k->maps.fg_prints, (void **)&t->prints },
 		{ k->maps.fg_streams, (void **)&t->streams },
+		{ k->maps.fg_overflow, (void **)&t->overflow },
 		{ k->maps.fg_meta, (void **)&t->meta },
 	};
 
@@ -369,7 +370,7 @@ void fg_sensor_close(struct fg_sensor **sensor)
 	memcpy(tables,
 	       (void *[N_MAPPED]){ s->tables.flows, s->tables.timings, s->tables.knocks,
 				   s->tables.sources, s->tables.clients, s->tables.prints,
-				   s->tables.streams, s->tables.meta },
+				   s->tables.streams, s->tables.overflow, s->tables.meta },
 	       sizeof(tables));
 	for (size_t i = 0; i < N_MAPPED; i++)
 		if (tables[i])

@@ -13,7 +13,8 @@ uint64_t fg_tables_bytes(const struct fg_tables *t)
 	       (uint64_t)t->n_clients * sizeof(struct fg_client_set) +
 	       (uint64_t)t->n_prints * sizeof(struct fg_print_set) +
 	       (uint64_t)t->n_streams * sizeof(struct fg_stream) +
-	       (uint64_t)t->n_stash * sizeof(struct fg_stash);
+	       (uint64_t)t->n_stash * sizeof(struct fg_stash) +
+	       (uint64_t)FG_OVERFLOW_COLUMNS * sizeof(struct fg_overflow);
 }
 
 /* Proportions: as many sources and clients as a quarter of the connections, and as many waiting

@@ -18,6 +18,7 @@ struct fg_tables {
 	struct fg_print_set *prints;
 	struct fg_stream *streams;
 	struct fg_stash *stash; /* NULL where it is the kernel's: the agent does not read it */
+	struct fg_overflow *overflow; /* FG_OVERFLOW_COLUMNS */
 	struct fg_meta *meta;
 	/* sets (streams, stash: rows); powers of two */
 	uint32_t n_flows, n_knocks, n_sources, n_clients, n_prints, n_streams, n_stash;

@@ -122,6 +122,19 @@ static void each_allow(struct fg_jsonw *w, const struct fg_view *v, const uint8_
 	}
 }
 
+/* What the sketch has for a source, once there is anything in it at all. */
+static void say_overflow(struct fg_jsonw *w, const struct fg_view *v, const uint8_t addr[16])
+{
+	uint64_t n = v->overflow(v->agent, addr);
+
+	if (n)
+		fg_jsonw_stringf(
+			w,
+			"The table of sources was full: besides these, at most %llu of its "
+			"proven connections were counted without a row.",
+			(unsigned long long)n);
+}
+
 static void write_sentences(struct fg_jsonw *w, const struct fg_view *v, const uint8_t addr[16],
 			    const struct fg_model_source *s,
 			    const struct fg_verdict *const *verdicts, size_t n)
@@ -132,6 +145,7 @@ static void write_sentences(struct fg_jsonw *w, const struct fg_view *v, const u
 		say_counts(w, s);
 	else
 		fg_jsonw_string(w, "No proven connection of this source was seen.");
+	say_overflow(w, v, addr);
 	for (size_t i = 0; i < n; i++)
 		say_verdict(w, verdicts[i]);
 	if (!n)
@@ -169,6 +183,7 @@ int fg_explain(FILE *out, struct fg_view *v, const struct fg_query *q, char *why
 	fg_jsonw_array(&w);
 	each_allow(&w, v, addr, false);
 	fg_jsonw_array_end(&w);
+	fg_jsonw_key_u64(&w, "overflow", v->overflow(v->agent, addr));
 	fg_jsonw_key_u64(&w, "clients_total", s ? s->clients : 0);
 	fg_jsonw_key(&w, "clients");
 	fg_jsonw_array(&w);

@@ -50,6 +50,8 @@ struct fg_view {
 	 * -errno. */
 	int (*write_export)(void *agent, FILE *out, const char *format, enum fg_tier min_tier,
 			    bool dry_run);
+	/** Proven connections of a source counted while it had no row; never too low. */
+	uint64_t (*overflow)(void *agent, const uint8_t source[16]);
 	/** Called after each operator decision so that exports follow at once. */
 	void (*changed)(void *agent);
 };

@@ -26,6 +26,7 @@ static void host_close(void *engine)
 		return;
 	free(h->tables.flows);
 	free(h->tables.timings);
+	free(h->tables.overflow);
 	free(h->tables.knocks);
 	free(h->tables.sources);
 	free(h->tables.clients);
@@ -40,14 +41,15 @@ static int make_tables(struct fg_tables *t)
 {
 	t->flows = calloc(t->n_flows, sizeof(*t->flows));
 	t->timings = calloc((size_t)t->n_flows * FG_WAYS, sizeof(*t->timings));
+	t->overflow = calloc(FG_OVERFLOW_COLUMNS, sizeof(*t->overflow));
 	t->knocks = calloc(t->n_knocks, sizeof(*t->knocks));
 	t->sources = calloc(t->n_sources, sizeof(*t->sources));
 	t->clients = calloc(t->n_clients, sizeof(*t->clients));
 	t->prints = calloc(t->n_prints, sizeof(*t->prints));
 	t->streams = calloc(t->n_streams, sizeof(*t->streams));
 	t->stash = calloc(t->n_stash, sizeof(*t->stash));
-	return t->flows && t->timings && t->knocks && t->sources && t->clients && t->prints &&
-			       t->streams && t->stash ?
+	return t->flows && t->timings && t->overflow && t->knocks && t->sources && t->clients &&
+			       t->prints && t->streams && t->stash ?
 		       0 :
 		       -ENOMEM;
 }

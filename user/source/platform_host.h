@@ -64,6 +64,11 @@ static inline struct fg_stash *fg_stash_at(struct fg_env *env, uint32_t i)
 	return &env->tables->stash[i];
 }
 
+static inline struct fg_overflow *fg_overflow_at(struct fg_env *env, uint32_t i)
+{
+	return &env->tables->overflow[i];
+}
+
 static inline uint32_t fg_forget(struct fg_env *env, uint32_t x)
 {
 	(void)env;

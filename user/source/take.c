@@ -497,3 +497,20 @@ void fg_taker_mark_known(struct fg_taker *k, uint64_t print)
 		if (set->tag[i] == hash)
 			__atomic_store_n(&set->row[i].known, 1, __ATOMIC_RELEASE);
 }
+
+uint64_t fg_taker_overflow(const struct fg_taker *k, const uint8_t source[16])
+{
+	uint32_t least = UINT32_MAX;
+	__u64 addr[2], hash;
+
+	memcpy(addr, source, sizeof(addr));
+	hash = fg_hash_source(k->t.meta->seed, addr);
+	for (unsigned int i = 0; i < FG_OVERFLOW_ROWS; i++) {
+		const struct fg_overflow *column =
+			&k->t.overflow[hash >> 16 * i & (FG_OVERFLOW_COLUMNS - 1)];
+		uint32_t n = __atomic_load_n(&column->n[i], __ATOMIC_RELAXED);
+
+		least = n < least ? n : least;
+	}
+	return least;
+}

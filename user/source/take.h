@@ -39,6 +39,10 @@ void fg_taker_skip(struct fg_taker *taker, uint64_t ticks, uint64_t tick_ns, boo
 /** Tells the programs that no more samples of this key are needed. */
 void fg_taker_mark_known(struct fg_taker *taker, uint64_t print);
 
+/** Proven connections of a source that were counted while it had no row, since the start; never too
+ * low (struct fg_overflow). */
+uint64_t fg_taker_overflow(const struct fg_taker *taker, const uint8_t source[16]);
+
 /** Rows in use of each table, as of the last take. */
 struct fg_fill {
 	uint64_t flows, knocks, sources, clients, prints, streams;
