@@ -135,8 +135,8 @@ struct fg_times {
 	 */
 	enum fg_trait relayed;
 	/** |D - G| < max(10 ms, 0.3 G), medians: the hello was late by the same way, as behind a
-	 * relay that must report success before the client sends it. Asked only of what is relayed.
-	 *  */
+	 * relay that must report success before the client sends it. Asked only of what is
+	 * relayed. */
 	enum fg_trait confirmed;
 };
 
