@@ -4,9 +4,9 @@
  * how long its own cryptography takes. The yardstick that one client is held against.
  *
  * A fixed table of sets of eight, placed by a keyed hash: a stranger can make rows only by
- * completing handshakes. Where its set is full a row gives way that was idle for ten minutes a client
- * it was seen with, a day at most, the fewest clients first; else the newcomer is refused. Who
- * invents stems pushes out invented ones.
+ * completing handshakes. Where its set is full a row gives way that was idle for ten minutes a
+ * client it was seen with, a day at most, the fewest clients first; else the newcomer is refused.
+ * Who invents stems pushes out invented ones.
  */
 #pragma once
 
