@@ -139,7 +139,7 @@ static void test_model_counts_kinds_behind_a_source(void **state)
 	assert_int_equal(c[0]->stem, 52);
 	assert_int_equal(c[1]->stem, 50);
 	assert_int_equal(c[1]->connections, 7);
-	assert_int_equal(c[1]->print, 500);
+	assert_int_equal(fg_model_print_of(model, c[1])->print, 500);
 	assert_int_equal(c[2]->stem, 51);
 	/* only the busiest where the caller has less room */
 	assert_int_equal(fg_model_clients_of(model, addr, c, 1), 1);
@@ -327,6 +327,285 @@ static void test_model_forgets_only_pairs_nobody_shows(void **state)
 	assert_true(fg_model_refused(model).pairs > 1 << 20);
 }
 
+/* --- What connections tell -------------------------------------------------------------------- */
+
+#define DAY (86400 * S)
+
+/* A flow of source i, stem 50, stack 9, with news. */
+static struct fg_epoch_flow flow_of(uint32_t i, uint8_t news, uint64_t ns)
+{
+	struct fg_epoch_flow f = { .stem = 50, .stack = 9, .news = news, .opened_ns = ns };
+
+	address(i, f.addr);
+	return f;
+}
+
+static void apply_flows(uint64_t end_ns, const struct fg_epoch_flow *flows, size_t n)
+{
+	const struct fg_epoch e = {
+		.start_ns = end_ns - S, .end_ns = end_ns, .flows = flows, .n_flows = n
+	};
+
+	assert_int_equal(fg_model_apply(model, &e), 0);
+}
+
+static const struct fg_model_client *client(uint32_t i)
+{
+	const struct fg_model_client *c = NULL;
+	uint8_t addr[16];
+
+	address(i, addr);
+	fg_model_clients_of(model, addr, &c, 1);
+	return c;
+}
+
+static void test_model_hands_news_to_the_client(void **state)
+{
+	struct fg_epoch_flow f = flow_of(1, FG_NEWS_OPENED | FG_NEWS_TIMES | FG_NEWS_CLOSED, NOW);
+
+	(void)state;
+	f.rtt_us = 20000;
+	f.turn_us = 150000;
+	f.closed_by = FG_CLOSE_CLIENT_FIN;
+	f.idle_ms = 45000;
+	f.n_turns = 1;
+	f.turns[0] = (struct fg_epoch_turn){ .start_ns = NOW, .shape = 0x3456, .chunks = 9 };
+	/* no such client: counted, and nobody's */
+	apply_flows(NOW, &f, 1);
+	assert_int_equal(fg_model_refused(model).news, 1);
+	epoch(NOW, 1, 1, 50, 500);
+	for (int i = 0; i < 3; i++)
+		apply_flows(NOW + S, &f, 1);
+	assert_int_equal(fg_model_refused(model).news, 1);
+	assert_int_equal(fg_model_times(model, client(1)).rtt_ms.n, 3);
+	assert_int_equal(fg_model_times(model, client(1)).relayed, FG_TRAIT_YES);
+	assert_int_equal(fg_signals_shapes(&client(1)->signals).top[0].shape, 0x3456);
+	assert_true(fg_signals_closes(&client(1)->signals).idle_share[FG_IDLE_45] == 1);
+	assert_int_equal(fg_signals_lifecycle(&client(1)->signals).n, 3);
+	/* a connection without a hello is nobody's, and that is no loss */
+	f.stem = 0;
+	apply_flows(NOW + S, &f, 1);
+	assert_int_equal(fg_model_refused(model).news, 1);
+}
+
+/* A slow client's own time is no relay, once its stem is known to be slow; and one busy client does
+ * not say what its stem is. */
+static void test_model_learns_crypto_times_from_many_clients(void **state)
+{
+	struct fg_epoch_flow f = flow_of(0, FG_NEWS_TIMES, NOW);
+
+	(void)state;
+	for (uint32_t i = 0; i < 10; i++)
+		epoch(NOW, i, 1, 50, 500);
+	f.rtt_us = 10000;
+	f.turn_us = 70000;
+	for (int i = 0; i < 1000; i++)
+		apply_flows(NOW, &f, 1);
+	assert_int_equal(fg_model_times(model, client(0)).relayed, FG_TRAIT_YES);
+	assert_int_equal(fg_stem_crypto(fg_model_stem(model, 50)).n, 8);
+	for (uint32_t i = 1; i < 10; i++) {
+		address(i, f.addr);
+		for (int k = 0; k < 20; k++)
+			apply_flows(NOW, &f, 1);
+	}
+	assert_int_equal(fg_stem_crypto(fg_model_stem(model, 50)).n, 80);
+	assert_int_equal(fg_model_times(model, client(0)).relayed, FG_TRAIT_NO);
+	f.time_flags = FG_TIMES_RESENT;
+	epoch(NOW, 20, 1, 50, 500);
+	address(20, f.addr);
+	apply_flows(NOW, &f, 1);
+	assert_int_equal(fg_stem_crypto(fg_model_stem(model, 50)).n, 80);
+}
+
+static void test_model_knows_stems(void **state)
+{
+	const struct fg_stem *stem;
+
+	(void)state;
+	for (uint32_t i = 0; i < 40; i++) {
+		epoch(NOW, i, 2, 50, 500);
+		epoch(NOW + S, i, 3, 50, 501);
+	}
+	epoch(NOW, 1, 1, 51, 502);
+	stem = fg_model_stem(model, 50);
+	assert_non_null(stem);
+	assert_int_equal(stem->connections, 200);
+	assert_int_equal(stem->clients, 40);
+	assert_int_equal(fg_stem_stack(stem, 9).n, 40);
+	assert_true(fg_stem_stack(stem, 9).p > 0.9);
+	assert_int_equal(fg_model_stem(model, 51)->clients, 1);
+	assert_null(fg_model_stem(model, 52));
+	assert_int_equal(source(1)->stacks, 1);
+}
+
+/* Most connections that moved within one epoch, of one client and of one source's clients. */
+static void test_model_counts_what_moves_at_once(void **state)
+{
+	struct fg_epoch_flow f[12];
+
+	(void)state;
+	for (uint64_t k = 0; k < 3; k++)
+		epoch(NOW + k * S, 1, 1, 50 + k, 500 + k);
+	for (uint32_t i = 0; i < 12; i++) {
+		f[i] = flow_of(1, 0, 0);
+		f[i].stem = i < 7 ? 50 : i < 10 ? 51 : 52;
+		/* one that only closed did not move */
+		f[i].bytes_out = i != 11;
+	}
+	apply_flows(NOW + 4 * S, f, 5);
+	assert_int_equal(source(1)->parallel, 1);
+	apply_flows(NOW + 5 * S, f, 12);
+	apply_flows(NOW + 6 * S, f, 2);
+	assert_int_equal(source(1)->parallel, 3);
+	for (uint64_t k = 0; k < 3; k++) {
+		const struct fg_model_client *c[3];
+
+		assert_int_equal(fg_model_clients_of(model, source(1)->addr, c, 3), 3);
+		assert_int_equal(c[k]->signals.parallel, c[k]->stem == 50 ? 7 :
+							 c[k]->stem == 51 ? 3 :
+									    1);
+	}
+}
+
+/* Orphans are judged after a day, in whatever order an epoch's flows come, and not after a client
+ * was forgotten. */
+static void test_model_judges_orphans_when_it_can(void **state)
+{
+	struct fg_epoch_flow f[2];
+
+	(void)state;
+	open_model(100, 3, 100);
+	epoch(NOW, 1, 1, 50, 500);
+	epoch(NOW, 2, 1, 50, 500);
+	assert_int_equal(fg_model_known_since_ns(model), NOW);
+	f[0] = flow_of(1, FG_NEWS_OPENED, NOW + DAY + S);
+	f[0].hello_flags = FG_HELLO_RESUMED;
+	f[1] = flow_of(1, FG_NEWS_OPENED, NOW + DAY);
+	apply_flows(NOW + DAY + S, f, 2);
+	address(2, f[0].addr);
+	apply_flows(NOW + DAY + S, f, 1);
+	assert_int_equal(fg_signals_lifecycle(&client(1)->signals).n_judged, 1);
+	assert_true(fg_signals_lifecycle(&client(1)->signals).orphan_share == 0);
+	assert_int_equal(fg_signals_lifecycle(&client(2)->signals).n_judged, 1);
+	assert_true(fg_signals_lifecycle(&client(2)->signals).orphan_share == 1);
+	/* the table is full, and one too many */
+	epoch(NOW + DAY + S, 3, 1, 50, 500);
+	epoch(NOW + DAY + S, 4, 1, 50, 500);
+	assert_int_equal(fg_model_refused(model).clients, 1);
+	assert_int_equal(fg_model_known_since_ns(model), NOW + DAY + S);
+	apply_flows(NOW + DAY + S, f, 1);
+	assert_int_equal(fg_signals_lifecycle(&client(2)->signals).n_judged, 1);
+}
+
+/* Clocks of SYNs and the hops they came, of a connection whoever made it. */
+static void test_model_counts_hosts_behind_a_source(void **state)
+{
+	struct fg_epoch_flow f;
+	struct fg_hosts_seen seen;
+
+	(void)state;
+	for (uint32_t i = 0; i < 60; i++) {
+		f = flow_of(1, FG_NEWS_OPENED, NOW + i * S);
+		f.has_tsval = true;
+		f.tsval_ns = NOW + i * S;
+		f.tsval = i * 1000 + i % 6 * 1000000000;
+		f.ttl = i % 2 ? 60 : 124 - i % 4;
+		apply_flows(NOW + i * S, &f, 1);
+	}
+	seen = fg_model_hosts(model, f.addr);
+	assert_true(seen.known);
+	assert_int_equal(seen.hosts, 6);
+	assert_int_equal(fg_model_ts_joins(model).n, 59);
+	assert_int_equal(fg_model_ts_joins(model).joined, 54);
+	assert_int_equal(source(1)->hops_max - source(1)->hops_min, 2);
+	assert_false(fg_model_shared(model, source(1), 4).shared);
+	/* a crowd by four other facts */
+	f.ttl = 40;
+	apply_flows(NOW + 61 * S, &f, 1);
+	for (uint64_t k = 0; k < 8; k++)
+		epoch(NOW + 62 * S, 1, 1, 50 + k, 500 + k);
+	assert_false(fg_model_shared(model, source(1), 100).shared);
+	assert_int_equal(fg_model_shared(model, source(1), 100).facts, 3);
+	assert_true(fg_model_shared(model, source(1), 8).shared);
+	for (uint64_t stack = 10; stack < 15; stack++) {
+		struct fg_epoch_client c = { .stem = 50, .stack = stack, .connections = 1 };
+		const struct fg_epoch e = { .end_ns = NOW + 63 * S, .clients = &c, .n_clients = 1 };
+
+		address(1, c.addr);
+		assert_int_equal(fg_model_apply(model, &e), 0);
+	}
+	assert_true(fg_model_shared(model, source(1), 100).shared);
+	assert_int_equal(fg_model_shared(model, source(1), 100).facts, 4);
+}
+
+/* Counters of 32 bits stop; they do not begin again. */
+static void test_model_counters_stop(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		epoch(NOW + (uint64_t)i * S, 1, 2000000000, 50, 500);
+	assert_int_equal(source(1)->proven, UINT32_MAX);
+	assert_int_equal(source(1)->exchanges, UINT32_MAX);
+	assert_int_equal(client(1)->connections, UINT32_MAX);
+	assert_int_equal(client(1)->resumed, 3000000000);
+	assert_true(client(1)->bytes_out == 3 * 900 * 2000000000ULL);
+}
+
+/* Names of many stems, found again whenever the table grew in between. */
+static void test_model_finds_the_text_of_each_stem(void **state)
+{
+	struct fg_hello_desc d;
+	struct fg_sample s;
+	uint64_t first;
+
+	(void)state;
+	open_model(10, 10, 5000);
+	fg_hello_tool(&d, "api.example.com");
+	s = sample_of(&d);
+	first = s.hello.stem;
+	apply_sample(&s);
+	for (uint64_t k = 1; k < 5000; k++) {
+		s.hello.print++;
+		/* three fingerprints of each stem */
+		s.hello.stem = first + k / 3;
+		apply_sample(&s);
+	}
+	assert_int_equal(fg_model_n_prints(model), 5000);
+	for (uint64_t k = 0; k < 5000 / 3; k++)
+		assert_non_null(fg_model_stem_text(model, first + k));
+	assert_null(fg_model_stem_text(model, first - 1));
+}
+
+static void test_model_size(void **state)
+{
+	const struct fg_model_limits few = { .sources = 1, .clients = 1, .fingerprints = 1 };
+	const struct fg_model_limits clients = { 1, 2000000, 1, 0 };
+	const struct fg_model_limits all = { .sources = 1000000,
+					     .clients = 2000000,
+					     .fingerprints = 65536 };
+	uint64_t bytes;
+
+	(void)state;
+	print_message("a source has %zu bytes, a client %zu, of these %zu of signals\n",
+		      sizeof(struct fg_model_source), sizeof(struct fg_model_client),
+		      sizeof(struct fg_signals));
+	bytes = fg_model_bytes_full(&clients) - fg_model_bytes_full(&few);
+	print_message(
+		"2 M clients need %.0f MB; with 1 M sources and all tables full it is %.0f MB\n",
+		(double)bytes / 1e6, (double)fg_model_bytes_full(&all) / 1e6);
+	assert_true(bytes < 600000000);
+	/* the sum is that of what is allocated */
+	open_model(1000, 2000, 10);
+	for (uint32_t i = 0; i < 2000; i++)
+		epoch(NOW, i % 1000, 1, 50 + i / 1000, 500 + i % 10);
+	bytes = fg_model_bytes(model);
+	assert_true(bytes < fg_model_bytes_full(&(struct fg_model_limits){ 1000, 2000, 10, 0 }));
+	/* but for the pairs, which had few to remember */
+	assert_true(fg_model_bytes_full(&(struct fg_model_limits){ 1000, 2000, 10, 0 }) - bytes <
+		    4 * (1 << 21) * 8);
+	assert_int_equal(fg_model_n_clients(model), 2000);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -341,6 +620,15 @@ int main(void)
 		TEST(test_model_a_crowd_that_comes_back_is_a_crowd),
 		TEST(test_model_a_crowd_without_room_is_a_crowd),
 		TEST(test_model_forgets_only_pairs_nobody_shows),
+		TEST(test_model_hands_news_to_the_client),
+		TEST(test_model_learns_crypto_times_from_many_clients),
+		TEST(test_model_knows_stems),
+		TEST(test_model_counts_what_moves_at_once),
+		TEST(test_model_judges_orphans_when_it_can),
+		TEST(test_model_counts_hosts_behind_a_source),
+		TEST(test_model_counters_stop),
+		TEST(test_model_finds_the_text_of_each_stem),
+		TEST(test_model_size),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "farmgate/stack.h"
+#include "model/family.h"
 #include "model/stack.h"
 #include "packet.h"
 
@@ -196,6 +197,55 @@ static void test_stack_texts_are_as_many_as_stacks(void **state)
 	assert_int_equal(n_texts, n_stacks);
 }
 
+static void test_stack_families(void **state)
+{
+	const struct {
+		struct syn syn;
+		enum fg_stack_family family;
+	} known[] = {
+		{ { false, 57, 0, 64240, false, LINUX }, FG_STACK_LINUX },
+		{ { false, 57, 0, 29200, false, LINUX }, FG_STACK_LINUX },
+		{ { false, 57, 0, 65535, false, LINUX }, FG_STACK_ANDROID },
+		{ { false, 120, 0, 64240, false, LINUX }, FG_STACK_OTHER },
+		/* with a Fast Open cookie asked for */
+		{ { false, 64, 0, 64240, false,
+		    OPTIONS(2, 4, 5, 0xb4, 4, 2, 8, 10, 1, 2, 3, 4, 0, 0, 0, 0, 1, 3, 3, 7, 34, 2,
+			    1, 1) },
+		  FG_STACK_LINUX },
+		/* without timestamps */
+		{ { false, 64, 0, 64240, false, OPTIONS(2, 4, 5, 0xb4, 1, 1, 4, 2, 1, 3, 3, 7) },
+		  FG_STACK_LINUX },
+		{ { false, 117, 0, 65535, false, OPTIONS(2, 4, 5, 0xb4, 1, 3, 3, 8, 1, 1, 4, 2) },
+		  FG_STACK_WINDOWS },
+		/* the layout of Windows, the TTL of Solaris */
+		{ { false, 60, 0, 64240, false, OPTIONS(2, 4, 5, 0xb4, 1, 3, 3, 8, 1, 1, 4, 2) },
+		  FG_STACK_OTHER },
+		{ { false, 60, 0, 65535, false,
+		    OPTIONS(2, 4, 5, 0xb4, 1, 3, 3, 6, 1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 4, 2, 0,
+			    0) },
+		  FG_STACK_APPLE },
+		/* FreeBSD */
+		{ { false, 64, 0, 65535, false,
+		    OPTIONS(2, 4, 5, 0xb4, 1, 3, 3, 6, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0) },
+		  FG_STACK_OTHER },
+		/* begins like Linux, goes on like nobody */
+		{ { false, 64, 0, 64240, false,
+		    OPTIONS(2, 4, 5, 0xb4, 4, 2, 8, 10, 1, 2, 3, 4, 0, 0, 0, 0, 1, 3, 3, 7, 4, 2, 1,
+			    1) },
+		  FG_STACK_OTHER },
+		{ { false, 64, 0, 1024, false, OPTIONS(2, 4, 5, 0xb4) }, FG_STACK_OTHER },
+		{ { false, 64, 0, 1024, false, NULL, 0 }, FG_STACK_OTHER },
+	};
+
+	(void)state;
+	assert_int_equal(fg_stack_family(0), FG_STACK_UNKNOWN);
+	assert_string_equal(fg_stack_family_name(FG_STACK_UNKNOWN), "-");
+	for (size_t i = 0; i < COUNT(known); i++)
+		if (fg_stack_family(stack_of(&known[i].syn)) != known[i].family)
+			fail_msg("case %zu is %s", i,
+				 fg_stack_family_name(fg_stack_family(stack_of(&known[i].syn))));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -204,6 +254,7 @@ int main(void)
 		cmocka_unit_test(test_stack_ignores_what_the_path_changes),
 		cmocka_unit_test(test_stack_broken_options_end_the_walk),
 		cmocka_unit_test(test_stack_texts_are_as_many_as_stacks),
+		cmocka_unit_test(test_stack_families),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

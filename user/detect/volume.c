@@ -252,6 +252,7 @@ static void fill_source(const struct fg_model *m, const struct fg_model_source *
 			const struct fg_detect_conf *conf, struct fg_finding *f)
 {
 	const struct fg_model_client *busiest;
+	const struct fg_model_print *print;
 
 	memcpy(f->source, s->addr, sizeof(f->source));
 	f->proven = s->proven > 0;
@@ -262,7 +263,8 @@ static void fill_source(const struct fg_model *m, const struct fg_model_source *
 	if (fg_model_clients_of(m, s->addr, &busiest, 1) == 1) {
 		f->stem = busiest->stem;
 		f->stack = busiest->stack;
-		f->print = busiest->print;
+		print = fg_model_print_of(m, busiest);
+		f->print = print ? print->print : 0;
 	}
 }
 

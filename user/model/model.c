@@ -4,8 +4,8 @@
  * finds them. Beyond the cap the longest idle of some rows drawn by chance gives way when it was
  * idle for a whole window, else the newcomer is refused; both are counted.
  *
- * Distinct counts (fingerprints and stems of a source, sources of a fingerprint) are exact while the
- * set of pairs seen has room (FG_MAX_PAIRS), lower bounds after.
+ * Distinct counts (fingerprints, stems and stacks of a source, sources of a fingerprint) are exact
+ * while the set of pairs seen has room (FG_MAX_PAIRS), lower bounds after.
  */
 #include "model/model.h"
 
@@ -15,6 +15,7 @@
 #include <sys/random.h>
 
 #include "farmgate/hello.h"
+#include "farmgate/stack.h"
 #include "model/ja4.h"
 
 /* Of one generation: 2^21 pairs in twice as many slots of 8 bytes, 32 MB; two generations hold four
@@ -25,6 +26,11 @@
 #define NONE	  UINT32_MAX
 /* Rows drawn when one has to give way. */
 #define DRAWS 16
+/* fg_model_client.print of a fingerprint that has no row. */
+#define NO_PRINT 0x7fffffffU
+/* Connections of one client that its stem's crypto time is learned from: no single client, however
+ * busy, says what is usual. */
+#define CRYPTO_OF_CLIENT 8
 
 struct index {
 	uint32_t *slots; /* position + 1, 0 = free */
@@ -49,17 +55,23 @@ struct fg_model {
 
 	struct fg_model_client *clients;
 	uint32_t *next_client;
+	uint16_t *moving; /* of each client: connections that moved within the epoch at last_ns */
 	uint32_t n_clients, cap_clients;
 	struct index client_index;
 
 	struct fg_model_print *prints;
 	uint32_t n_prints, cap_prints;
 	struct index print_index;
+	struct index stem_index; /* the first named fingerprint of each stem */
+
+	struct fg_stems *stems;
+	struct fg_hosts *hosts;
 
 	struct pairs pairs, older_pairs; /* this generation and the one before */
 	uint32_t kept_pairs; /* of the older ones, seen in this generation too */
 
 	uint64_t now_ns, exchanges;
+	uint64_t known_since_ns; /* fg_model_known_since_ns() */
 	struct fg_totals received, replies;
 	struct fg_model_refused refused;
 };
@@ -104,6 +116,11 @@ static uint64_t hash_print(const struct fg_model *m, uint64_t print)
 	return hash_words(m, print, 0, 0, 3);
 }
 
+static uint64_t hash_stem(const struct fg_model *m, uint64_t stem)
+{
+	return hash_words(m, stem, 0, 0, 6);
+}
+
 enum kind {
 	SOURCE,
 	CLIENT,
@@ -133,16 +150,21 @@ static void index_put(struct index *ix, uint64_t hash, uint32_t at)
 }
 
 /* Twice as many slots as rows, so that probes stay short. */
-static int index_resize(const struct fg_model *m, struct index *ix, enum kind kind, uint32_t rows,
-			uint32_t cap)
+static uint32_t index_size(uint32_t cap)
 {
 	uint32_t n = 16;
-	struct index fresh;
 
 	while (n < cap * 2)
 		n *= 2;
-	fresh.slots = calloc(n, sizeof(*fresh.slots));
-	fresh.mask = n - 1;
+	return n;
+}
+
+static int index_resize(const struct fg_model *m, struct index *ix, enum kind kind, uint32_t rows,
+			uint32_t cap)
+{
+	struct index fresh = { .mask = index_size(cap) - 1 };
+
+	fresh.slots = calloc((size_t)fresh.mask + 1, sizeof(*fresh.slots));
 	if (!fresh.slots)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < rows; i++)
@@ -256,6 +278,19 @@ static uint32_t find_print(const struct fg_model *m, uint64_t print)
 	return NONE;
 }
 
+/* A named fingerprint with this stem. */
+static uint32_t find_stem(const struct fg_model *m, uint64_t stem)
+{
+	uint32_t i = (uint32_t)hash_stem(m, stem) & m->stem_index.mask;
+
+	if (!m->stem_index.slots)
+		return NONE;
+	for (; m->stem_index.slots[i]; i = (i + 1) & m->stem_index.mask)
+		if (m->prints[m->stem_index.slots[i] - 1].stem == stem)
+			return m->stem_index.slots[i] - 1;
+	return NONE;
+}
+
 /* A client leaves its source's chain. */
 static void unchain_client(struct fg_model *m, uint32_t at)
 {
@@ -330,8 +365,17 @@ static struct fg_model_source *source_row(struct fg_model *m, const uint8_t addr
 			return NULL;
 		}
 	}
+	if (m->sources[at].last_ns != m->now_ns)
+		m->sources[at].moving = 0;
 	m->sources[at].last_ns = m->now_ns;
 	return &m->sources[at];
+}
+
+/* A client of that time is not known any more: it may have made a full handshake then. */
+static void forget_until(struct fg_model *m, uint64_t ns)
+{
+	if (ns > m->known_since_ns)
+		m->known_since_ns = ns;
 }
 
 static int make_client(struct fg_model *m, const struct fg_epoch_client *in, uint32_t *ret_at)
@@ -343,6 +387,7 @@ static int make_client(struct fg_model *m, const struct fg_epoch_client *in, uin
 
 		if (grow((void **)&m->clients, sizeof(*m->clients), cap) ||
 		    grow((void **)&m->next_client, sizeof(*m->next_client), cap) ||
+		    grow((void **)&m->moving, sizeof(*m->moving), cap) ||
 		    index_resize(m, &m->client_index, CLIENT, at, cap))
 			return -ENOMEM;
 		m->cap_clients = cap;
@@ -353,9 +398,11 @@ static int make_client(struct fg_model *m, const struct fg_epoch_client *in, uin
 		at = draw_idle(m, CLIENT, m->n_clients);
 		if (at == NONE) {
 			m->refused.clients++;
+			forget_until(m, m->now_ns);
 			return -ENOSPC;
 		}
 		m->refused.clients_expired++;
+		forget_until(m, m->clients[at].last_ns);
 		unchain_client(m, at);
 		index_remove(m, &m->client_index, CLIENT, at);
 	}
@@ -364,9 +411,26 @@ static int make_client(struct fg_model *m, const struct fg_epoch_client *in, uin
 	m->clients[at].stem = in->stem;
 	m->clients[at].stack = in->stack;
 	m->clients[at].first_ns = m->now_ns;
+	m->clients[at].print = NO_PRINT;
 	m->next_client[at] = UNCHAINED;
+	m->moving[at] = 0;
 	index_put(&m->client_index, hash_client(m, in->addr, in->stem, in->stack), at);
 	*ret_at = at;
+	return 0;
+}
+
+static int stem_index_resize(struct fg_model *m, uint32_t cap)
+{
+	struct index fresh = { 0 };
+	int r = index_resize(m, &fresh, PRINT, 0, cap);
+
+	if (r)
+		return r;
+	free(m->stem_index.slots);
+	m->stem_index = fresh;
+	for (uint32_t i = 0; i < m->n_prints; i++)
+		if (m->prints[i].named && find_stem(m, m->prints[i].stem) == NONE)
+			index_put(&m->stem_index, hash_stem(m, m->prints[i].stem), i);
 	return 0;
 }
 
@@ -382,7 +446,7 @@ static int make_print(struct fg_model *m, uint64_t print, uint64_t stem, uint32_
 		uint32_t cap = next_cap(at, m->limits.fingerprints);
 
 		if (grow((void **)&m->prints, sizeof(*m->prints), cap) ||
-		    index_resize(m, &m->print_index, PRINT, at, cap))
+		    index_resize(m, &m->print_index, PRINT, at, cap) || stem_index_resize(m, cap))
 			return -ENOMEM;
 		m->cap_prints = cap;
 	}
@@ -509,22 +573,31 @@ static void window_advance(struct fg_model_source *s, uint32_t slot)
 	s->window_slot = slot;
 }
 
+/* Stops at its end instead of starting over. */
+static void add32(uint32_t *to, uint64_t n)
+{
+	*to = n < UINT32_MAX - *to ? *to + (uint32_t)n : UINT32_MAX;
+}
+
 static void apply_source(struct fg_model *m, const struct fg_epoch_source *in, int *error)
 {
 	struct fg_model_source *s = source_row(m, in->addr, error);
 	uint32_t slot = slot_of(m, m->now_ns);
+	uint16_t *now;
 
 	if (!s)
 		return;
-	s->syns += in->syns;
-	s->connections += in->connections;
-	s->proven += in->proven;
-	s->hellos += in->hellos;
-	s->incomplete += in->incomplete;
-	s->fins += in->fins;
-	s->rsts += in->rsts;
+	add32(&s->syns, in->syns);
+	add32(&s->connections, in->connections);
+	add32(&s->proven, in->proven);
+	add32(&s->hellos, in->hellos);
+	add32(&s->incomplete, in->incomplete);
+	add32(&s->fins, in->fins);
+	add32(&s->rsts, in->rsts);
 	window_advance(s, slot);
-	s->window[slot % FG_WINDOW_SLOTS] += (uint32_t)in->proven;
+	now = &s->window[slot % FG_WINDOW_SLOTS];
+	*now = in->proven < (uint64_t)(UINT16_MAX - *now) ? (uint16_t)(*now + in->proven) :
+							    UINT16_MAX;
 }
 
 static void apply_print(struct fg_model *m, const struct fg_epoch_print *in, int *error)
@@ -542,6 +615,8 @@ static void count_distinct(struct fg_model *m, struct fg_model_source *s,
 
 	if (first_together(m, s, in->stem, 4, error))
 		s->stems++;
+	if (in->stack && first_together(m, s, in->stack, 7, error))
+		s->stacks++;
 	if (!first_together(m, s, in->print, 5, error))
 		return;
 	s->fingerprints++;
@@ -550,10 +625,29 @@ static void count_distinct(struct fg_model *m, struct fg_model_source *s,
 		p->sources++;
 }
 
+static void see_client(struct fg_model *m, uint32_t at)
+{
+	if (m->clients[at].last_ns != m->now_ns)
+		m->moving[at] = 0;
+	m->clients[at].last_ns = m->now_ns;
+}
+
+static void learn_stem(struct fg_model *m, const struct fg_epoch_client *in, bool is_new)
+{
+	struct fg_stem *stem = fg_stems_row(m->stems, in->stem, m->now_ns);
+
+	if (!stem)
+		return;
+	stem->connections += in->connections;
+	if (is_new)
+		fg_stem_add_client(stem, in->stack);
+}
+
 static void apply_client(struct fg_model *m, const struct fg_epoch_client *in, int *error)
 {
 	struct fg_model_source *s = source_row(m, in->addr, error);
-	uint32_t at = find_client(m, in->addr, in->stem, in->stack);
+	uint32_t at = find_client(m, in->addr, in->stem, in->stack), print;
+	bool is_new = at == NONE;
 	struct fg_model_client *c;
 	int r;
 
@@ -561,7 +655,7 @@ static void apply_client(struct fg_model *m, const struct fg_epoch_client *in, i
 		return;
 	/* also where the client has no room: a crowd must not look like one host */
 	count_distinct(m, s, in, error);
-	if (at == NONE) {
+	if (is_new) {
 		r = make_client(m, in, &at);
 		if (r) {
 			if (r == -ENOMEM)
@@ -574,32 +668,109 @@ static void apply_client(struct fg_model *m, const struct fg_epoch_client *in, i
 		m->first_client[s - m->sources] = at;
 		s->clients++;
 	}
+	learn_stem(m, in, is_new);
 	c = &m->clients[at];
-	c->print = in->print;
-	c->connections += in->connections;
-	c->proof_socket += in->proof_socket;
-	c->resumed += in->resumed;
-	c->last_ns = m->now_ns;
+	print = find_print(m, in->print);
+	c->print = print == NONE ? NO_PRINT : print;
+	add32(&c->connections, in->connections);
+	add32(&c->resumed, in->resumed);
+	c->by_handshake |= in->proof_socket < in->connections;
+	see_client(m, at);
+}
+
+/* What the connection's SYN says about the host that sent it. */
+static void apply_syn(struct fg_model *m, struct fg_model_source *s, const struct fg_epoch_flow *in)
+{
+	static const uint8_t initial_ttl[] = { 32, 64, 128, 255 };
+	const struct fg_ts before = { s->tsval, s->tsval_ns }, ts = { in->tsval, in->tsval_ns };
+	uint8_t hops;
+
+	if (in->ttl) {
+		hops = initial_ttl[fg_stack_ttl_bucket(in->ttl)] - in->ttl + 1;
+		if (!s->hops_min || hops < s->hops_min)
+			s->hops_min = hops;
+		if (hops > s->hops_max)
+			s->hops_max = hops;
+	}
+	if (!in->has_tsval || !in->tsval_ns)
+		return;
+	if (before.ns)
+		fg_hosts_add(m->hosts, in->addr, &before, &ts);
+	if (ts.ns > before.ns) {
+		s->tsval = ts.tsval;
+		s->tsval_ns = ts.ns;
+	}
+}
+
+/* A connection that moved: how many of the client's, of the source's clients, in this epoch? */
+static void count_parallel(struct fg_model *m, struct fg_model_source *s, uint32_t at)
+{
+	struct fg_signals *g = &m->clients[at].signals;
+
+	m->moving[at] += m->moving[at] < UINT16_MAX;
+	if (m->moving[at] > g->parallel)
+		g->parallel = m->moving[at];
+	if (!s || m->moving[at] > 1)
+		return;
+	s->moving += s->moving < UINT16_MAX;
+	if (s->moving > s->parallel)
+		s->parallel = s->moving;
+}
+
+static void apply_signals(struct fg_model *m, const struct fg_epoch_flow *in, uint32_t at)
+{
+	struct fg_signals *g = &m->clients[at].signals;
+	struct fg_stem *stem;
+
+	/* the epoch's end is the next one's first moment */
+	fg_signals_add(g, in, m->now_ns ? m->now_ns - 1 : 0, m->known_since_ns);
+	if (!(in->news & FG_NEWS_TIMES) || in->time_flags & FG_TIMES_RESENT || !in->rtt_us ||
+	    !in->turn_us || g->measured > CRYPTO_OF_CLIENT)
+		return;
+	stem = fg_stems_row(m->stems, in->stem, m->now_ns);
+	if (stem)
+		fg_stem_add_crypto(stem, in->rtt_us, in->turn_us);
 }
 
 static void apply_flow(struct fg_model *m, const struct fg_epoch_flow *in, int *error)
 {
 	struct fg_model_source *s = source_row(m, in->addr, error);
+	struct fg_model_client *c;
 	uint32_t at;
 
 	m->exchanges += in->exchanges;
 	if (s) {
-		s->exchanges += in->exchanges;
+		add32(&s->exchanges, in->exchanges);
 		s->bytes_in += in->bytes_in;
 		s->bytes_out += in->bytes_out;
+		if (in->news & FG_NEWS_OPENED)
+			apply_syn(m, s, in);
 	}
 	at = in->stem ? find_client(m, in->addr, in->stem, in->stack) : NONE;
-	if (at == NONE)
+	if (at == NONE) {
+		m->refused.news += in->stem && (in->news || in->n_turns);
 		return;
-	m->clients[at].exchanges += in->exchanges;
-	m->clients[at].bytes_in += in->bytes_in;
-	m->clients[at].bytes_out += in->bytes_out;
-	m->clients[at].last_ns = m->now_ns;
+	}
+	c = &m->clients[at];
+	add32(&c->exchanges, in->exchanges);
+	c->bytes_in += in->bytes_in;
+	c->bytes_out += in->bytes_out;
+	see_client(m, at);
+	if (in->bytes_in || in->bytes_out)
+		count_parallel(m, s, at);
+	apply_signals(m, in, at);
+}
+
+/* Flows of an epoch come in no order: full handshakes are noted before resumptions are judged. */
+static void apply_full(struct fg_model *m, const struct fg_epoch_flow *in)
+{
+	uint32_t at;
+
+	if (!(in->news & FG_NEWS_OPENED) || fg_signals_offers(in->hello_flags) || !in->stem)
+		return;
+	at = find_client(m, in->addr, in->stem, in->stack);
+	if (at != NONE)
+		fg_signals_full(&m->clients[at].signals, in->opened_ns);
 }
 
 static void apply_sample(struct fg_model *m, const struct fg_sample *in, int *error)
@@ -622,12 +793,16 @@ static void apply_sample(struct fg_model *m, const struct fg_sample *in, int *er
 									       '?';
 	p->sni[n] = '\0';
 	p->named = true;
+	if (find_stem(m, p->stem) == NONE)
+		index_put(&m->stem_index, hash_stem(m, p->stem), (uint32_t)(p - m->prints));
 }
 
 int fg_model_apply(struct fg_model *m, const struct fg_epoch *e)
 {
 	int error = 0;
 
+	if (!m->known_since_ns)
+		m->known_since_ns = e->end_ns;
 	m->now_ns = e->end_ns;
 	m->received = e->received;
 	m->replies = e->replies;
@@ -640,6 +815,8 @@ int fg_model_apply(struct fg_model *m, const struct fg_epoch *e)
 	for (size_t i = 0; i < e->n_clients; i++)
 		apply_client(m, &e->clients[i], &error);
 	for (size_t i = 0; i < e->n_flows; i++)
+		apply_full(m, &e->flows[i]);
+	for (size_t i = 0; i < e->n_flows; i++)
 		apply_flow(m, &e->flows[i], &error);
 	return error;
 }
@@ -649,15 +826,21 @@ int fg_model_apply(struct fg_model *m, const struct fg_epoch *e)
 int fg_model_new(const struct fg_model_limits *limits, struct fg_model **ret_model)
 {
 	struct fg_model *m = calloc(1, sizeof(*m));
+	int r;
 
 	if (!m)
 		return -ENOMEM;
 	m->limits = *limits;
 	if (m->limits.window_ns < FG_WINDOW_SLOTS)
 		m->limits.window_ns = 60000000000ULL;
-	if (getrandom(m->seed, sizeof(m->seed), 0) != (ssize_t)sizeof(m->seed)) {
-		free(m);
-		return -EIO;
+	r = getrandom(m->seed, sizeof(m->seed), 0) == (ssize_t)sizeof(m->seed) ? 0 : -EIO;
+	if (!r)
+		r = fg_stems_new(m->seed, &m->stems);
+	if (!r)
+		r = fg_hosts_new(m->seed, &m->hosts);
+	if (r) {
+		fg_model_free(&m);
+		return r;
 	}
 	*ret_model = m;
 	return 0;
@@ -674,9 +857,13 @@ void fg_model_free(struct fg_model **model)
 	free(m->source_index.slots);
 	free(m->clients);
 	free(m->next_client);
+	free(m->moving);
 	free(m->client_index.slots);
 	free(m->prints);
 	free(m->print_index.slots);
+	free(m->stem_index.slots);
+	fg_stems_free(&m->stems);
+	fg_hosts_free(&m->hosts);
 	free(m->pairs.slots);
 	free(m->older_pairs.slots);
 	free(m);
@@ -744,12 +931,17 @@ const struct fg_model_print *fg_model_print_find(const struct fg_model *m, uint6
 	return at == NONE ? NULL : &m->prints[at];
 }
 
+const struct fg_model_print *fg_model_print_of(const struct fg_model *m,
+					       const struct fg_model_client *c)
+{
+	return c->print == NO_PRINT ? NULL : &m->prints[c->print];
+}
+
 const char *fg_model_stem_text(const struct fg_model *m, uint64_t stem)
 {
-	for (uint32_t i = 0; i < m->n_prints; i++)
-		if (m->prints[i].stem == stem && m->prints[i].named)
-			return m->prints[i].stem_text;
-	return NULL;
+	uint32_t at = find_stem(m, stem);
+
+	return at == NONE ? NULL : m->prints[at].stem_text;
 }
 
 uint64_t fg_model_stem_key(const struct fg_model *m, const char *text)
@@ -810,5 +1002,86 @@ uint64_t fg_model_exchanges(const struct fg_model *m)
 
 struct fg_model_refused fg_model_refused(const struct fg_model *m)
 {
-	return m->refused;
+	const struct fg_stems_refused stems = fg_stems_refused(m->stems);
+	const struct fg_hosts_refused hosts = fg_hosts_refused(m->hosts);
+	struct fg_model_refused r = m->refused;
+
+	r.stems = stems.no_room;
+	r.stems_expired = stems.expired;
+	r.hosts = hosts.no_room;
+	r.hosts_expired = hosts.expired;
+	r.hosts_lines = hosts.lines;
+	return r;
+}
+
+static uint64_t index_bytes(const struct index *ix)
+{
+	return ix->slots ? ((uint64_t)ix->mask + 1) * sizeof(*ix->slots) : 0;
+}
+
+/* Of the rows alone. */
+static uint64_t row_bytes(uint64_t sources, uint64_t clients, uint64_t prints, uint64_t pairs)
+{
+	return sizeof(struct fg_model) + fg_stems_bytes() + fg_hosts_bytes() +
+	       sources * (sizeof(struct fg_model_source) + sizeof(uint32_t)) +
+	       clients * (sizeof(struct fg_model_client) + sizeof(uint32_t) + sizeof(uint16_t)) +
+	       prints * sizeof(struct fg_model_print) + pairs * sizeof(uint64_t);
+}
+
+uint64_t fg_model_bytes(const struct fg_model *m)
+{
+	return row_bytes(m->cap_sources, m->cap_clients, m->cap_prints,
+			 (uint64_t)m->pairs.cap + m->older_pairs.cap) +
+	       index_bytes(&m->source_index) + index_bytes(&m->client_index) +
+	       index_bytes(&m->print_index) + index_bytes(&m->stem_index);
+}
+
+uint64_t fg_model_bytes_full(const struct fg_model_limits *l)
+{
+	uint64_t slots = (uint64_t)index_size(l->sources) + index_size(l->clients) +
+			 2 * index_size(l->fingerprints);
+
+	return row_bytes(l->sources, l->clients, l->fingerprints, 4ULL * FG_MAX_PAIRS) +
+	       slots * sizeof(uint32_t);
+}
+
+/* --- What is derived -------------------------------------------------------------------------- */
+
+const struct fg_stem *fg_model_stem(const struct fg_model *m, uint64_t stem)
+{
+	return fg_stems_find(m->stems, stem);
+}
+
+struct fg_times fg_model_times(const struct fg_model *m, const struct fg_model_client *c)
+{
+	return fg_signals_times(&c->signals, fg_stem_crypto(fg_model_stem(m, c->stem)).us);
+}
+
+struct fg_hosts_seen fg_model_hosts(const struct fg_model *m, const uint8_t addr[16])
+{
+	return fg_hosts_read(m->hosts, addr, m->now_ns);
+}
+
+struct fg_ts_joins fg_model_ts_joins(const struct fg_model *m)
+{
+	return fg_hosts_joins(m->hosts);
+}
+
+struct fg_shared fg_model_shared(const struct fg_model *m, const struct fg_model_source *s,
+				 uint32_t shared_stems)
+{
+	const struct fg_crowd crowd = {
+		.stems = s->stems,
+		.stacks = s->stacks,
+		.lines = fg_model_hosts(m, s->addr).lines,
+		.hops = (uint32_t)(s->hops_max - s->hops_min),
+		.clients = s->parallel,
+	};
+
+	return fg_hosts_shared(&crowd, shared_stems);
+}
+
+uint64_t fg_model_known_since_ns(const struct fg_model *m)
+{
+	return m->known_since_ns;
 }

@@ -11,6 +11,9 @@
 #include <stdint.h>
 
 #include "model/epoch.h"
+#include "model/hosts.h"
+#include "model/signals.h"
+#include "model/stems.h"
 
 /* Caps: a stranger can make us allocate rows only by completing handshakes. */
 struct fg_model_limits {
@@ -22,25 +25,37 @@ struct fg_model_limits {
 
 #define FG_WINDOW_SLOTS 12
 
+/* Counters of 32 bits stop at their end. */
 struct fg_model_source {
 	uint8_t addr[16];
-	uint64_t syns, connections, proven, hellos, incomplete, fins, rsts;
-	uint64_t exchanges, bytes_in, bytes_out;
+	uint64_t bytes_in, bytes_out;
 	uint64_t first_ns, last_ns;
+	uint32_t syns, connections, proven, hellos, incomplete, fins, rsts, exchanges;
 	uint32_t fingerprints; /* distinct fingerprint keys seen with this source's clients */
 	uint32_t clients; /* distinct clients */
 	uint32_t stems; /* distinct stems */
-	uint32_t window[FG_WINDOW_SLOTS]; /* proven connections, ring by slot number */
+	uint32_t stacks; /* distinct stacks, "-" left out */
+	uint16_t window[FG_WINDOW_SLOTS]; /* proven connections, ring by slot number; stop */
 	uint32_t window_slot; /* slot number of the newest entry */
+	uint32_t tsval; /* of its latest SYN with a timestamp, at tsval_ns; 0 = none */
+	uint64_t tsval_ns;
+	uint16_t moving; /* clients that moved within the epoch that ends at last_ns */
+	uint16_t parallel; /* most of them in one epoch */
+	uint8_t hops_min, hops_max; /* of its SYNs, plus 1: initial TTL less what came; 0 = none */
 };
 
 struct fg_model_client {
 	uint8_t addr[16];
-	uint64_t stem, stack, print;
-	uint64_t connections, proof_socket, resumed;
-	uint64_t exchanges, bytes_in, bytes_out;
+	uint64_t stem, stack;
+	uint64_t bytes_in, bytes_out;
 	uint64_t first_ns, last_ns;
+	uint32_t connections, resumed, exchanges; /* stop at their end */
+	uint32_t print : 31; /* place of its latest fingerprint, see fg_model_print_of() */
+	uint32_t by_handshake : 1; /* not all connections were proven by the socket table */
+	struct fg_signals signals;
 };
+/* Two million of them are 512 MB. */
+_Static_assert(sizeof(struct fg_model_client) <= 256, "fg_model_client");
 
 struct fg_model_print {
 	uint64_t print, stem; /* keys */
@@ -84,6 +99,9 @@ const struct fg_model_print *fg_model_print_at(const struct fg_model *model, siz
 const struct fg_model_source *fg_model_source_find(const struct fg_model *model,
 						   const uint8_t addr[16]);
 const struct fg_model_print *fg_model_print_find(const struct fg_model *model, uint64_t print);
+/** The latest fingerprint of a client; NULL where fingerprints had no room for it. */
+const struct fg_model_print *fg_model_print_of(const struct fg_model *model,
+					       const struct fg_model_client *client);
 /** Text of a stem key, NULL where no fingerprint with it is named yet. */
 const char *fg_model_stem_text(const struct fg_model *model, uint64_t stem);
 /** Key of a stem text ("~t13d…"), 0 where never seen. */
@@ -96,15 +114,50 @@ size_t fg_model_clients_of(const struct fg_model *model, const uint8_t addr[16],
 /** Proven connections of a source inside the window that ends now. */
 uint32_t fg_model_window_proven(const struct fg_model *model, const struct fg_model_source *s);
 
+/** What is usual for a stem; NULL where not there. */
+const struct fg_stem *fg_model_stem(const struct fg_model *model, uint64_t stem);
+/** Round trips of a client, the relay gap less its stem's own crypto time. */
+struct fg_times fg_model_times(const struct fg_model *model, const struct fg_model_client *client);
+/** Hosts behind a source by their clocks. */
+struct fg_hosts_seen fg_model_hosts(const struct fg_model *model, const uint8_t addr[16]);
+/** Over all sources: how many SYNs with timestamps came back to a clock. */
+struct fg_ts_joins fg_model_ts_joins(const struct fg_model *model);
+/** Is the source a crowd? @param shared_stems  so many distinct stems are one by themselves. */
+struct fg_shared fg_model_shared(const struct fg_model *model, const struct fg_model_source *source,
+				 uint32_t shared_stems);
+/** Since when no client was forgotten or refused: later than this less FG_TICKET_NS nothing is
+ * known of orphan resumptions. */
+uint64_t fg_model_known_since_ns(const struct fg_model *model);
+
 /** Totals of the newest epoch (received, replies). */
 const struct fg_totals *fg_model_received(const struct fg_model *model);
 const struct fg_totals *fg_model_replies(const struct fg_model *model);
 /** Sum of exchanges over all proven connections. */
 uint64_t fg_model_exchanges(const struct fg_model *model);
 
+/* What had no room, and what gave way; each under its own name. */
+#define FG_MODEL_REFUSED(X)                                                                   \
+	X(sources) /* no room for these */                                                    \
+	X(clients)                                                                            \
+	X(fingerprints)                                                                       \
+	X(stems)                                                                              \
+	X(hosts) /* SYNs of sources whose clocks are not followed */                          \
+	X(sources_expired) /* oldest idle rows that gave way */                               \
+	X(clients_expired)                                                                    \
+	X(stems_expired)                                                                      \
+	X(hosts_expired)                                                                      \
+	X(hosts_lines) /* clocks that gave way within their day: a crowd behind one source */ \
+	X(news) /* records of connections whose client has no row */                          \
+	X(pairs) /* forgotten: distinct counts may be too high by at most so much */
+
 struct fg_model_refused {
-	uint64_t sources, clients, fingerprints; /* no room */
-	uint64_t sources_expired, clients_expired; /* oldest idle rows that gave way */
-	uint64_t pairs; /* forgotten: distinct counts may be too high by at most so much */
+#define FG_FIELD(name) uint64_t name;
+	FG_MODEL_REFUSED(FG_FIELD)
+#undef FG_FIELD
 };
 struct fg_model_refused fg_model_refused(const struct fg_model *model);
+
+/** Memory of its tables, in bytes: allocated, also where it was not touched yet. */
+uint64_t fg_model_bytes(const struct fg_model *model);
+/** The same of a model whose tables are full. */
+uint64_t fg_model_bytes_full(const struct fg_model_limits *limits);

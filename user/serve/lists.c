@@ -225,18 +225,18 @@ static void write_source(struct fg_jsonw *w, const struct fg_model *m, const voi
 
 #define SOURCE(member) offsetof(struct fg_model_source, member)
 static const struct field source_fields[] = {
-	{ "connections", SOURCE(connections), false },
-	{ "syns", SOURCE(syns), false },
-	{ "proven", SOURCE(proven), false },
-	{ "hellos", SOURCE(hellos), false },
-	{ "incomplete", SOURCE(incomplete), false },
-	{ "exchanges", SOURCE(exchanges), false },
+	{ "connections", SOURCE(connections), true },
+	{ "syns", SOURCE(syns), true },
+	{ "proven", SOURCE(proven), true },
+	{ "hellos", SOURCE(hellos), true },
+	{ "incomplete", SOURCE(incomplete), true },
+	{ "exchanges", SOURCE(exchanges), true },
 	{ "fingerprints", SOURCE(fingerprints), true },
 	{ "clients", SOURCE(clients), true },
 	{ "bytes_in", SOURCE(bytes_in), false },
 	{ "bytes_out", SOURCE(bytes_out), false },
-	{ "fins", SOURCE(fins), false },
-	{ "rsts", SOURCE(rsts), false },
+	{ "fins", SOURCE(fins), true },
+	{ "rsts", SOURCE(rsts), true },
 	{ "first_seen", SOURCE(first_ns), false },
 	{ "last_seen", SOURCE(last_ns), false },
 	{ NULL, 0, false },
@@ -261,14 +261,14 @@ static const void *client_at(const struct fg_model *m, size_t i)
 void fg_list_client_fields(struct fg_jsonw *w, const struct fg_model *m,
 			   const struct fg_model_client *c)
 {
-	const struct fg_model_print *print = fg_model_print_find(m, c->print);
+	const struct fg_model_print *print = fg_model_print_of(m, c);
 	char buf[FG_IP_TEXT], stack[FG_STACK_TEXT];
 
 	fg_jsonw_key_string(w, "source", fg_ip_source(c->addr, buf));
 	fg_jsonw_key_string(w, "stem", print && print->named ? print->stem_text : "-");
 	fg_jsonw_key_string(w, "stack", fg_stack_text(c->stack, stack));
 	/* the weaker proof where connections were proven differently */
-	fg_jsonw_key_string(w, "proof", c->proof_socket == c->connections ? "socket" : "handshake");
+	fg_jsonw_key_string(w, "proof", c->by_handshake ? "handshake" : "socket");
 	fg_jsonw_key_string(w, "ja4", print && print->named ? print->ja4 : "-");
 	fg_jsonw_key_string(w, "sni", print && print->named && print->sni[0] ? print->sni : "-");
 	/* A client's connection begins to count with its proven, complete hello. Its SYN was seen
@@ -295,11 +295,11 @@ static void write_client(struct fg_jsonw *w, const struct fg_model *m, const voi
 
 #define CLIENT(member) offsetof(struct fg_model_client, member)
 static const struct field client_fields[] = {
-	{ "connections", CLIENT(connections), false }, { "proven", CLIENT(connections), false },
-	{ "hellos", CLIENT(connections), false },      { "resumed", CLIENT(resumed), false },
-	{ "exchanges", CLIENT(exchanges), false },     { "bytes_in", CLIENT(bytes_in), false },
-	{ "bytes_out", CLIENT(bytes_out), false },     { "first_seen", CLIENT(first_ns), false },
-	{ "last_seen", CLIENT(last_ns), false },       { NULL, 0, false },
+	{ "connections", CLIENT(connections), true }, { "proven", CLIENT(connections), true },
+	{ "hellos", CLIENT(connections), true },      { "resumed", CLIENT(resumed), true },
+	{ "exchanges", CLIENT(exchanges), true },     { "bytes_in", CLIENT(bytes_in), false },
+	{ "bytes_out", CLIENT(bytes_out), false },    { "first_seen", CLIENT(first_ns), false },
+	{ "last_seen", CLIENT(last_ns), false },      { NULL, 0, false },
 };
 
 int fg_list_clients(FILE *out, struct fg_view *v, const struct fg_query *q, char *why, size_t n_why)
