@@ -34,17 +34,19 @@ def built(scenario, d1, d2):
 
 
 def truth(rounds, hellos):
-    """For each (source, stem) the times of its connections."""
+    """For each (source, stem) the times of its connections, and how many there were."""
     stems = {tuple(line.split('\t')[:2]): line.split('\t')[6] for line in open(hellos)}
-    groups, again = {}, 0
+    groups, counts, again = {}, {}, 0
     for line in open(rounds):
         source, port, tcp, delay, turn, clean, _ = line.rstrip('\n').split('\t')
+        key = source, stems[source, port]
+        counts[key] = counts.get(key, 0) + 1
         if clean != 'clean':
             again += 1
         elif '-' not in (tcp, delay, turn):
-            groups.setdefault((source, stems[source, port]), []).append(
+            groups.setdefault(key, []).append(
                 (float(tcp), float(turn), float(delay), float(turn) - float(tcp)))
-    return groups, again
+    return groups, counts, again
 
 
 def check_rig(name, want, got):
@@ -75,7 +77,7 @@ def cell(value):
 
 
 def main():
-    groups, again = truth(sys.argv[2], sys.argv[3])
+    groups, counts, again = truth(sys.argv[2], sys.argv[3])
     answer = json.load(open(sys.argv[4])) if len(sys.argv) > 4 else {'clients': []}
     clients = {(c['source'], c['stem']): c for c in answer['clients']}
     signals_there = any('signals' in c for c in clients.values())
@@ -93,6 +95,9 @@ def main():
             name = '%s %s+%s ms, %s' % (scenario, d1, d2, stem)
             signals = clients.get((source, stem), {}).get('signals') or {}
             check_rig(name, want, got)
+            seen = clients.get((source, stem), {}).get('connections', 0)
+            if clients and seen != counts[source, stem]:
+                wrong.append('agent: %s: %d of %d connections' % (name, seen, counts[source, stem]))
             if signals_there and not signals:
                 wrong.append('agent: %s: no signals' % name)
             elif signals_there:

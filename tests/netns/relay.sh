@@ -203,7 +203,18 @@ run_scenario() { # SCENARIO N
 
 # --- What the agent says ----------------------------------------------------------------------
 
-# Live and from the capture the same: the agent's answer against the truth. Sets COMPARED.
+# The capture alone tells the same connections.
+expect_replay() {
+	local told kept
+	kept=$(awk -F '\t' '{ clients[$1 $7]; sources[$1] }
+		END { print NR, NR, length(sources), length(clients) }' "$LAB/hellos")
+	told=$("$FG" replay "$LAB/run.pcap" --format json |
+		jq -r '"\(.connections) \(.hellos) \(.sources) \(.clients)"')
+	[ "$told" = "$kept" ] || fail "replay: connections hellos sources clients: $told, not $kept"
+	echo "ok: replay: connections hellos sources clients: $told"
+}
+
+# The agent's answer against the truth. Sets COMPARED.
 compare() { # WHAT CLIENTS.json
 	"$PYTHON" "$ROOT/tests/netns/relay.py" "$LAB/plan" "$LAB/rounds" "$LAB/hellos" "${2:-}"
 	COMPARED=$?
@@ -218,9 +229,11 @@ keep_captures() { # DIR
 	local source scenario d1 d2
 	mkdir -p "$1" || fail "CAPTURE=$1"
 	while read -r source scenario d1 d2; do
-		tcpdump -r "$LAB/run.pcap" -w "$1/relay-$scenario-$d1-$d2.pcap" host "$source" 2>/dev/null
+		tcpdump -Z root -r "$LAB/run.pcap" -w "$1/relay-$scenario-$d1-$d2.pcap" \
+			host "$source" 2>/dev/null || fail "CAPTURE=$1: $source"
 	done <"$LAB/plan"
-	echo "captures are in $1"
+	cp "$LAB/plan" "$LAB/rounds" "$LAB/hellos" "$1" || fail "CAPTURE=$1"
+	echo "captures, and what is true of them, are in $1"
 }
 
 lab_begin
@@ -255,6 +268,7 @@ grep -q "^0 packets dropped" "$LAB/tcpdump.log" || fail "capture: $(tail -n 3 "$
 [ -z "${CAPTURE:-}" ] || keep_captures "$CAPTURE"
 fg clients --limit 100000 --format json >"$LAB/clients.json" || fail "clients: exit $?"
 
+expect_replay
 compare "the agent's signals are those of the wires" "$LAB/clients.json"
 for wire in near far; do
 	echo "$wire wire: $(wire_counts $wire)"
