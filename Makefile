@@ -59,8 +59,9 @@ UNIT := $(sort $(wildcard tests/unit/*_test.c))
 ROOT := $(sort $(wildcard tests/bpf/*_test.c tests/parity/*_test.c))
 FUZZ := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 BENCH := $(sort $(wildcard tests/bench/*.c))
-# Programs that the root tests and the lab run: a load of real TLS clients, a forger of frames.
-TOOLS := tests/harness/tlsload.c tests/harness/rawsend.c
+# Programs that the root tests and the lab run: a load of real TLS clients, a forger of frames, a
+# wire with a delay.
+TOOLS := tests/harness/tlsload.c tests/harness/rawsend.c tests/harness/delay.c
 HARNESS := $(filter-out $(TOOLS),$(sort $(wildcard tests/harness/*.c)))
 
 HOST_OBJ := $(HOST:%.c=$(OUT)/obj/%.o)

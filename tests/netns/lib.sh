@@ -17,6 +17,7 @@ case $OUT in /*) ;; *) OUT=$ROOT/$OUT ;; esac
 FG=${FG:-$OUT/farmgate}
 TLSLOAD=$OUT/tests/tlsload
 RAWSEND=$OUT/tests/rawsend
+DELAY=$OUT/tests/delay
 
 SERVER4=192.0.2.1 GATE4=192.0.2.2
 SERVER6=2001:db8:ff::1 GATE6=2001:db8:ff::2
@@ -59,6 +60,7 @@ lab_begin() {
 	LAB=$(mktemp -d "${TMPDIR:-/tmp}/farmgate-lab.XXXXXX") || exit 1
 	PIDS=() AGENT_PID='' AGENT_LOG=$LAB/agent.log
 	EDGE=fg-edge-$$ CLIENTS=fg-clients-$$
+	NAMESPACES=("$EDGE" "$CLIENTS")
 	trap lab_end EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP
@@ -68,7 +70,7 @@ lab_begin() {
 }
 
 lab_end() {
-	local status=$? pid
+	local status=$? pid ns
 	trap - EXIT INT TERM HUP
 	stop_agent TERM
 	for pid in "${PIDS[@]}"; do
@@ -77,8 +79,9 @@ lab_end() {
 	for pid in "${PIDS[@]}"; do
 		wait "$pid" 2>/dev/null
 	done
-	ip netns del "$EDGE" 2>/dev/null
-	ip netns del "$CLIENTS" 2>/dev/null
+	for ns in "${NAMESPACES[@]}"; do
+		ip netns del "$ns" 2>/dev/null
+	done
 	umount /sys/fs/bpf /run/netns 2>/dev/null
 	umount "$LAB"/full 2>/dev/null
 	rm -rf "$LAB"
@@ -92,6 +95,19 @@ in_edge() {
 
 in_clients() {
 	nsenter --net="/run/netns/$CLIENTS" -- "$@"
+}
+
+# in_namespace NAMESPACE COMMAND…: any other one; add_namespace NAMESPACE…: until lab_end.
+in_namespace() {
+	nsenter --net="/run/netns/$1" -- "${@:2}"
+}
+
+add_namespace() {
+	local ns
+	for ns; do
+		ip netns add "$ns" && NAMESPACES+=("$ns") || fail "cannot make a network namespace"
+		ip -n "$ns" link set lo up
+	done
 }
 
 # spawn NAMESPACE COMMAND…: in the background until lab_end; SPAWNED is the command's own pid. Shells
@@ -114,15 +130,17 @@ finish() { # PID SIGNAL
 	PIDS=("${kept[@]}")
 }
 
-# start_capture FILE: what passes the clients' end, port 443. stop_capture: the file is whole.
+# start_capture FILE [NAMESPACE INTERFACE]: what passes there, else the clients' end, on port 443.
+# stop_capture: the file is whole.
 start_capture() {
-	spawn "$CLIENTS" tcpdump -U -s 0 -i veth0 -w "$1" "tcp port 443" 2>"$LAB/tcpdump.log"
-	CAPTURE=$SPAWNED
+	spawn "${2:-$CLIENTS}" tcpdump -U -s 0 -i "${3:-veth0}" -w "$1" "tcp port 443" \
+		2>"$LAB/tcpdump.log"
+	CAPTURE_PID=$SPAWNED
 	wait_until 10 grep -q "listening on" "$LAB/tcpdump.log" || fail "tcpdump did not start"
 }
 
 stop_capture() {
-	finish "$CAPTURE" INT
+	finish "$CAPTURE_PID" INT
 }
 
 # Both namespaces, joined by veth. Every address of $SOURCES4 and $SOURCES6 is the clients' own

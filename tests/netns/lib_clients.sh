@@ -6,6 +6,7 @@
 # A client is a function client_NAME URL…, one connection a URL; browsers are told a page, and make
 # as many as they like: the capture says how many. Each client has a source of each family to itself.
 
+unset http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY
 PAGE4=four.example.com PAGE6=six.example.com RETRY4=retry4.example.com RETRY6=retry6.example.com
 declare -A SOURCE_OF=() ABSENT=()
 # The interpreter that python3-pycurl is for, whatever else stands in PATH.
@@ -125,13 +126,13 @@ build_go() {
 		import ("crypto/tls"; "io"; "net/http"; "os")
 
 		func main() {
-			config := &tls.Config{InsecureSkipVerify: true}
+			config := &tls.Config{InsecureSkipVerify: true, ServerName: os.Getenv("SERVER_NAME")}
 			if os.Getenv("RESUME") != "" {
 				config.ClientSessionCache = tls.NewLRUClientSessionCache(0)
 			}
 			for _, url := range os.Args[1:] {
 				web := &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true,
-					DisableKeepAlives: true}
+					DisableKeepAlives: true, Proxy: http.ProxyFromEnvironment}
 				answer, err := (&http.Client{Transport: web}).Get(url)
 				if err != nil {
 					panic(err)

@@ -1,0 +1,118 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""usage: relay.py PLAN ROUNDS HELLOS [CLIENTS.json]
+
+What relay.sh built, what its capture says of it, and what the agent made of that.
+
+PLAN     lines `source scenario d1 d2`: one-way milliseconds of the two wires
+ROUNDS   of rounds.py, HELLOS of hellos.py: the truth, for each source and stem
+CLIENTS  the answer of `farmgate clients --format json`
+
+Prints one table. Exit 1: the capture is not what was built, or the agent's answer not what the
+capture says. Exit 77: the agent's answer has no signals.
+"""
+import json
+import statistics
+import sys
+
+# A relay's gap is above this many milliseconds (and so says the agent).
+GAP = 25
+wrong = []
+
+
+def near(what, got, want, slack=5.0):
+    """Within 5 ms, or 10 %: nobody knows how busy the machine was."""
+    if got is None or abs(got - want) > max(slack, 0.1 * want):
+        wrong.append('%s: %s, should be %.1f' % (what, got, want))
+
+
+def built(scenario, d1, d2):
+    """Round trips as the wires were laid: TCP, TLS, and how long a hello waits for a proxy's word."""
+    whole, far = 2 * (d1 + d2), 2 * d2
+    return {'direct': (whole, whole, 0), 'tunnel': (whole, whole, 0), 'socks': (far, whole, 2 * d1),
+            'connect': (far, whole, 2 * d1), 'inspect': (far, far, 0)}[scenario]
+
+
+def truth(rounds, hellos):
+    """For each (source, stem) the times of its connections, and how many there were."""
+    stems = {tuple(line.split('\t')[:2]): line.split('\t')[6] for line in open(hellos)}
+    groups, counts, again = {}, {}, 0
+    for line in open(rounds):
+        source, port, tcp, delay, turn, clean, _ = line.rstrip('\n').split('\t')
+        key = source, stems[source, port]
+        counts[key] = counts.get(key, 0) + 1
+        if clean != 'clean':
+            again += 1
+        elif '-' not in (tcp, delay, turn):
+            groups.setdefault(key, []).append(
+                (float(tcp), float(turn), float(delay), float(turn) - float(tcp)))
+    return groups, counts, again
+
+
+def check_rig(name, want, got):
+    """The wires are as long as they were told to be; a client's own arithmetic comes on top."""
+    near('built: %s: TCP round trip' % name, got[0], want[0])
+    # Only the separation counts here: certificates are checked on a machine that may be busy.
+    if not -5 < got[1] - want[1] < GAP:
+        wrong.append('built: %s: TLS turn-around %.1f for a wire of %d' % (name, got[1], want[1]))
+    near('built: %s: hello after' % name, got[2], want[2], 10)
+    if (got[3] > GAP) != (want[1] - want[0] > GAP):
+        wrong.append('built: %s: a gap of %.1f' % (name, got[3]))
+
+
+def check_agent(name, want, got, signals, n):
+    for at, key in enumerate(('tcp_rtt_ms', 'tls_turn_ms', 'hello_delay_ms')):
+        near('agent: %s: %s' % (name, key), signals[key]['median'], got[at])
+        if not signals[key]['n'] >= min(n, 3):
+            wrong.append('agent: %s: %s from %s of %d connections' % (name, key,
+                                                                     signals[key]['n'], n))
+    # Without the client's own arithmetic, which the agent takes off.
+    near('agent: %s: relay_gap_ms' % name, signals['relay_gap_ms']['median'], want[1] - want[0], 10)
+    if signals['relayed'] is not (want[1] - want[0] > GAP):
+        wrong.append('agent: %s: relayed is %s' % (name, signals['relayed']))
+
+
+def cell(value):
+    return '      -' if value is None else '%7.2f' % value
+
+
+def main():
+    groups, counts, again = truth(sys.argv[2], sys.argv[3])
+    answer = json.load(open(sys.argv[4])) if len(sys.argv) > 4 else {'clients': []}
+    clients = {(c['source'], c['stem']): c for c in answer['clients']}
+    signals_there = any('signals' in c for c in clients.values())
+    print('%-8s %3s %3s %-38s %2s | built    tcp    tls  hello | captured tcp    tls   hello     gap'
+          ' | agent  tcp     tls   hello     gap relayed' % ('', 'd1', 'd2', 'stem', 'n'))
+    for line in open(sys.argv[1]):
+        source, scenario, d1, d2 = line.split()
+        want = built(scenario, int(d1), int(d2))
+        stems = sorted(stem for s, stem in groups if s == source)
+        if not stems:
+            wrong.append('built: %s: no connection from %s' % (scenario, source))
+        for stem in stems:
+            times = groups[source, stem]
+            got = [statistics.median(t) for t in zip(*times)]
+            name = '%s %s+%s ms, %s' % (scenario, d1, d2, stem)
+            signals = clients.get((source, stem), {}).get('signals') or {}
+            check_rig(name, want, got)
+            seen = clients.get((source, stem), {}).get('connections', 0)
+            if clients and seen != counts[source, stem]:
+                wrong.append('agent: %s: %d of %d connections' % (name, seen, counts[source, stem]))
+            if signals_there and not signals:
+                wrong.append('agent: %s: no signals' % name)
+            elif signals_there:
+                check_agent(name, want, got, signals, len(times))
+            shown = [signals.get(k, {}).get('median')
+                     for k in ('tcp_rtt_ms', 'tls_turn_ms', 'hello_delay_ms', 'relay_gap_ms')]
+            print('%-8s %3s %3s %-38s %2d | %12d %6d %6d |     %s %s %s %s |    %s %s %s %s %s' % (
+                scenario, d1, d2, stem, len(times), *want, *map(cell, got), *map(cell, shown),
+                str(signals.get('relayed', '-')).lower()))
+    print('%d connections where something was sent twice are left out' % again)
+    print(*wrong, sep='\n', end='\n' if wrong else '')
+    if wrong:
+        sys.exit(1)
+    if len(sys.argv) > 4 and not signals_there:
+        sys.exit(77)
+
+
+main()
