@@ -119,7 +119,7 @@ static void same_clients(const char *path, const struct fg_model *a, const struc
 		SAME(x[i], y[i], stem);
 		SAME(x[i], y[i], stack);
 		SAME(x[i], y[i], by_handshake);
-		assert_true(fg_model_print_of(a, x[i]) == fg_model_print_of(b, y[i]));
+		SAME(fg_model_print_of(a, x[i]), fg_model_print_of(b, y[i]), print);
 		SAME(x[i], y[i], connections);
 		SAME(x[i], y[i], resumed);
 		SAME(x[i], y[i], exchanges);
