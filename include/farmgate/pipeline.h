@@ -4,7 +4,8 @@
  *
  *   frame.h ─► direction ─► flow.h ─► stream.h + hello.h ─► fingerprint.h ─► account.h
  *                            SYN, proof   hello bytes           keys            rows
- *                            └► turn.h: exchanges
+ *                            ├► turn.h: exchanges
+ *                            └► timing.h: when what happened
  *
  * Each frame ends in exactly one outcome (abi.h), counted at the end of fg_pipeline().
  */
