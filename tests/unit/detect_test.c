@@ -227,6 +227,47 @@ static void test_detect_a_shared_source_is_not_flagged_by_volume(void **state)
 	assert_false(found.first.shared);
 }
 
+/* The same by other marks of a crowd: five stacks, hosts at unequal distances, 24 clients at once. */
+static void test_detect_a_crowd_is_not_flagged_by_volume(void **state)
+{
+	struct fg_detect_conf conf = fg_detect_defaults;
+	struct fg_epoch_client clients[5] = { 0 };
+	struct fg_epoch_flow flows[24] = { 0 };
+	const struct fg_epoch e = {
+		.end_ns = NOW + S, .clients = clients, .n_clients = 5, .flows = flows, .n_flows = 24
+	};
+
+	(void)state;
+	conf.shared_stems = 1000;
+	crowd(1000, 3, NOW);
+	connect_source(8000, 24000, 24, NOW);
+	assert_int_equal(detect(&conf), 0);
+	assert_int_equal(found.n, 1);
+	assert_false(found.first.shared);
+	for (uint32_t k = 0; k < 24; k++) {
+		flows[k] = (struct fg_epoch_flow){ .stem = 100 + k,
+						   .stack = 7,
+						   .bytes_in = 1,
+						   .news = FG_NEWS_OPENED,
+						   .ttl = k % 2 ? 60 : 55 };
+		address(8000, flows[k].addr);
+	}
+	for (uint32_t k = 0; k < 5; k++) {
+		clients[k] = (struct fg_epoch_client){ .stem = 100, .stack = 7 + k, .print = 500 };
+		address(8000, clients[k].addr);
+	}
+	assert_int_equal(fg_model_apply(model, &e), 0);
+	assert_int_equal(detect(&conf), 0);
+	assert_int_equal(found.n, 0);
+	conf.flag_nats = 3;
+	assert_int_equal(detect(&conf), 0);
+	assert_int_equal(found.n, 1);
+	assert_true(found.first.shared);
+	assert_string_equal(found.first.shared_why,
+			    "24 stems, 5 stacks, 5 hops apart, 24 clients at once");
+	assert_float_equal(found.first.score, 4, 1e-9);
+}
+
 static void test_detect_few_connections_are_no_opinion(void **state)
 {
 	(void)state;
@@ -295,6 +336,7 @@ int main(void)
 		TEST(test_detect_a_farm_does_not_hide_behind_itself),
 		TEST(test_detect_a_cold_start_is_silent),
 		TEST(test_detect_a_shared_source_is_not_flagged_by_volume),
+		TEST(test_detect_a_crowd_is_not_flagged_by_volume),
 		TEST(test_detect_few_connections_are_no_opinion),
 		TEST(test_detect_the_window_moves_on),
 		TEST(test_detect_stops_where_its_reader_stops),

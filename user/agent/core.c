@@ -76,6 +76,7 @@ int fg_core_open(struct fg_core *c, const struct fg_conf *conf, const char *stat
 		.store = c->store,
 		.role = role_names[conf->role],
 		.mode = conf->mode == FG_MODE_ENFORCE ? "enforce" : "observe",
+		.shared_stems = conf->detect.shared_stems,
 		.started_ns = now_ns,
 		.agent = c,
 		.now_ns = view_now,

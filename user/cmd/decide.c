@@ -120,14 +120,32 @@ static void print_clients(const json_t *doc)
 	json_array_foreach(clients, i, row)
 	{
 		printf("  client %s\n", fg_ask_text(json_object_get(row, "stem")));
-		printf("    JA4 %s, stack %s,", fg_ask_text(json_object_get(row, "ja4")),
+		printf("    JA4 %s, stack %s", fg_ask_text(json_object_get(row, "ja4")),
 		       fg_ask_text(json_object_get(row, "stack")));
+		printf(" (%s),", fg_ask_text(json_object_get(row, "stack_family")));
 		printf(" proof %s, %lld connections, %lld exchanges\n",
 		       fg_ask_text(json_object_get(row, "proof")), number(row, "connections"),
 		       number(row, "exchanges"));
 	}
 	if (total > (long long)json_array_size(clients))
 		printf("  and %lld clients more\n", total - (long long)json_array_size(clients));
+}
+
+static void print_signals(const json_t *doc, bool tsv)
+{
+	size_t i, k;
+	json_t *row, *sentence;
+
+	json_array_foreach(json_object_get(doc, "signals"), i, row)
+	{
+		const json_t *sentences = json_object_get(row, "sentences");
+
+		if (!tsv && json_array_size(sentences))
+			printf("  signals of %s, %s\n", fg_ask_text(json_object_get(row, "stem")),
+			       fg_ask_text(json_object_get(row, "stack")));
+		json_array_foreach(sentences, k, sentence)
+			printf("%s%s\n", tsv ? "" : "    ", fg_ask_text(sentence));
+	}
 }
 
 int fg_cmd_explain(struct fg_options *o, int argc, char **argv)
@@ -146,6 +164,7 @@ int fg_cmd_explain(struct fg_options *o, int argc, char **argv)
 		puts(fg_ask_text(json_object_get(doc, "source")));
 	json_array_foreach(json_object_get(doc, "sentences"), i, row)
 		printf("%s%s\n", o->format == FG_FORMAT_TSV ? "" : "  ", fg_ask_text(row));
+	print_signals(doc, o->format == FG_FORMAT_TSV);
 	if (o->format == FG_FORMAT_HUMAN)
 		print_clients(doc);
 	json_decref(doc);

@@ -158,6 +158,7 @@ int fg_cmd_clients(struct fg_options *o, int argc, char **argv)
 		{ "source", "SOURCE", TEXT },
 		{ "stem", "STEM", TEXT },
 		{ "stack", "STACK", TEXT },
+		{ "stack_family", "FAMILY", TEXT },
 		{ "proof", "PROOF", TEXT },
 		{ "connections", "CONNECTIONS", NUMBER },
 		{ "exchanges", "EXCHANGES", NUMBER },

@@ -16,8 +16,9 @@
  * Evidence  nats = -ln P(X >= x), the tail summed in logarithms.
  * Gates     x at least min_connections and five times the usual; population at least
  *           min_population sources; otherwise silence (cold start).
- * Shared    A source with many distinct stems is a crowd behind one address: the family counts at
- *           most 4 nats for it, so volume alone never flags it.
+ * Shared    A source with many distinct stems, or with other marks of a crowd behind one address
+ *           (model/hosts.h): the family counts at most 4 nats for it, so volume alone never flags
+ *           it.
  *
  * False positive case: a monitoring probe, a crawler, or the API server of one large customer looks
  * the same here. Volume says "heavy", not "fraudulent"; the finding says so.
@@ -249,17 +250,16 @@ static void write_evidence(struct fg_finding *f, const struct null_model *null, 
 }
 
 static void fill_source(const struct fg_model *m, const struct fg_model_source *s,
-			const struct fg_detect_conf *conf, struct fg_finding *f)
+			const struct fg_shared *shared, struct fg_finding *f)
 {
 	const struct fg_model_client *busiest;
 	const struct fg_model_print *print;
 
 	memcpy(f->source, s->addr, sizeof(f->source));
 	f->proven = s->proven > 0;
-	f->shared = s->stems >= conf->shared_stems;
+	f->shared = shared->shared;
 	if (f->shared)
-		snprintf(f->shared_why, sizeof(f->shared_why),
-			 "%u kinds of clients behind one source", s->stems);
+		snprintf(f->shared_why, sizeof(f->shared_why), "%s", shared->why);
 	if (fg_model_clients_of(m, s->addr, &busiest, 1) == 1) {
 		f->stem = busiest->stem;
 		f->stack = busiest->stack;
@@ -275,16 +275,18 @@ static int judge(const struct fg_model *m, const struct fg_model_source *s,
 {
 	uint32_t x = fg_model_window_proven(m, s), hosts = s->stems ? s->stems : 1;
 	struct fg_finding f = { 0 };
+	struct fg_shared shared;
 	double each = (double)x / hosts, nats;
 
 	if (x < conf->min_connections || each < MIN_RATIO * (null->mean + 1))
 		return 0;
 	nats = -fg_volume_nb_log_tail(floor(each) - 1, null->mean, null->r);
-	if (s->stems >= conf->shared_stems)
+	shared = fg_model_shared(m, s, conf->shared_stems);
+	if (shared.shared)
 		nats = fmin(nats, SHARED_CAP_NATS);
 	if (nats < conf->flag_nats)
 		return 0;
-	fill_source(m, s, conf, &f);
+	fill_source(m, s, &shared, &f);
 	f.score = nats;
 	write_evidence(&f, null, x, count_from(counts, null->n, x), nats,
 		       (unsigned int)(fg_model_window_ns(m) / 1000000000ULL));

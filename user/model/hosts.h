@@ -72,6 +72,7 @@ size_t fg_hosts_n(const struct fg_hosts *hosts);
  * Is a source shared, a crowd behind one address ? At least four of these five; the
  * sixth, blocks of ports, is in no record. Thresholds are the note's.
  */
+#define FG_SHARED_ALL	 5
 #define FG_SHARED_FACTS	 4
 #define FG_SHARED_STEMS	 8
 #define FG_SHARED_STACKS 5

@@ -162,7 +162,7 @@ struct fg_shapes {
 	uint32_t n; /* exchanges with a shape */
 	unsigned int n_top;
 	struct {
-		uint16_t shape; /* farmgate/turn.h */
+		uint16_t shape; /* model/epoch.h */
 		double share;
 	} top[FG_SHAPES_KEPT]; /* most frequent first */
 	double streamed_share, chunks_mean; /* 0 where n is */

@@ -9,8 +9,11 @@
 #include "model/stack.h"
 #include "serve/lists.h"
 #include "serve/report.h"
+#include "serve/signals.h"
 
-#define MAX_CLIENTS  32
+#define MAX_CLIENTS 32
+/* Clients whose signals are said in sentences: the busiest. */
+#define MAX_SAID     3
 #define MAX_VERDICTS 16
 
 /* The source that is asked about. An explanation is of one source; past decisions may be asked for
@@ -141,10 +144,12 @@ static void write_sentences(struct fg_jsonw *w, const struct fg_view *v, const u
 {
 	fg_jsonw_key(w, "sentences");
 	fg_jsonw_array(w);
-	if (s)
+	if (s) {
 		say_counts(w, s);
-	else
+		fg_signals_say_source(w, v, s);
+	} else {
 		fg_jsonw_string(w, "No proven connection of this source was seen.");
+	}
 	say_overflow(w, v, addr);
 	for (size_t i = 0; i < n; i++)
 		say_verdict(w, verdicts[i]);
@@ -152,6 +157,29 @@ static void write_sentences(struct fg_jsonw *w, const struct fg_view *v, const u
 		fg_jsonw_string(w, "No verdict stands on it.");
 	each_allow(w, v, addr, true);
 	fg_jsonw_stringf(w, "Mode is %s.", v->mode);
+	fg_jsonw_array_end(w);
+}
+
+/* What the busiest clients' connections tell, in sentences; the figures are with each client. */
+static void write_signals(struct fg_jsonw *w, const struct fg_view *v,
+			  const struct fg_model_client *const *clients, size_t n)
+{
+	char stack[FG_STACK_TEXT];
+
+	fg_jsonw_key(w, "signals");
+	fg_jsonw_array(w);
+	for (size_t i = 0; i < n && i < MAX_SAID; i++) {
+		const struct fg_model_print *print = fg_model_print_of(v->model, clients[i]);
+
+		fg_jsonw_object(w);
+		fg_jsonw_key_string(w, "stem", print && print->named ? print->stem_text : "-");
+		fg_jsonw_key_string(w, "stack", fg_stack_text(clients[i]->stack, stack));
+		fg_jsonw_key(w, "sentences");
+		fg_jsonw_array(w);
+		fg_signals_say(w, v->model, clients[i]);
+		fg_jsonw_array_end(w);
+		fg_jsonw_object_end(w);
+	}
 	fg_jsonw_array_end(w);
 }
 
@@ -184,6 +212,9 @@ int fg_explain(FILE *out, struct fg_view *v, const struct fg_query *q, char *why
 	each_allow(&w, v, addr, false);
 	fg_jsonw_array_end(&w);
 	fg_jsonw_key_u64(&w, "overflow", v->overflow(v->agent, addr));
+	if (s)
+		fg_signals_write_source(&w, v, s);
+	write_signals(&w, v, clients, n_clients);
 	fg_jsonw_key_u64(&w, "clients_total", s ? s->clients : 0);
 	fg_jsonw_key(&w, "clients");
 	fg_jsonw_array(&w);

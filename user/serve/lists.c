@@ -7,7 +7,9 @@
 #include "lib/ip.h"
 #include "lib/mem.h"
 #include "lib/num.h"
+#include "model/family.h"
 #include "model/stack.h"
+#include "serve/signals.h"
 
 #define DEFAULT_LIMIT 1000
 #define MAX_LIMIT     1000000
@@ -267,6 +269,7 @@ void fg_list_client_fields(struct fg_jsonw *w, const struct fg_model *m,
 	fg_jsonw_key_string(w, "source", fg_ip_source(c->addr, buf));
 	fg_jsonw_key_string(w, "stem", print && print->named ? print->stem_text : "-");
 	fg_jsonw_key_string(w, "stack", fg_stack_text(c->stack, stack));
+	fg_jsonw_key_string(w, "stack_family", fg_stack_family_name(fg_stack_family(c->stack)));
 	/* the weaker proof where connections were proven differently */
 	fg_jsonw_key_string(w, "proof", c->by_handshake ? "handshake" : "socket");
 	fg_jsonw_key_string(w, "ja4", print && print->named ? print->ja4 : "-");
@@ -286,6 +289,8 @@ void fg_list_client_fields(struct fg_jsonw *w, const struct fg_model *m,
 	fg_jsonw_key_u64(w, "bytes_out", c->bytes_out);
 	fg_jsonw_key_time(w, "first_seen", c->first_ns);
 	fg_jsonw_key_time(w, "last_seen", c->last_ns);
+	fg_jsonw_key(w, "signals");
+	fg_signals_write(w, m, c);
 }
 
 static void write_client(struct fg_jsonw *w, const struct fg_model *m, const void *row)

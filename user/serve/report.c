@@ -8,6 +8,7 @@
 #include "lib/ip.h"
 #include "lib/mem.h"
 #include "lib/num.h"
+#include "model/family.h"
 
 #define FG_NAME_TEXT(name) #name,
 static const char *const outcome_names[] = { FG_ACCOUNTED(FG_NAME_TEXT) FG_LOSSES(FG_NAME_TEXT) };
@@ -73,6 +74,7 @@ void fg_report_verdict(struct fg_jsonw *w, const struct fg_verdict *v)
 	fg_jsonw_key_string(w, "ja4", v->ja4[0] ? v->ja4 : "-");
 	fg_jsonw_key_string(w, "stem", v->stem_text[0] ? v->stem_text : "-");
 	fg_jsonw_key_string(w, "stack", v->stack_text[0] ? v->stack_text : "-");
+	fg_jsonw_key_string(w, "stack_family", fg_stack_family_name(fg_stack_family(v->stack)));
 	fg_jsonw_key_string(w, "kind", "source");
 	fg_jsonw_key_string(w, "tier", fg_tier_name(v->tier));
 	fg_jsonw_key(w, "cohort");
@@ -247,6 +249,30 @@ static void write_maps(struct fg_jsonw *w, const struct fg_view *v)
 	fg_jsonw_array_end(w);
 }
 
+/* What the model had no room for, how large it is, and whether clocks tell hosts apart here. */
+static void write_model(struct fg_jsonw *w, const struct fg_model *m)
+{
+	const struct fg_model_refused r = fg_model_refused(m);
+	const struct fg_ts_joins ts = fg_model_ts_joins(m);
+
+	fg_jsonw_key(w, "refused");
+	fg_jsonw_object(w);
+#define FG_WRITE(name) fg_jsonw_key_u64(w, #name, r.name);
+	FG_MODEL_REFUSED(FG_WRITE)
+#undef FG_WRITE
+	fg_jsonw_object_end(w);
+	fg_jsonw_key_u64(w, "model_bytes", fg_model_bytes(m));
+	fg_jsonw_key(w, "timestamps");
+	fg_jsonw_object(w);
+	fg_jsonw_key_u64(w, "n", ts.n);
+	fg_jsonw_key(w, "joined_share");
+	if (ts.n)
+		fg_jsonw_double(w, (double)ts.joined / (double)ts.n);
+	else
+		fg_jsonw_null(w);
+	fg_jsonw_object_end(w);
+}
+
 int fg_report_status(FILE *out, struct fg_view *v)
 {
 	const struct fg_totals *t = fg_model_received(v->model);
@@ -279,6 +305,7 @@ int fg_report_status(FILE *out, struct fg_view *v)
 	named(&w, "events", event_names, t->events, _FG_EVENT_MAX);
 	named(&w, "replies", outcome_names, replies->frames, _FG_OUTCOME_MAX);
 	write_maps(&w, v);
+	write_model(&w, v->model);
 	fg_jsonw_key_double(&w, "uptime_s",
 			    (double)(now_ns > v->started_ns ? now_ns - v->started_ns : 0) / 1e9);
 	fg_jsonw_key(&w, "degraded");

@@ -33,6 +33,7 @@ struct fg_view {
 	struct fg_store *store;
 	const char *role; /* terminate, transit, mirror */
 	const char *mode; /* observe, enforce */
+	uint32_t shared_stems; /* fg_detect_conf.shared_stems */
 	uint64_t started_ns; /* unix */
 	struct fg_view_interface interfaces[FG_MAX_IFACES];
 	size_t n_interfaces;
