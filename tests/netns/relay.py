@@ -61,15 +61,16 @@ def check_rig(name, want, got):
 
 
 def check_agent(name, want, got, signals, n):
-    for at, key in enumerate(('tcp_rtt_ms', 'tls_turn_ms', 'hello_delay_ms')):
-        near('agent: %s: %s' % (name, key), signals[key]['median'], got[at])
+    for at, key in enumerate(('round_trip', 'turn_around', 'hello_delay')):
+        near('agent: %s: %s' % (name, key), signals[key]['median_ms'], got[at])
         if not signals[key]['n'] >= min(n, 3):
             wrong.append('agent: %s: %s from %s of %d connections' % (name, key,
                                                                      signals[key]['n'], n))
     # Without the client's own arithmetic, which the agent takes off.
-    near('agent: %s: relay_gap_ms' % name, signals['relay_gap_ms']['median'], want[1] - want[0], 10)
-    if signals['relayed'] is not (want[1] - want[0] > GAP):
-        wrong.append('agent: %s: relayed is %s' % (name, signals['relayed']))
+    gap = signals['relay_gap']
+    near('agent: %s: relay_gap' % name, gap['median_ms'], want[1] - want[0], 10)
+    if gap['relayed'] != ('yes' if want[1] - want[0] > GAP else 'no'):
+        wrong.append('agent: %s: relayed is %s' % (name, gap['relayed']))
 
 
 def cell(value):
@@ -102,11 +103,11 @@ def main():
                 wrong.append('agent: %s: no signals' % name)
             elif signals_there:
                 check_agent(name, want, got, signals, len(times))
-            shown = [signals.get(k, {}).get('median')
-                     for k in ('tcp_rtt_ms', 'tls_turn_ms', 'hello_delay_ms', 'relay_gap_ms')]
+            shown = [signals.get(k, {}).get('median_ms')
+                     for k in ('round_trip', 'turn_around', 'hello_delay', 'relay_gap')]
             print('%-8s %3s %3s %-38s %2d | %12d %6d %6d |     %s %s %s %s |    %s %s %s %s %s' % (
                 scenario, d1, d2, stem, len(times), *want, *map(cell, got), *map(cell, shown),
-                str(signals.get('relayed', '-')).lower()))
+                signals.get('relay_gap', {}).get('relayed', '-')))
     print('%d connections where something was sent twice are left out' % again)
     print(*wrong, sep='\n', end='\n' if wrong else '')
     if wrong:

@@ -35,6 +35,15 @@ static struct fg_store *store;
 static struct fg_view view;
 static uint64_t now_ns;
 
+static uint64_t overflow;
+
+static uint64_t view_overflow(void *agent, const uint8_t source[16])
+{
+	(void)agent;
+	(void)source;
+	return overflow;
+}
+
 static uint64_t view_now(void *agent)
 {
 	(void)agent;
@@ -109,7 +118,8 @@ static int set_up(void **state)
 				 .store = store,
 				 .mode = "observe",
 				 .shared_stems = 4,
-				 .now_ns = view_now };
+				 .now_ns = view_now,
+				 .overflow = view_overflow };
 	fill();
 	return 0;
 }
@@ -305,8 +315,12 @@ static void test_explain_is_silent_where_nothing_was(void **state)
 	assert_non_null(strstr(text, "Hosts behind it: unknown"));
 	assert_true(json_is_null(at(doc, "hosts", "estimate")));
 	json_decref(doc);
-	/* one that was never seen has neither */
+	/* one that was never seen has neither, but perhaps a place in the sketch */
+	overflow = 7;
 	doc = answer(fg_explain, "203.0.113.9");
+	overflow = 0;
+	sentences(doc, text, sizeof(text));
+	assert_non_null(strstr(text, "at most 7 of its proven connections"));
 	assert_null(json_object_get(doc, "hosts"));
 	assert_int_equal(json_array_size(json_object_get(doc, "signals")), 0);
 	json_decref(doc);
