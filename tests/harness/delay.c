@@ -15,7 +15,11 @@
  * comes, counted. Time in the kernel and waking up come on top of the hold: `late` says how much of
  * that this process saw.
  *
- * Owns: namespaces it is named (only their devices), rings, counts. Must not: look into frames.
+ * With --clock the first end's host seems to have started at another time: its TCP timestamps are
+ * moved, and what comes back to it is moved back. Namespaces of one kernel have one clock; hosts that
+ * the test takes them for do not.
+ *
+ * Owns: the devices, rings, counts. Must not: look into frames, but for --clock (IPv4 only).
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -23,7 +27,10 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <linux/if_tun.h>
+#include <net/ethernet.h>
 #include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -52,6 +59,8 @@ struct slot {
 struct lane {
 	int from, to;
 	int64_t hold, jitter; /* ns */
+	uint32_t clock; /* added to TSval; taken from TSecr in the other lane */
+	bool back;
 	uint64_t loss; /* of 2^32 frames */
 	uint64_t random;
 	struct slot *ring;
@@ -107,6 +116,83 @@ static uint64_t draw(struct lane *lane)
 	return mix(lane->random);
 }
 
+/* --- Another host's clock -------------------------------------------------------------------- */
+
+static uint32_t get_u16(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 8 | p[1];
+}
+
+static uint32_t get_u32(const uint8_t *p)
+{
+	return get_u16(p) << 16 | get_u16(p + 2);
+}
+
+static void put_u16(uint8_t *p, uint32_t value)
+{
+	p[0] = (uint8_t)(value >> 8);
+	p[1] = (uint8_t)value;
+}
+
+/* Where the timestamp option's values begin, or NULL. */
+static uint8_t *find_timestamps(uint8_t *tcp, size_t n)
+{
+	for (size_t at = sizeof(struct tcphdr); at < n && tcp[at] != TCPOPT_EOL;) {
+		if (tcp[at] == TCPOPT_NOP) {
+			at++;
+			continue;
+		}
+		if (at + 2 > n || tcp[at + 1] < 2)
+			return NULL;
+		if (tcp[at] == TCPOPT_TIMESTAMP && at + TCPOLEN_TIMESTAMP <= n)
+			return &tcp[at + 2];
+		at += tcp[at + 1];
+	}
+	return NULL;
+}
+
+static uint32_t checksum(const uint8_t *addresses, const uint8_t *tcp, size_t n)
+{
+	uint64_t sum = IPPROTO_TCP + n;
+
+	for (size_t i = 0; i < 8; i += 2)
+		sum += get_u16(addresses + i);
+	for (size_t i = 0; i + 1 < n; i += 2)
+		sum += get_u16(tcp + i);
+	if (n & 1)
+		sum += (uint32_t)tcp[n - 1] << 8;
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return (uint32_t)~sum & 0xffff;
+}
+
+static void move_clock(const struct lane *lane, uint8_t *frame, size_t n)
+{
+	uint8_t *ip = frame + ETH_HLEN, *tcp, *values;
+	size_t n_ip, n_tcp, header;
+	uint32_t value;
+
+	if (n < ETH_HLEN + 20 || get_u16(frame + 12) != ETHERTYPE_IP || ip[9] != IPPROTO_TCP ||
+	    get_u16(ip + 6) & 0x3fff)
+		return;
+	n_ip = (ip[0] & 15U) * 4;
+	if (get_u16(ip + 2) > n - ETH_HLEN || get_u16(ip + 2) < n_ip + sizeof(struct tcphdr))
+		return;
+	tcp = ip + n_ip;
+	n_tcp = get_u16(ip + 2) - n_ip;
+	header = (tcp[12] >> 4) * 4U;
+	values = find_timestamps(tcp, header < n_tcp ? header : n_tcp);
+	if (!values || (lane->back && !(tcp[13] & TH_ACK)))
+		return;
+	if (lane->back)
+		values += 4;
+	value = get_u32(values) + (lane->back ? -lane->clock : lane->clock);
+	put_u16(values, value >> 16);
+	put_u16(values + 2, value & 0xffff);
+	put_u16(tcp + 16, 0);
+	put_u16(tcp + 16, checksum(ip + 12, tcp, n_tcp));
+}
+
 /* --- Lanes ----------------------------------------------------------------------------------- */
 
 static void enqueue(struct lane *lane, const uint8_t *data, size_t n, int64_t now)
@@ -134,6 +220,8 @@ static void enqueue(struct lane *lane, const uint8_t *data, size_t n, int64_t no
 	lane->last_due = slot->due;
 	slot->n = (uint32_t)n;
 	memcpy(slot->data, data, n);
+	if (lane->clock)
+		move_clock(lane, slot->data, n);
 	lane->head++;
 }
 
@@ -351,6 +439,7 @@ static const char usage[] =
 	"  --seed N          other jitter and loss (1)\n"
 	"  --queue N         frames that can wait in each direction (4096)\n"
 	"  --control FIFO    each line of it is a new --hold\n"
+	"  --clock MS        TCP timestamps of the first end's host are ahead by this much (0)\n"
 	"Says `ready` when both ends are there, and what passed, as JSON, at SIGTERM.\n";
 
 enum choice {
@@ -360,7 +449,8 @@ enum choice {
 	OPT_LOSS,
 	OPT_SEED,
 	OPT_QUEUE,
-	OPT_CONTROL
+	OPT_CONTROL,
+	OPT_CLOCK
 };
 
 static const struct option options[] = {
@@ -371,6 +461,7 @@ static const struct option options[] = {
 	{ "seed", required_argument, NULL, OPT_SEED },
 	{ "queue", required_argument, NULL, OPT_QUEUE },
 	{ "control", required_argument, NULL, OPT_CONTROL },
+	{ "clock", required_argument, NULL, OPT_CLOCK },
 	{},
 };
 
@@ -437,6 +528,11 @@ static int take_option(struct wire *wire, int choice, const char *value)
 		return r;
 	case OPT_CONTROL:
 		return open_control(wire, value);
+	case OPT_CLOCK:
+		r = fg_num_u64(value, 0, UINT32_MAX, &number);
+		if (r == 0)
+			there->clock = back->clock = (uint32_t)number;
+		return r;
 	default:
 		return -EINVAL;
 	}
@@ -446,7 +542,8 @@ int main(int argc, char **argv)
 {
 	static struct wire wire = {
 		.control = -1,
-		.lanes = { { .size = 4096, .random = 1 }, { .size = 4096, .random = 2 } },
+		.lanes = { { .size = 4096, .random = 1 },
+			   { .size = 4096, .random = 2, .back = true } },
 	};
 	int choice, index = 0, r;
 	sigset_t waiting;

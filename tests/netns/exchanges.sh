@@ -44,6 +44,7 @@ start_service() {
 	spawn "$EDGE" node "$LAB/service.js" >"$LAB/service.log" 2>&1
 	mkdir "$LAB/log"
 	ip -n "$EDGE" addr add 192.0.2.3/24 dev wire0
+	# shellcheck disable=SC2034 # for start_server
 	HTTP_MORE="
 		log_format truth '\$remote_addr \$connection \$status \$server_protocol \$request_length';
 		server {

@@ -13,12 +13,11 @@
 # Sources that the server sees: 10.1.0.0/16 are the clients' own, 10.2.0.0/16 the proxy's.
 
 NEAR_CLIENT=198.51.100.1 NEAR_PROXY=198.51.100.2
-AGENT_ON=wire0
 declare -A WIRES=()
 
 # make_delayed_network D1 D2: one-way milliseconds.
 make_delayed_network() {
-	PROXY=fg-proxy-$$
+	PROXY=fg-proxy-$$ AGENT_ON=wire0
 	ip netns add "$EDGE" && ip netns add "$CLIENTS" || fail "cannot make network namespaces"
 	ip -n "$EDGE" link set lo up
 	ip -n "$CLIENTS" link set lo up

@@ -38,7 +38,7 @@ def truth(rounds, hellos):
     stems = {tuple(line.split('\t')[:2]): line.split('\t')[6] for line in open(hellos)}
     groups, counts, again = {}, {}, 0
     for line in open(rounds):
-        source, port, tcp, delay, turn, clean, _ = line.rstrip('\n').split('\t')
+        source, port, tcp, delay, turn, clean = line.split('\t')[:6]
         key = source, stems[source, port]
         counts[key] = counts.get(key, 0) + 1
         if clean != 'clean':

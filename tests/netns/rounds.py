@@ -10,7 +10,8 @@ does not tell:
   tcp     from the server's SYN-ACK to the acknowledgement that ends the handshake
   delay   from that acknowledgement to the client's first payload
   turn    from the server's last payload before the client's first one behind its hello, to that
-and `clean` or `again` (client or server sent something twice up to there), and the SYN's TSval or -.
+and `clean` or `again` (client or server sent something twice up to there), the SYN's timestamp value
+or -, the time it came (unix seconds), and the server's address.
 """
 import socket
 import struct
@@ -82,7 +83,8 @@ class Connection:
         delay = self.ack and self.first and self.first.time - self.ack.time
         return [self.syn.addresses[0], str(self.syn.ports[0])] + \
             ['-' if t is None else '%.3f' % (t / 1e6) for t in (tcp, delay, self.turn)] + \
-            ['again' if self.again else 'clean', str(self.syn.timestamp() or '-')]
+            ['again' if self.again else 'clean', str(self.syn.timestamp() or '-'),
+             '%.6f' % (self.syn.time / 1e9), self.syn.addresses[1]]
 
 
 def segments(path):
