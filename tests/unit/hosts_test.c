@@ -267,6 +267,20 @@ static void test_hosts_tolerance(void **state)
 	}
 }
 
+/* A clock that was seen to tick 250 times a second does not tick 1000 times. */
+static void test_hosts_a_clock_keeps_its_pace(void **state)
+{
+	(void)state;
+	add(0, NOW);
+	add(2500, NOW + 10 * S);
+	assert_int_equal(fg_hosts_joins(hosts).joined, 1);
+	add(2500 + 10000, NOW + 20 * S);
+	assert_int_equal(fg_hosts_joins(hosts).joined, 1);
+	add(7500, NOW + 30 * S);
+	assert_int_equal(fg_hosts_joins(hosts).joined, 2);
+	assert_int_equal(seen_at(NOW + 30 * S).lines, 1);
+}
+
 /* A table full of sources: newcomers are counted, and come in when others are idle for a day. */
 static void test_hosts_full_table(void **state)
 {
@@ -353,6 +367,7 @@ int main(void)
 		TEST(test_hosts_that_left_are_forgotten),
 		TEST(test_hosts_in_any_order),
 		TEST(test_hosts_tolerance),
+		TEST(test_hosts_a_clock_keeps_its_pace),
 		TEST(test_hosts_full_table),
 		TEST(test_hosts_shared),
 		TEST(test_hosts_size),

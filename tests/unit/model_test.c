@@ -119,6 +119,33 @@ static void test_model_epochs_add_up(void **state)
 	assert_null(source(3));
 }
 
+/* The weaker proof where connections were proven differently. */
+static void test_model_keeps_the_weaker_proof(void **state)
+{
+	struct fg_epoch_client c = { .stem = 50, .stack = 9, .connections = 5, .proof_socket = 5 };
+	const struct fg_epoch e = { .end_ns = NOW, .clients = &c, .n_clients = 1 };
+
+	(void)state;
+	assert_int_equal(fg_model_apply(model, &e), 0);
+	assert_false(fg_model_client_at(model, 0)->by_handshake);
+	c.proof_socket = 4;
+	assert_int_equal(fg_model_apply(model, &e), 0);
+	assert_true(fg_model_client_at(model, 0)->by_handshake);
+	c.proof_socket = 5;
+	assert_int_equal(fg_model_apply(model, &e), 0);
+	assert_true(fg_model_client_at(model, 0)->by_handshake);
+}
+
+static void test_model_clients_without_a_fingerprint_row(void **state)
+{
+	(void)state;
+	open_model(10, 10, 1);
+	epoch(NOW, 1, 1, 50, 500);
+	epoch(NOW, 2, 1, 51, 501);
+	assert_int_equal(fg_model_print_of(model, fg_model_client_at(model, 0))->print, 500);
+	assert_null(fg_model_print_of(model, fg_model_client_at(model, 1)));
+}
+
 /* Clients are (source, stem, stack); stems and fingerprints are counted apart from them. */
 static void test_model_counts_kinds_behind_a_source(void **state)
 {
@@ -467,14 +494,12 @@ static void test_model_counts_what_moves_at_once(void **state)
 	}
 }
 
-/* Orphans are judged after a day, in whatever order an epoch's flows come, and not after a client
- * was forgotten. */
+/* Orphans are judged after a day, in whatever order an epoch's flows come. */
 static void test_model_judges_orphans_when_it_can(void **state)
 {
 	struct fg_epoch_flow f[2];
 
 	(void)state;
-	open_model(100, 3, 100);
 	epoch(NOW, 1, 1, 50, 500);
 	epoch(NOW, 2, 1, 50, 500);
 	assert_int_equal(fg_model_known_since_ns(model), NOW);
@@ -488,13 +513,31 @@ static void test_model_judges_orphans_when_it_can(void **state)
 	assert_true(fg_signals_lifecycle(&client(1)->signals).orphan_share == 0);
 	assert_int_equal(fg_signals_lifecycle(&client(2)->signals).n_judged, 1);
 	assert_true(fg_signals_lifecycle(&client(2)->signals).orphan_share == 1);
-	/* the table is full, and one too many */
-	epoch(NOW + DAY + S, 3, 1, 50, 500);
-	epoch(NOW + DAY + S, 4, 1, 50, 500);
+}
+
+/* One that gave way or was refused may have made its full handshake here. */
+static void test_model_judges_no_orphans_of_the_forgotten(void **state)
+{
+	struct fg_epoch_flow f = flow_of(3, FG_NEWS_OPENED, NOW + 2 * DAY);
+
+	(void)state;
+	f.hello_flags = FG_HELLO_RESUMED;
+	open_model(100, 1, 100);
+	epoch(NOW, 1, 1, 50, 500);
+	epoch(NOW + 100 * S, 1, 1, 50, 500);
+	epoch(NOW + DAY, 2, 1, 50, 500);
+	assert_int_equal(fg_model_refused(model).clients_expired, 1);
+	assert_int_equal(fg_model_known_since_ns(model), NOW + 100 * S);
+	epoch(NOW + DAY, 3, 1, 50, 500);
 	assert_int_equal(fg_model_refused(model).clients, 1);
-	assert_int_equal(fg_model_known_since_ns(model), NOW + DAY + S);
-	apply_flows(NOW + DAY + S, f, 1);
-	assert_int_equal(fg_signals_lifecycle(&client(2)->signals).n_judged, 1);
+	assert_int_equal(fg_model_known_since_ns(model), NOW + DAY);
+	epoch(NOW + 2 * DAY, 3, 1, 50, 500);
+	apply_flows(NOW + 2 * DAY, &f, 1);
+	assert_int_equal(fg_signals_lifecycle(&client(3)->signals).n_judged, 1);
+	epoch(NOW + 2 * DAY, 4, 1, 50, 500);
+	apply_flows(NOW + 2 * DAY, &f, 1);
+	assert_int_equal(fg_signals_lifecycle(&client(3)->signals).n, 2);
+	assert_int_equal(fg_signals_lifecycle(&client(3)->signals).n_judged, 1);
 }
 
 /* Clocks of SYNs and the hops they came, of a connection whoever made it. */
@@ -519,6 +562,7 @@ static void test_model_counts_hosts_behind_a_source(void **state)
 	assert_int_equal(fg_model_ts_joins(model).joined, 54);
 	assert_int_equal(source(1)->hops_max - source(1)->hops_min, 2);
 	assert_false(fg_model_shared(model, source(1), 4).shared);
+	assert_int_equal(fg_model_shared(model, source(1), 4).facts, 1);
 	/* a crowd by four other facts */
 	f.ttl = 40;
 	apply_flows(NOW + 61 * S, &f, 1);
@@ -612,6 +656,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_model_epochs_add_up),
+		TEST(test_model_keeps_the_weaker_proof),
+		TEST(test_model_clients_without_a_fingerprint_row),
 		TEST(test_model_counts_kinds_behind_a_source),
 		TEST(test_model_window_slides),
 		TEST(test_model_a_sample_names_its_fingerprint),
@@ -625,6 +671,7 @@ int main(void)
 		TEST(test_model_knows_stems),
 		TEST(test_model_counts_what_moves_at_once),
 		TEST(test_model_judges_orphans_when_it_can),
+		TEST(test_model_judges_no_orphans_of_the_forgotten),
 		TEST(test_model_counts_hosts_behind_a_source),
 		TEST(test_model_counters_stop),
 		TEST(test_model_finds_the_text_of_each_stem),

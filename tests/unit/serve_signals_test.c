@@ -212,6 +212,7 @@ static void test_list_has_each_signal_with_its_n(void **state)
 	assert_int_equal(json_array_size(at(g, "gaps", "histogram")), FG_GAP_BINS);
 	assert_figure(g, "activity", "n", 4);
 	assert_int_equal(json_array_size(at(g, "activity", "quarters")), 4);
+	assert_int_equal(json_array_size(at(g, "activity", "quarters_before")), 0);
 	assert_int_equal(json_array_size(at(g, "activity", "hours_utc")), 24);
 	assert_figure(g, "activity", "day", (double)(20780 * 86400));
 	assert_figure(g, "shapes", "n", 40);
@@ -281,6 +282,10 @@ static void test_explain_says_what_was_measured(void **state)
 		"seems to be relayed",
 		"late by the same way",
 		"Benign",
+		"request 2048 to 4095 bytes",
+		"answer 4096 to 8191 bytes",
+		"first byte after 128 to 255 ms",
+		"all after 64 to 127 ms",
 		"60 s apart",
 		"100 % are streamed",
 		"4 quarter hours",

@@ -80,6 +80,22 @@ static void test_stems_survive_a_flood_of_invented_ones(void **state)
 	}
 }
 
+/* All idle alike: those that few clients showed go first. */
+static void test_stems_of_the_fewest_clients_go_first(void **state)
+{
+	(void)state;
+	for (uint64_t k = 1; k <= 500; k++)
+		for (int i = 0; i < 3; i++)
+			fg_stem_add_client(fg_stems_row(stems, k, NOW), 9);
+	for (uint64_t k = 1000; k < 1000 + 4 * FG_MAX_STEMS; k++)
+		fg_stems_row(stems, k, NOW);
+	for (uint64_t k = 1000000; k < 1002000; k++)
+		assert_non_null(fg_stems_row(stems, k, NOW + 86400 * S));
+	assert_true(fg_stems_refused(stems).expired >= 1900);
+	for (uint64_t k = 1; k <= 500; k++)
+		assert_non_null(fg_stems_find(stems, k));
+}
+
 /* The bound of the placement: how much of the table is in use before the first is refused. */
 static void test_stems_fill_before_they_refuse(void **state)
 {
@@ -217,6 +233,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_stems_have_one_row_each),
 		TEST(test_stems_survive_a_flood_of_invented_ones),
+		TEST(test_stems_of_the_fewest_clients_go_first),
 		TEST(test_stems_fill_before_they_refuse),
 		TEST(test_stems_crypto_time),
 		TEST(test_stems_crypto_time_of_nothing),
