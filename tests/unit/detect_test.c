@@ -268,6 +268,45 @@ static void test_detect_a_crowd_is_not_flagged_by_volume(void **state)
 	assert_float_equal(found.first.score, 4, 1e-9);
 }
 
+/* SYNs of a source to one address of ours, the k-th of each round from the k-th clock behind it. */
+static void tick_clocks(uint32_t i, uint32_t clocks, uint64_t end_ns)
+{
+	struct fg_epoch_flow flows[16 * 4];
+	struct fg_epoch e = { .start_ns = end_ns - S,
+			      .end_ns = end_ns,
+			      .flows = flows,
+			      .n_flows = (size_t)clocks * 4 };
+
+	for (uint32_t k = 0; k < e.n_flows; k++) {
+		flows[k] = (struct fg_epoch_flow){ .stem = 100,
+						   .stack = 7,
+						   .news = FG_NEWS_OPENED,
+						   .has_tsval = true,
+						   .tsval_ns = end_ns - S + k,
+						   .tsval = k % clocks * 100000007 + 5 };
+		address(i, flows[k].addr);
+	}
+	assert_int_equal(fg_model_apply(model, &e), 0);
+}
+
+/* The same number of connections, from one host and from ten. */
+static void test_detect_volume_is_judged_per_host(void **state)
+{
+	uint8_t one[16];
+
+	(void)state;
+	crowd(1000, 3, NOW);
+	connect_source(8100, 60, 1, NOW);
+	connect_source(8101, 60, 1, NOW);
+	tick_clocks(8100, 1, NOW);
+	tick_clocks(8101, 10, NOW);
+	assert_int_equal(detect(&fg_detect_defaults), 0);
+	assert_int_equal(found.n, 1);
+	address(8100, one);
+	assert_memory_equal(found.first.source, one, 16);
+	assert_non_null(strstr(found.first.evidence[0].text, "from at least 1 host;"));
+}
+
 static void test_detect_few_connections_are_no_opinion(void **state)
 {
 	(void)state;
@@ -337,6 +376,7 @@ int main(void)
 		TEST(test_detect_a_cold_start_is_silent),
 		TEST(test_detect_a_shared_source_is_not_flagged_by_volume),
 		TEST(test_detect_a_crowd_is_not_flagged_by_volume),
+		TEST(test_detect_volume_is_judged_per_host),
 		TEST(test_detect_few_connections_are_no_opinion),
 		TEST(test_detect_the_window_moves_on),
 		TEST(test_detect_stops_where_its_reader_stops),

@@ -22,12 +22,14 @@ static const uint64_t seed[2] = { 0x1234567890abcdefULL, 0xfedcba0987654321ULL }
 static const uint8_t addr[16] = { [10] = 0xff, 0xff, 203, 0, 113, 7 };
 static struct fg_hosts *hosts;
 static struct fg_ts before; /* what the model keeps of a source */
+static uint16_t to; /* the address of ours that SYNs come to */
 static uint64_t draws;
 
 static int set_up(void **state)
 {
 	(void)state;
 	before = (struct fg_ts){ 0 };
+	to = 0;
 	draws = 88172645463325252ULL;
 	return fg_hosts_new(seed, &hosts);
 }
@@ -62,7 +64,7 @@ static uint32_t tsval_of(const struct host *h, uint64_t ns)
 
 static void add(uint32_t tsval, uint64_t ns)
 {
-	const struct fg_ts ts = { tsval, ns };
+	const struct fg_ts ts = { tsval, to, ns };
 
 	if (before.ns)
 		fg_hosts_add(hosts, addr, &before, &ts);
@@ -110,6 +112,32 @@ static void test_hosts_are_counted_by_their_clocks(void **state)
 		assert_int_equal(seen.lines, n);
 		assert_true(seen.joins.joined * 2 > seen.joins.n);
 	}
+}
+
+/* Each host has another clock at each address of ours; the address with most of them is the answer.
+ * Two hosts at three addresses, a third that came to one of them only. */
+static void test_hosts_at_several_addresses_of_ours(void **state)
+{
+	static const uint8_t ours[3][16] = { { [15] = 1 }, { [15] = 2 }, { [15] = 3 } };
+	struct host h[3][3];
+	uint64_t ns = NOW;
+	struct fg_hosts_seen seen;
+
+	(void)state;
+	crowd(&h[0][0], 9, 1000);
+	for (unsigned int i = 0; i < 60; i++) {
+		unsigned int at = draw() % 3;
+
+		ns += 10 * S;
+		to = fg_hosts_to(hosts, ours[at]);
+		syn(&h[at][draw() % (at == 2 ? 3 : 2)], ns, 25);
+	}
+	seen = seen_at(ns);
+	assert_true(seen.known);
+	assert_int_equal(seen.hosts, 3);
+	assert_false(seen.full);
+	assert_int_equal(fg_hosts_to(hosts, ours[0]), fg_hosts_to(hosts, ours[0]));
+	assert_int_not_equal(fg_hosts_to(hosts, ours[0]), fg_hosts_to(hosts, ours[1]));
 }
 
 /* TSval and milliseconds wrap, wherever the wrap falls; a clock that is 20 ppm off, seen once an
@@ -284,8 +312,8 @@ static void test_hosts_a_clock_keeps_its_pace(void **state)
 /* A table full of sources: newcomers are counted, and come in when others are idle for a day. */
 static void test_hosts_full_table(void **state)
 {
-	const struct fg_ts a = { 1, NOW }, b = { 1001, NOW + S };
-	const struct fg_ts c = { 1, NOW + 25 * HOUR }, d = { 2, NOW + 25 * HOUR };
+	const struct fg_ts a = { 1, 0, NOW }, b = { 1001, 0, NOW + S };
+	const struct fg_ts c = { 1, 0, NOW + 25 * HOUR }, d = { 2, 0, NOW + 25 * HOUR };
 	uint8_t many[16] = { [10] = 0xff, 0xff };
 	uint64_t made;
 
@@ -359,6 +387,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_hosts_are_counted_by_their_clocks),
+		TEST(test_hosts_at_several_addresses_of_ours),
 		TEST(test_hosts_clocks_wrap_and_drift),
 		TEST(test_hosts_unknown_where_offsets_are_drawn_anew),
 		TEST(test_hosts_unknown_in_a_large_crowd),

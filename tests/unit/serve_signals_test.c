@@ -228,6 +228,36 @@ static void test_list_has_each_signal_with_its_n(void **state)
 	assert_figure(g, "hellos", "extension_orders", 1);
 	assert_figure(g, "parallel", "most", 1);
 	assert_figure(g, "stack_given_stem", "n", 2);
+	/* two clients, the silent one a day before the other; one connection an epoch */
+	assert_figure(g, "stem_everywhere", "n", 41);
+	assert_figure(g, "stem_everywhere", "v6_share", 0);
+	assert_true(json_is_null(at(g, "stem_everywhere", "h3_share")));
+	assert_figure(g, "stem_everywhere", "resumed_share", 1);
+	assert_figure(json_object_get(g, "stem_everywhere"), "today", "births", 1);
+	assert_figure(json_object_get(g, "stem_everywhere"), "today", "returns_share", 0);
+	assert_figure(json_object_get(g, "stem_everywhere"), "yesterday", "births", 1);
+	json_decref(doc);
+}
+
+/* Two days after its birth a client is back, twice, and one is born behind IPv6. */
+static void test_list_says_what_a_stem_does_everywhere(void **state)
+{
+	static const uint8_t six[16] = { 0x20, 0x01, 0x0d, 0xb8 };
+	const json_t *g;
+	json_t *doc;
+
+	(void)state;
+	apply(silent, NOW + DAY, NULL);
+	apply(silent, NOW + DAY + S, NULL);
+	apply(six, NOW + DAY + 2 * S, NULL);
+	doc = answer(fg_list_clients, NULL);
+	g = json_object_get(client_of(doc, "203.0.113.8"), "signals");
+	assert_figure(g, "stem_everywhere", "n", 44);
+	assert_figure(g, "stem_everywhere", "v6_share", 1.0 / 44);
+	assert_figure(json_object_get(g, "stem_everywhere"), "today", "n", 2);
+	assert_figure(json_object_get(g, "stem_everywhere"), "today", "births", 1);
+	assert_figure(json_object_get(g, "stem_everywhere"), "today", "returns_share", 0.5);
+	assert_figure(json_object_get(g, "stem_everywhere"), "yesterday", "births", 1);
 	json_decref(doc);
 }
 
@@ -337,6 +367,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_list_has_each_signal_with_its_n),
+		TEST(test_list_says_what_a_stem_does_everywhere),
 		TEST(test_list_says_null_where_nothing_was_measured),
 		TEST(test_explain_says_what_was_measured),
 		TEST(test_explain_is_silent_where_nothing_was),

@@ -63,7 +63,7 @@ static void test_stems_survive_a_flood_of_invented_ones(void **state)
 	(void)state;
 	for (uint64_t k = 1; k <= 100; k++)
 		for (int i = 0; i < 5; i++)
-			fg_stem_add_client(fg_stems_row(stems, k, NOW), 9);
+			fg_stem_add_client(fg_stems_row(stems, k, NOW), 9, NOW);
 	for (uint64_t k = 1000; k < 1000 + 10 * FG_MAX_STEMS; k++)
 		refused += !fg_stems_row(stems, k, NOW + S);
 	assert_int_equal(fg_stems_refused(stems).no_room, refused);
@@ -86,7 +86,7 @@ static void test_stems_of_the_fewest_clients_go_first(void **state)
 	(void)state;
 	for (uint64_t k = 1; k <= 500; k++)
 		for (int i = 0; i < 3; i++)
-			fg_stem_add_client(fg_stems_row(stems, k, NOW), 9);
+			fg_stem_add_client(fg_stems_row(stems, k, NOW), 9, NOW);
 	for (uint64_t k = 1000; k < 1000 + 4 * FG_MAX_STEMS; k++)
 		fg_stems_row(stems, k, NOW);
 	for (uint64_t k = 1000000; k < 1002000; k++)
@@ -177,11 +177,11 @@ static void test_stems_stack_shares(void **state)
 	assert_int_equal(fg_stem_stack(NULL, 5).n, 0);
 	assert_near(fg_stem_stack(&row, 5).p, 1.0 / 9, 1e-9);
 	for (int i = 0; i < 900; i++)
-		fg_stem_add_client(&row, 100);
+		fg_stem_add_client(&row, 100, NOW);
 	for (int i = 0; i < 100; i++)
-		fg_stem_add_client(&row, 101 + (uint64_t)i % 4);
+		fg_stem_add_client(&row, 101 + (uint64_t)i % 4, NOW);
 	/* a client without a SYN says nothing about stacks */
-	fg_stem_add_client(&row, 0);
+	fg_stem_add_client(&row, 0, NOW);
 	assert_int_equal(row.clients, 1001);
 	assert_int_equal(fg_stem_stack(&row, 100).n, 1000);
 	assert_near(fg_stem_stack(&row, 100).p, 900.5 / 1004.5, 1e-9);
@@ -194,6 +194,41 @@ static void test_stems_stack_shares(void **state)
 
 /* More stacks than places: the frequent ones are kept, no count is too low, and one that is not
  * kept is never said to be rarer than it can be. */
+/* Births and returns of a day and the day before; older ones are gone, and a clock that goes back
+ * finds nothing. */
+static void test_stems_days(void **state)
+{
+	const uint64_t day = 86400 * S;
+	struct fg_stem row = { .stem = 1 };
+
+	(void)state;
+	assert_int_equal(fg_stem_day(NULL, 0, NOW).births, 0);
+	for (int i = 0; i < 5; i++)
+		fg_stem_add_client(&row, 9, NOW);
+	fg_stem_add_return(&row, NOW);
+	assert_int_equal(fg_stem_day(&row, 0, NOW).births, 5);
+	assert_int_equal(fg_stem_day(&row, 0, NOW).returns, 1);
+	assert_int_equal(fg_stem_day(&row, 1, NOW).births, 0);
+	/* the day after, before and after anything happened on it */
+	assert_int_equal(fg_stem_day(&row, 0, NOW + day).births, 0);
+	assert_int_equal(fg_stem_day(&row, 1, NOW + day).births, 5);
+	fg_stem_add_return(&row, NOW + day);
+	fg_stem_add_return(&row, NOW + day);
+	fg_stem_add_client(&row, 9, NOW + day);
+	assert_int_equal(fg_stem_day(&row, 0, NOW + day).births, 1);
+	assert_int_equal(fg_stem_day(&row, 0, NOW + day).returns, 2);
+	assert_int_equal(fg_stem_day(&row, 1, NOW + day).births, 5);
+	assert_int_equal(fg_stem_day(&row, 1, NOW + day).returns, 1);
+	assert_int_equal(fg_stem_day(&row, 0, NOW).births, 0);
+	/* a day without anything lies between */
+	assert_int_equal(fg_stem_day(&row, 1, NOW + 3 * day).births, 0);
+	fg_stem_add_client(&row, 9, NOW + 3 * day);
+	assert_int_equal(fg_stem_day(&row, 0, NOW + 3 * day).births, 1);
+	assert_int_equal(fg_stem_day(&row, 1, NOW + 3 * day).births, 0);
+	assert_int_equal(fg_stem_day(&row, 1, NOW + 3 * day).returns, 0);
+	assert_int_equal(row.clients, 7);
+}
+
 static void test_stems_stacks_of_many(void **state)
 {
 	static uint32_t exact[64];
@@ -205,7 +240,7 @@ static void test_stems_stacks_of_many(void **state)
 		uint32_t k = i % 3 ? (i * 7919 >> 3) % 3 : (i * 104729 >> 4) % 64;
 
 		exact[k]++;
-		fg_stem_add_client(&row, 1000 + k);
+		fg_stem_add_client(&row, 1000 + k, NOW);
 		n++;
 	}
 	assert_int_equal(fg_stem_stack(&row, 1000).n, n);
@@ -239,6 +274,7 @@ int main(void)
 		TEST(test_stems_crypto_time_of_nothing),
 		TEST(test_stems_crypto_time_of_many),
 		TEST(test_stems_stack_shares),
+		TEST(test_stems_days),
 		TEST(test_stems_stacks_of_many),
 		TEST(test_stems_size),
 	};

@@ -31,7 +31,7 @@ struct fg_evidence {
 	double observed, expected;
 	double base_rate; /* share of the population at or above observed, upper bound */
 	double nats; /* after caps */
-	char text[384]; /* one sentence, with the benign explanations considered */
+	char text[448]; /* one sentence, with the benign explanations considered */
 };
 
 enum fg_tier {

@@ -3,7 +3,9 @@
  * Volume: many proven connections from one source in the window, against the sources that are
  * active in the same window.
  *
- * Signal    x = proven connections of the source in the window, for each host estimated behind it.
+ * Signal    x = proven connections of the source in the window, for each host estimated behind it
+ *           (model/model.h, fg_model_estimated_hosts). Who shows many stems or keeps many clocks is
+ *           divided by them, at most by sixteen clocks: evasion of this family costs that much.
  * Null      X - 1 ~ negative binomial(mean m, dispersion r). Being active takes one connection, the
  *           rest is heavy-tailed, r = 1 being the geometric: r is kept within 0.2..5 (a Poisson null
  *           would call every busy customer a farm) and fitted with a margin.
@@ -228,7 +230,7 @@ static size_t count_from(const uint32_t *counts, size_t n, uint32_t x)
 }
 
 static void write_evidence(struct fg_finding *f, const struct null_model *null, uint32_t x,
-			   size_t at_or_above, double nats, unsigned int window_s)
+			   uint32_t hosts, size_t at_or_above, double nats, unsigned int window_s)
 {
 	struct fg_evidence *e = &f->evidence[f->n_evidence++];
 
@@ -241,11 +243,11 @@ static void write_evidence(struct fg_finding *f, const struct null_model *null, 
 	e->nats = nats;
 	snprintf(
 		e->text, sizeof(e->text),
-		"%u proven connections in %u s where active sources usually make %.1f; %zu of %zu "
-		"active sources make so many. Benign explanations considered: many users behind one "
+		"%u proven connections in %u s where active sources usually make %.1f, from at "
+		"least %u host%s; %zu of %zu active sources make so many. Benign explanations considered: many users behind one "
 		"address (%s); a monitoring probe, a crawler or one customer's API server looks the "
 		"same at this layer: allow it if it is yours.",
-		x, window_s, e->expected, at_or_above, null->n,
+		x, window_s, e->expected, hosts, hosts == 1 ? "" : "s", at_or_above, null->n,
 		f->shared ? "yes: see shared" : "no: too few kinds of clients");
 }
 
@@ -273,12 +275,16 @@ static int judge(const struct fg_model *m, const struct fg_model_source *s,
 		 const struct fg_detect_conf *conf, const struct null_model *null,
 		 const uint32_t *counts, fg_finding_fn emit, void *arg)
 {
-	uint32_t x = fg_model_window_proven(m, s), hosts = s->stems ? s->stems : 1;
+	uint32_t x = fg_model_window_proven(m, s), hosts;
 	struct fg_finding f = { 0 };
 	struct fg_shared shared;
-	double each = (double)x / hosts, nats;
+	double each, nats;
 
-	if (x < conf->min_connections || each < MIN_RATIO * (null->mean + 1))
+	if (x < conf->min_connections || x < MIN_RATIO * (null->mean + 1))
+		return 0;
+	hosts = fg_model_estimated_hosts(m, s);
+	each = (double)x / hosts;
+	if (each < MIN_RATIO * (null->mean + 1))
 		return 0;
 	nats = -fg_volume_nb_log_tail(floor(each) - 1, null->mean, null->r);
 	shared = fg_model_shared(m, s, conf->shared_stems);
@@ -288,7 +294,7 @@ static int judge(const struct fg_model *m, const struct fg_model_source *s,
 		return 0;
 	fill_source(m, s, &shared, &f);
 	f.score = nats;
-	write_evidence(&f, null, x, count_from(counts, null->n, x), nats,
+	write_evidence(&f, null, x, hosts, count_from(counts, null->n, x), nats,
 		       (unsigned int)(fg_model_window_ns(m) / 1000000000ULL));
 	return emit(&f, arg);
 }

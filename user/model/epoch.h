@@ -63,6 +63,7 @@ struct fg_epoch_flow {
 	uint64_t print;
 	uint32_t order; /* hash of the extensions in wire order */
 	uint16_t hello_flags; /* FG_HELLO_* */
+	uint8_t server[16]; /* the address of ours that it came to */
 	uint8_t ttl; /* of the SYN, as it came; 0 = no SYN seen */
 	bool has_tsval; /* the SYN carried a timestamp option */
 	uint32_t tsval;

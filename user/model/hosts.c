@@ -44,6 +44,7 @@ struct row {
 	struct line lines[FG_HOST_LINES];
 	uint8_t fits[FG_HOST_LINES]; /* frequencies that all points fit, a bit each; 0 = no line */
 	uint8_t points[FG_HOST_LINES]; /* stops at 255 */
+	uint16_t to[FG_HOST_LINES]; /* the address of ours that its points came to */
 	uint8_t n, joined; /* of the latest SYNs; halved together */
 	float by_chance;
 };
@@ -73,14 +74,23 @@ void fg_hosts_free(struct fg_hosts **hosts)
 	*hosts = NULL;
 }
 
-static size_t set_of(const struct fg_hosts *h, const uint8_t addr[16])
+static uint64_t hash_of(const struct fg_hosts *h, const uint8_t addr[16])
 {
 	uint64_t words[2];
 
 	memcpy(words, addr, sizeof(words));
 	return fg_mix_end(fg_mix(fg_mix(h->seed[0], words[0], h->seed[1]), words[1], h->seed[1]),
-			  h->seed[0]) %
-	       SETS;
+			  h->seed[0]);
+}
+
+static size_t set_of(const struct fg_hosts *h, const uint8_t addr[16])
+{
+	return hash_of(h, addr) % SETS;
+}
+
+uint16_t fg_hosts_to(const struct fg_hosts *h, const uint8_t server[16])
+{
+	return (uint16_t)hash_of(h, server);
 }
 
 static const struct row *find(const struct fg_hosts *h, const uint8_t addr[16])
@@ -194,19 +204,21 @@ static int line_for_newcomer(const struct row *row, uint32_t ms)
 	return oldest;
 }
 
-static void begin_line(struct fg_hosts *h, struct row *row, uint32_t tsval, uint32_t ms)
+static void begin_line(struct fg_hosts *h, struct row *row, const struct fg_ts *ts, uint32_t ms)
 {
 	int at = line_for_newcomer(row, ms);
 
 	h->refused.lines += row->fits[at] != 0;
-	row->lines[at] = (struct line){ tsval, ms };
+	row->lines[at] = (struct line){ ts->tsval, ms_of(ts->ns) };
+	row->to[at] = ts->to;
 	row->fits[at] = (1U << N_FREQUENCIES) - 1;
 	row->points[at] = 1;
 }
 
 /* True where the point joined a line. */
-static bool join(struct row *row, uint32_t tsval, uint32_t ms, double *ret_chance)
+static bool join(struct row *row, const struct fg_ts *ts, double *ret_chance)
 {
+	uint32_t ms = ms_of(ts->ns);
 	double best_off = INFINITY, off;
 	uint8_t fits, best_fits = 0;
 	int best = 0;
@@ -215,10 +227,10 @@ static bool join(struct row *row, uint32_t tsval, uint32_t ms, double *ret_chanc
 	for (int i = 0; i < FG_HOST_LINES; i++) {
 		int32_t age = age_of(&row->lines[i], ms);
 
-		if (!row->fits[i])
+		if (!row->fits[i] || row->to[i] != ts->to)
 			continue;
 		*ret_chance += chance_of(row, i, age);
-		fits = fits_of(row, i, tsval, age, &off);
+		fits = fits_of(row, i, ts->tsval, age, &off);
 		if (fits && off < best_off) {
 			best = i;
 			best_off = off;
@@ -230,7 +242,7 @@ static bool join(struct row *row, uint32_t tsval, uint32_t ms, double *ret_chanc
 	row->fits[best] = best_fits;
 	row->points[best] += row->points[best] < UINT8_MAX;
 	if (age_of(&row->lines[best], ms) > 0)
-		row->lines[best] = (struct line){ tsval, ms };
+		row->lines[best] = (struct line){ ts->tsval, ms };
 	return true;
 }
 
@@ -261,28 +273,41 @@ void fg_hosts_add(struct fg_hosts *h, const uint8_t addr[16], const struct fg_ts
 		row = make(h, addr, ts->ns);
 		if (!row)
 			return;
-		begin_line(h, row, before->tsval, ms_of(before->ns));
+		begin_line(h, row, before, ms);
 	} else if (row->last_ns + DAY_NS <= ts->ns) {
 		memset(row->fits, 0, sizeof(row->fits));
 	}
 	if (ts->ns > row->last_ns)
 		row->last_ns = ts->ns;
 	forget_old(row, ms);
-	joined = join(row, ts->tsval, ms, &chance);
+	joined = join(row, ts, &chance);
 	if (!joined)
-		begin_line(h, row, ts->tsval, ms);
+		begin_line(h, row, ts, ms);
 	count(h, row, joined, chance);
 }
 
 /* --- Reading ---------------------------------------------------------------------------------- */
 
-static unsigned int count_lines(const struct row *row, uint32_t ms)
+static bool counts(const struct row *row, int at, uint32_t ms)
 {
-	unsigned int n = 0;
+	return row->fits[at] && row->points[at] > 1 && age_of(&row->lines[at], ms) <= DAY_MS;
+}
 
-	for (int i = 0; i < FG_HOST_LINES; i++)
-		n += row->fits[i] && row->points[i] > 1 && age_of(&row->lines[i], ms) <= DAY_MS;
-	return n;
+/* Of the address of ours that has most. */
+static unsigned int count_lines(const struct row *row, uint32_t ms, bool *ret_full)
+{
+	unsigned int most = 0;
+
+	*ret_full = true;
+	for (int i = 0; i < FG_HOST_LINES; i++) {
+		unsigned int n = 0;
+
+		for (int k = 0; k < FG_HOST_LINES; k++)
+			n += row->to[k] == row->to[i] && counts(row, k, ms);
+		most = n > most ? n : most;
+		*ret_full &= counts(row, i, ms);
+	}
+	return most;
 }
 
 /* Poisson: joins of timestamps that mean nothing. */
@@ -313,7 +338,7 @@ static void judge(struct fg_hosts_seen *seen)
 		seen->hosts = seen->lines ? seen->lines : 1;
 		snprintf(seen->why, sizeof(seen->why),
 			 "%u%s by their clocks: %llu of %llu SYNs with timestamps come back to one",
-			 seen->hosts, seen->lines == FG_HOST_LINES ? " or more" : "", joined, n);
+			 seen->hosts, seen->full ? " or more" : "", joined, n);
 	}
 }
 
@@ -325,7 +350,7 @@ struct fg_hosts_seen fg_hosts_read(const struct fg_hosts *h, const uint8_t addr[
 
 	if (row && row->last_ns + DAY_NS > now_ns) {
 		seen.joins = (struct fg_ts_joins){ row->n, row->joined, row->by_chance };
-		seen.lines = count_lines(row, ms_of(now_ns));
+		seen.lines = count_lines(row, ms_of(now_ns), &seen.full);
 	}
 	judge(&seen);
 	return seen;

@@ -8,8 +8,9 @@
  * This breaks, and is tested against it, where systems draw the offset anew for each connection
  * (Apple's, the BSDs), and would break everywhere if Linux put the ports into the hash: then SYNs
  * join no line. The share that does is kept, overall and for each source; where it is low the
- * answer is "unknown" and no number. It counts too many where one host is seen at several of our
- * addresses, or slept or rebooted within a day; none of those that send no timestamps (Windows).
+ * answer is "unknown" and no number. Lines are kept for each address of ours apart, and the address
+ * with the most of them counts: a host that talks to several has as many clocks. It counts too many
+ * where a host slept or rebooted within a day; none of those that send no timestamps (Windows).
  *
  * Rows are made when a second SYN with a timestamp comes from a source, and lie in a fixed table of
  * sets of eight placed by a keyed hash; where its set is full a row idle for a day gives way, else
@@ -21,14 +22,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Those with a crowd worth counting are few among a million sources; 14 MB. */
+/* Those with a crowd worth counting are few among a million sources; 15 MB. */
 #define FG_MAX_HOST_ROWS 65536
 /* More hosts than these are a crowd, however many. */
 #define FG_HOST_LINES 16
 
-/* A SYN's timestamp, and when it came (unix). */
+/* A SYN's timestamp, which address of ours it came to, and when (unix). */
 struct fg_ts {
 	uint32_t tsval;
+	uint16_t to; /* fg_hosts_to() */
 	uint64_t ns;
 };
 
@@ -37,6 +39,9 @@ struct fg_hosts;
 /** @param seed  keys the placement. @return 0, -ENOMEM. */
 int fg_hosts_new(const uint64_t seed[2], struct fg_hosts **ret_hosts);
 void fg_hosts_free(struct fg_hosts **hosts);
+
+/** An address of ours as a keyed hash: two in 65536 look alike, and then count as one. */
+uint16_t fg_hosts_to(const struct fg_hosts *hosts, const uint8_t server[16]);
 
 /** Adds a SYN of a source; before is the source's SYN before this one, used where it has no row. */
 void fg_hosts_add(struct fg_hosts *hosts, const uint8_t addr[16], const struct fg_ts *before,
@@ -50,7 +55,9 @@ struct fg_ts_joins {
 
 struct fg_hosts_seen {
 	struct fg_ts_joins joins; /* of the latest 32 to 64 SYNs */
-	unsigned int lines; /* with two SYNs or more, the newest within a day */
+	/* with two SYNs or more, the newest within a day, to the address of ours that has most */
+	unsigned int lines;
+	bool full; /* of all lines that are kept, none is free: there may be more */
 	bool known; /* the assumption holds for this source */
 	unsigned int hosts; /* max(1, lines) where known, else 0 */
 	char why[160]; /* a sentence */

@@ -16,6 +16,7 @@
 
 #include "farmgate/hello.h"
 #include "farmgate/stack.h"
+#include "lib/ip.h"
 #include "model/ja4.h"
 
 /* Of one generation: 2^21 pairs in twice as many slots of 8 bytes, 32 MB; two generations hold four
@@ -625,11 +626,25 @@ static void count_distinct(struct fg_model *m, struct fg_model_source *s,
 		p->sources++;
 }
 
+/* The epoch's end is the next one's first moment, and may be the next day's. */
+static uint64_t last_moment(const struct fg_model *m)
+{
+	return m->now_ns ? m->now_ns - 1 : 0;
+}
+
 static void see_client(struct fg_model *m, uint32_t at)
 {
-	if (m->clients[at].last_ns != m->now_ns)
+	struct fg_model_client *c = &m->clients[at];
+	struct fg_stem *stem;
+
+	if (c->last_ns && (c->last_ns - 1) / FG_DAY_NS < last_moment(m) / FG_DAY_NS) {
+		stem = fg_stems_row(m->stems, c->stem, m->now_ns);
+		if (stem)
+			fg_stem_add_return(stem, last_moment(m));
+	}
+	if (c->last_ns != m->now_ns)
 		m->moving[at] = 0;
-	m->clients[at].last_ns = m->now_ns;
+	c->last_ns = m->now_ns;
 }
 
 static void learn_stem(struct fg_model *m, const struct fg_epoch_client *in, bool is_new)
@@ -639,8 +654,11 @@ static void learn_stem(struct fg_model *m, const struct fg_epoch_client *in, boo
 	if (!stem)
 		return;
 	stem->connections += in->connections;
+	stem->resumed += in->resumed;
+	if (!fg_ip_is4(in->addr))
+		stem->v6 += in->connections;
 	if (is_new)
-		fg_stem_add_client(stem, in->stack);
+		fg_stem_add_client(stem, in->stack, last_moment(m));
 }
 
 static void apply_client(struct fg_model *m, const struct fg_epoch_client *in, int *error)
@@ -682,7 +700,8 @@ static void apply_client(struct fg_model *m, const struct fg_epoch_client *in, i
 static void apply_syn(struct fg_model *m, struct fg_model_source *s, const struct fg_epoch_flow *in)
 {
 	static const uint8_t initial_ttl[] = { 32, 64, 128, 255 };
-	const struct fg_ts before = { s->tsval, s->tsval_ns }, ts = { in->tsval, in->tsval_ns };
+	const struct fg_ts before = { s->tsval, s->tsval_to, s->tsval_ns };
+	const struct fg_ts ts = { in->tsval, fg_hosts_to(m->hosts, in->server), in->tsval_ns };
 	uint8_t hops;
 
 	if (in->ttl) {
@@ -698,6 +717,7 @@ static void apply_syn(struct fg_model *m, struct fg_model_source *s, const struc
 		fg_hosts_add(m->hosts, in->addr, &before, &ts);
 	if (ts.ns > before.ns) {
 		s->tsval = ts.tsval;
+		s->tsval_to = ts.to;
 		s->tsval_ns = ts.ns;
 	}
 }
@@ -722,8 +742,7 @@ static void apply_signals(struct fg_model *m, const struct fg_epoch_flow *in, ui
 	struct fg_signals *g = &m->clients[at].signals;
 	struct fg_stem *stem;
 
-	/* the epoch's end is the next one's first moment */
-	fg_signals_add(g, in, m->now_ns ? m->now_ns - 1 : 0, m->known_since_ns);
+	fg_signals_add(g, in, last_moment(m), m->known_since_ns);
 	if (!(in->news & FG_NEWS_TIMES) || in->time_flags & FG_TIMES_RESENT || !in->rtt_us ||
 	    !in->turn_us || g->measured > CRYPTO_OF_CLIENT)
 		return;
@@ -1052,6 +1071,11 @@ const struct fg_stem *fg_model_stem(const struct fg_model *m, uint64_t stem)
 	return fg_stems_find(m->stems, stem);
 }
 
+struct fg_stem_day fg_model_stem_day(const struct fg_model *m, uint64_t stem, unsigned int days_ago)
+{
+	return fg_stem_day(fg_model_stem(m, stem), days_ago, last_moment(m));
+}
+
 struct fg_times fg_model_times(const struct fg_model *m, const struct fg_model_client *c)
 {
 	return fg_signals_times(&c->signals, fg_stem_crypto(fg_model_stem(m, c->stem)).us);
@@ -1060,6 +1084,14 @@ struct fg_times fg_model_times(const struct fg_model *m, const struct fg_model_c
 struct fg_hosts_seen fg_model_hosts(const struct fg_model *m, const uint8_t addr[16])
 {
 	return fg_hosts_read(m->hosts, addr, m->now_ns);
+}
+
+uint32_t fg_model_estimated_hosts(const struct fg_model *m, const struct fg_model_source *s)
+{
+	const struct fg_hosts_seen clocks = fg_model_hosts(m, s->addr);
+	uint32_t hosts = s->stems > clocks.hosts ? s->stems : clocks.hosts;
+
+	return hosts ? hosts : 1;
 }
 
 struct fg_ts_joins fg_model_ts_joins(const struct fg_model *m)

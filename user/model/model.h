@@ -42,6 +42,7 @@ struct fg_model_source {
 	uint16_t moving; /* clients that moved within the epoch that ends at last_ns */
 	uint16_t parallel; /* most of them in one epoch */
 	uint8_t hops_min, hops_max; /* of its SYNs, plus 1: initial TTL less what came; 0 = none */
+	uint16_t tsval_to; /* which address of ours that SYN came to, fg_hosts_to() */
 };
 
 struct fg_model_client {
@@ -116,10 +117,17 @@ uint32_t fg_model_window_proven(const struct fg_model *model, const struct fg_mo
 
 /** What is usual for a stem; NULL where not there. */
 const struct fg_stem *fg_model_stem(const struct fg_model *model, uint64_t stem);
+/** Births and returns among its clients, today (0) or on the day before (1). */
+struct fg_stem_day fg_model_stem_day(const struct fg_model *model, uint64_t stem,
+				     unsigned int days_ago);
 /** Round trips of a client, the relay gap less its stem's own crypto time. */
 struct fg_times fg_model_times(const struct fg_model *model, const struct fg_model_client *client);
 /** Hosts behind a source by their clocks. */
 struct fg_hosts_seen fg_model_hosts(const struct fg_model *model, const uint8_t addr[16]);
+/** At least so many hosts sit behind a source, 1 or more: its distinct stems, or its clocks where
+ * those mean something and are more. What it does is judged for each of them. */
+uint32_t fg_model_estimated_hosts(const struct fg_model *model,
+				  const struct fg_model_source *source);
 /** Over all sources: how many SYNs with timestamps came back to a clock. */
 struct fg_ts_joins fg_model_ts_joins(const struct fg_model *model);
 /** Is the source a crowd? @param shared_stems  so many distinct stems are one by themselves. */

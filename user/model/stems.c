@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "farmgate/hash.h"
+#include "model/signals.h"
 
 #define WAYS	  8
 #define SETS	  (FG_MAX_STEMS / WAYS)
@@ -103,11 +104,49 @@ struct fg_stem *fg_stems_row(struct fg_stems *s, uint64_t stem, uint64_t now_ns)
 	return row;
 }
 
+/* --- Days ------------------------------------------------------------------------------------- */
+
+static uint32_t day_of(uint64_t ns)
+{
+	return (uint32_t)(ns / FG_DAY_NS);
+}
+
+static void turn_day(struct fg_stem *row, uint64_t now_ns)
+{
+	uint32_t day = day_of(now_ns);
+
+	if (row->day == day)
+		return;
+	row->births[1] = row->day + 1 == day ? row->births[0] : 0;
+	row->returns[1] = row->day + 1 == day ? row->returns[0] : 0;
+	row->births[0] = row->returns[0] = 0;
+	row->day = day;
+}
+
+void fg_stem_add_return(struct fg_stem *row, uint64_t now_ns)
+{
+	turn_day(row, now_ns);
+	row->returns[0] += row->returns[0] < UINT32_MAX;
+}
+
+struct fg_stem_day fg_stem_day(const struct fg_stem *row, unsigned int days_ago, uint64_t now_ns)
+{
+	unsigned int past = row ? day_of(now_ns) - row->day : 2;
+
+	if (days_ago < past || days_ago - past > 1)
+		return (struct fg_stem_day){ 0 };
+	return (struct fg_stem_day){ row->births[days_ago - past], row->returns[days_ago - past] };
+}
+
+/* --- Clients, by stack ------------------------------------------------------------------------ */
+
 /* Space-saving, as in signals.c. */
-void fg_stem_add_client(struct fg_stem *row, uint64_t stack)
+void fg_stem_add_client(struct fg_stem *row, uint64_t stack, uint64_t now_ns)
 {
 	int at = 0;
 
+	turn_day(row, now_ns);
+	row->births[0] += row->births[0] < UINT32_MAX;
 	row->clients += row->clients < UINT32_MAX;
 	if (!stack)
 		return;

@@ -27,9 +27,14 @@ struct fg_stem {
 	uint64_t stem; /* key; 0 = row is free */
 	uint64_t last_ns;
 	uint64_t connections; /* proven */
+	uint64_t v6, resumed; /* of these: over IPv6; that resumed a session */
 	uint32_t clients; /* clients that were seen for the first time; one whose row gave way and
 			     that came back counts again */
 	uint32_t crypto_n; /* sum of crypto[] */
+	uint32_t day; /* days since 1970 (UTC) that births[0] and returns[0] are of */
+	/* clients on that day and on the day before: seen for the first time; seen again that were
+	 * first seen on an earlier day */
+	uint32_t births[2], returns[2];
 	/* distinct clients by stack, space-saving: a count is too high by at most the smallest of a
 	 * full list */
 	uint64_t stacks[FG_STEM_STACKS];
@@ -50,7 +55,16 @@ struct fg_stem *fg_stems_row(struct fg_stems *stems, uint64_t stem, uint64_t now
 const struct fg_stem *fg_stems_find(const struct fg_stems *stems, uint64_t stem);
 
 /** A client was seen for the first time. Stack 0 (no SYN seen) counts as a client of no stack. */
-void fg_stem_add_client(struct fg_stem *row, uint64_t stack);
+void fg_stem_add_client(struct fg_stem *row, uint64_t stack, uint64_t now_ns);
+/** A client was seen for the first time on this day, and before on an earlier one. */
+void fg_stem_add_return(struct fg_stem *row, uint64_t now_ns);
+
+/* S17: a farm that is built up has births and no returns; what people use has both. */
+struct fg_stem_day {
+	uint32_t births, returns;
+};
+/** @param days_ago  0 or 1. row may be NULL. */
+struct fg_stem_day fg_stem_day(const struct fg_stem *row, unsigned int days_ago, uint64_t now_ns);
 
 /** Difference of TLS turn-around and TCP round trip of one connection. */
 void fg_stem_add_crypto(struct fg_stem *row, uint32_t rtt_us, uint32_t turn_us);

@@ -335,7 +335,6 @@ static void write_print(struct fg_jsonw *w, const struct fg_model *m, const void
 	};
 	const struct fg_model_print *p = row;
 
-	(void)m;
 	fg_jsonw_key_string(w, "ja4", p->named ? p->ja4 : "-");
 	fg_jsonw_key_string(w, "stem", p->named ? p->stem_text : "-");
 	fg_jsonw_key_u64(w, "hellos", p->hellos);
@@ -349,6 +348,7 @@ static void write_print(struct fg_jsonw *w, const struct fg_model *m, const void
 	fg_jsonw_array_end(w);
 	fg_jsonw_key_time(w, "first_seen", p->first_ns);
 	fg_jsonw_key_time(w, "last_seen", p->last_ns);
+	fg_signals_write_stem(w, m, p->stem);
 }
 
 #define PRINT(member) offsetof(struct fg_model_print, member)

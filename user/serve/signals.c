@@ -170,6 +170,41 @@ static void write_lifecycle(struct fg_jsonw *w, const struct fg_model_client *c)
 	fg_jsonw_object_end(w);
 }
 
+static void write_days(struct fg_jsonw *w, const char *key, const struct fg_stem_day *day)
+{
+	unsigned int active = day->births + day->returns;
+
+	open_part(w, key, active);
+	key_figure(w, "births", 1, day->births);
+	key_figure(w, "returns_share", active, (double)day->returns / active);
+	fg_jsonw_object_end(w);
+}
+
+static double share_of(uint64_t n, const struct fg_stem *stem)
+{
+	return stem ? (double)n / (double)stem->connections : 0;
+}
+
+void fg_signals_write_stem(struct fg_jsonw *w, const struct fg_model *m, uint64_t key)
+{
+	const struct fg_stem *stem = fg_model_stem(m, key);
+	const struct fg_stem_day today = fg_model_stem_day(m, key, 0);
+	const struct fg_stem_day before = fg_model_stem_day(m, key, 1);
+	uint64_t n = stem ? stem->connections : 0;
+
+	fg_jsonw_key(w, "stem_everywhere");
+	fg_jsonw_object(w);
+	fg_jsonw_key_u64(w, "n", n);
+	key_figure(w, "v6_share", n != 0, share_of(stem ? stem->v6 : 0, stem));
+	/* QUIC is not read: what share of this client's connections it carries is not known */
+	fg_jsonw_key(w, "h3_share");
+	fg_jsonw_null(w);
+	key_figure(w, "resumed_share", n != 0, share_of(stem ? stem->resumed : 0, stem));
+	write_days(w, "today", &today);
+	write_days(w, "yesterday", &before);
+	fg_jsonw_object_end(w);
+}
+
 void fg_signals_write(struct fg_jsonw *w, const struct fg_model *m, const struct fg_model_client *c)
 {
 	const struct fg_stack_share share = fg_stem_stack(fg_model_stem(m, c->stem), c->stack);
@@ -189,6 +224,7 @@ void fg_signals_write(struct fg_jsonw *w, const struct fg_model *m, const struct
 	fg_jsonw_key_u64(w, "n", share.n);
 	key_figure(w, "share", c->stack != 0, share.p);
 	fg_jsonw_object_end(w);
+	fg_signals_write_stem(w, m, c->stem);
 	fg_jsonw_object_end(w);
 }
 
@@ -363,6 +399,22 @@ static void say_lifecycle(struct fg_jsonw *w, const struct fg_model *m,
 			 l.orders < 1.5 ? "" : "s");
 }
 
+/* What all clients of a stem do, since it has been known. */
+static void say_stem(struct fg_jsonw *w, const struct fg_model *m, uint64_t key)
+{
+	const struct fg_stem *stem = fg_model_stem(m, key);
+	const struct fg_stem_day today = fg_model_stem_day(m, key, 0);
+
+	if (!stem || !stem->connections)
+		return;
+	fg_jsonw_stringf(w,
+			 "Of the %llu connections with its stem, from everywhere, %.0f %% came over "
+			 "IPv6 and %.0f %% resumed a session; today %u of its clients were seen for "
+			 "the first time and %u came back from an earlier day.",
+			 (unsigned long long)stem->connections, 100 * share_of(stem->v6, stem),
+			 100 * share_of(stem->resumed, stem), today.births, today.returns);
+}
+
 void fg_signals_say(struct fg_jsonw *w, const struct fg_model *m, const struct fg_model_client *c)
 {
 	const struct fg_stack_share share = fg_stem_stack(fg_model_stem(m, c->stem), c->stack);
@@ -379,6 +431,7 @@ void fg_signals_say(struct fg_jsonw *w, const struct fg_model *m, const struct f
 	say_activity(w, &c->signals);
 	say_closes(w, &c->signals);
 	say_lifecycle(w, m, c);
+	say_stem(w, m, c->stem);
 	if (c->signals.parallel > 1)
 		fg_jsonw_stringf(w, "At most %u of its connections moved in one second.",
 				 c->signals.parallel);
@@ -395,6 +448,7 @@ void fg_signals_write_source(struct fg_jsonw *w, const struct fg_view *v,
 
 	open_part(w, "hosts", (unsigned int)hosts.joins.n);
 	key_figure(w, "estimate", hosts.known, hosts.hosts);
+	fg_jsonw_key_u64(w, "at_least", fg_model_estimated_hosts(v->model, s));
 	fg_jsonw_key_u64(w, "clocks", hosts.lines);
 	key_figure(w, "joined_share", hosts.joins.n != 0,
 		   (double)hosts.joins.joined / (double)hosts.joins.n);
@@ -416,8 +470,11 @@ void fg_signals_say_source(struct fg_jsonw *w, const struct fg_view *v,
 	const struct fg_shared shared = fg_model_shared(v->model, s, v->shared_stems);
 	const struct fg_ts_joins all = fg_model_ts_joins(v->model);
 
-	fg_jsonw_stringf(w, "Hosts behind it: %s. Everywhere %llu of %llu come back to one.",
-			 hosts.why, (unsigned long long)all.joined, (unsigned long long)all.n);
+	fg_jsonw_stringf(w,
+			 "Hosts behind it: %s. Everywhere %llu of %llu come back to one. Its "
+			 "volume is judged as that of %u.",
+			 hosts.why, (unsigned long long)all.joined, (unsigned long long)all.n,
+			 fg_model_estimated_hosts(v->model, s));
 	fg_jsonw_stringf(w, "It is %s (%u of %d facts of a crowd%s%s).",
 			 shared.shared ? "shared: only single clients of it can be blocked" :
 					 "not known to be shared",

@@ -9,6 +9,8 @@
 /** The value of "signals": an object, each signal with its n; null where nothing was measured. */
 void fg_signals_write(struct fg_jsonw *w, const struct fg_model *model,
 		      const struct fg_model_client *client);
+/** "stem_everywhere", inside an open object: what all clients with this stem do. */
+void fg_signals_write_stem(struct fg_jsonw *w, const struct fg_model *model, uint64_t stem);
 /** Sentences about one client, inside an open array; those of which nothing is known are left out.
  *  */
 void fg_signals_say(struct fg_jsonw *w, const struct fg_model *model,

@@ -174,8 +174,10 @@ static bool snapshot_timing(struct fg_timing *copy, const struct fg_timing *row,
 	       generation == __atomic_load_n(&row->generation, __ATOMIC_RELAXED);
 }
 
-static void tell_opened(const struct pass *p, const struct fg_timing *t, struct fg_epoch_flow *out)
+static void tell_opened(const struct pass *p, const struct fg_flow *f, const struct fg_timing *t,
+			struct fg_epoch_flow *out)
 {
+	memcpy(out->server, f->server, sizeof(out->server));
 	out->opened_ns = time_of(p, t->opened);
 	out->print = t->print;
 	out->order = t->order;
@@ -280,7 +282,7 @@ static int take_flow(struct fg_taker *k, const struct fg_flow *row, const uint64
 	if (!told.news && !told.n_turns && !flow_moved(&now, shadow))
 		return 0;
 	if (told.news & FG_NEWS_OPENED)
-		tell_opened(p, &times, &told);
+		tell_opened(p, &now, &times, &told);
 	if (told.news & FG_NEWS_TIMES)
 		tell_times(&times, &told);
 	if (told.news & FG_NEWS_CLOSED) {
