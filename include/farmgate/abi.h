@@ -59,6 +59,9 @@
 #define FG_WINDOW_MAX_BYTES (16U << 20)
 /* Client payload that makes a turn an exchange (DESIGN: exchange). */
 #define FG_EXCHANGE_MIN_BYTES 200
+/* Server payload that answers it. A TLS 1.3 record with the HTTP/2 window updates of a connection and
+ * of a stream is 5 + 2 * 13 + 17 = 48; "HTTP/1.1 200 OK" with an empty body is 60 and more. */
+#define FG_ANSWER_MIN_BYTES 49
 
 /* Tags of a table row. Any other value is the keyed hash of the row's key. */
 #define FG_TAG_FREE 0ULL
@@ -256,7 +259,11 @@ struct fg_flow {
 	__u64 stem; /* stem key; 0 until a hello is complete */
 	__u32 chunks; /* steps of the server's progress since the last request */
 	__u32 used; /* tick at which an unproven row was last found, low half */
-	__u16 record_len; /* length bytes of a carried record header */
+	union {
+		__u16 record_len; /* length bytes of a carried record header */
+		/* behind FG_FLOW_APP_SEEN: server payload since the client's latest */
+		__u16 answer_bytes;
+	};
 	__u8 syns; /* SYNs that led here, credited to the source with the proof */
 	__u8 reply; /* FG_REPLY_*; the hook of the reply direction writes it */
 	__u32 ticks; /* of the last activity of either side, low half; see turn.h */

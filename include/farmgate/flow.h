@@ -453,6 +453,21 @@ static __always_inline struct fg_flow *flow_open_midway(struct fg_env *env,
 	return flow;
 }
 
+/*
+ * Does server payload answer a question, or go on with an answer ? A server that takes an upload
+ * over HTTP/2 sends window updates into it: less than FG_ANSWER_MIN_BYTES since the client's latest
+ * payload leaves the question open.
+ */
+static __always_inline int flow_is_answer(struct fg_flow *flow, __u32 advance)
+{
+	__u32 sum = flow->answer_bytes + advance;
+
+	if (!flow->turn_bytes || sum >= FG_ANSWER_MIN_BYTES)
+		return 1;
+	flow->answer_bytes = sum;
+	return 0;
+}
+
 /* Server bytes up to `end` exist. One CPU wins the advance and adds it. */
 static __always_inline void flow_server_progress(struct fg_env *env, struct fg_flow *flow,
 						 __u32 end)
@@ -465,6 +480,8 @@ static __always_inline void flow_server_progress(struct fg_env *env, struct fg_f
 		return;
 	fg_add(&flow->bytes_out, advance);
 	timing_active(env, flow, advance);
+	if (!flow_is_answer(flow, advance))
+		return;
 	if (flow->turn_bytes >= FG_EXCHANGE_MIN_BYTES)
 		timing_first_answer(env, flow);
 	flow->turn_bytes = 0;

@@ -3,7 +3,7 @@
  * Exchange stage: request and response turns, seen without decrypting. Behind the hello it walks
  * the client's TLS record headers until the first application-data record; from there on client
  * payload is summed, and a turn counts as an exchange when it reaches FG_EXCHANGE_MIN_BYTES.
- * Server payload ends the turn (flow_server_progress).
+ * Server payload of FG_ANSWER_MIN_BYTES ends the turn (flow_server_progress).
  */
 #pragma once
 
@@ -98,6 +98,7 @@ static __always_inline void turn_client_bytes(struct fg_env *env, const struct f
 	}
 	after = before + (end - from);
 	flow->turn_bytes = after;
+	flow->answer_bytes = 0;
 	if (!before)
 		timing_ask(env, flow);
 	if (before >= FG_EXCHANGE_MIN_BYTES || after < FG_EXCHANGE_MIN_BYTES)

@@ -167,7 +167,7 @@ static void test_pipeline_counts_what_was_done(void **state)
 		c = conn(i, &d);
 		c.n_exchanges = fg_prng_below(&r, 5);
 		c.request_len = 200 + fg_prng_below(&r, 9000);
-		c.response_len = 10 + fg_prng_below(&r, 20000);
+		c.response_len = FG_ANSWER_MIN_BYTES + fg_prng_below(&r, 20000);
 		c.flight_len = 50 + fg_prng_below(&r, 3000);
 		c.end = (enum fg_conn_end)fg_prng_below(&r, 3);
 		if (i % 7 == 0) { /* sequence numbers wrap inside the connection */
@@ -221,6 +221,46 @@ static void test_pipeline_exchange_threshold(void **state)
 			fg_conn_exchange(&c);
 		fg_conn_done(&c);
 		assert_int_equal(take().exchanges, cases[i].exchanges);
+	}
+}
+
+/* A server's window updates amid an upload end no turn, however many; an answer does, also one that
+ * comes in small steps; with replies seen, and by acknowledgements alone. */
+static void test_pipeline_window_updates_are_no_answer(void **state)
+{
+	for (int ingress_only = 0; ingress_only < 2; ingress_only++) {
+		struct fg_hello_desc d;
+		struct fg_conn c;
+
+		teardown(state);
+		setup(state);
+		fg_hello_browser(&d, "api.example.com");
+		c = conn(0, &d);
+		c.ingress_only = ingress_only;
+		fg_conn_open(&c);
+		fg_conn_hello(&c);
+		fg_conn_finish(&c);
+		c.request_len = 5000;
+		c.response_len = FG_ANSWER_MIN_BYTES;
+		fg_conn_exchange(&c);
+		for (int i = 0; i < 10; i++) {
+			fg_conn_send(&c, hello_bytes, 300);
+			fg_conn_reply(&c, hello_bytes, 48);
+		}
+		fg_conn_ack(&c);
+		assert_int_equal(take().exchanges, 2);
+		for (int i = 0; i < 3; i++) {
+			fg_conn_reply(&c, hello_bytes, 30);
+			fg_conn_ack(&c);
+		}
+		fg_conn_exchange(&c);
+		assert_int_equal(take().exchanges, 3);
+		/* a byte less than an answer: the next question is the same one */
+		c.response_len = FG_ANSWER_MIN_BYTES - 1;
+		fg_conn_exchange(&c);
+		fg_conn_exchange(&c);
+		assert_int_equal(take().exchanges, 4);
+		fg_conn_done(&c);
 	}
 }
 
@@ -962,6 +1002,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_pipeline_counts_what_was_done),
 		TEST(test_pipeline_exchange_threshold),
+		TEST(test_pipeline_window_updates_are_no_answer),
 		TEST(test_pipeline_without_replies_nothing_is_proven),
 		TEST(test_pipeline_guessed_acknowledgement_proves_nothing),
 		TEST(test_pipeline_forged_frames_move_no_source),
