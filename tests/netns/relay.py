@@ -73,6 +73,27 @@ def check_agent(name, want, got, signals, n):
         wrong.append('agent: %s: relayed is %s' % (name, gap['relayed']))
 
 
+def note_errors(errors, scenario, n, got, signals):
+    """Of one client: its connections, whether it is relayed, how far each median is off."""
+    gap = signals['relay_gap']
+    of = errors.setdefault(scenario, {'n': 0, 'clients': 0, 'traits': {}, 'off': []})
+    of['n'] += n
+    of['clients'] += 1
+    of['traits'][gap['relayed']] = of['traits'].get(gap['relayed'], 0) + 1
+    of['off'].append([abs(signals[key]['median_ms'] - got[at]) for at, key in
+                      enumerate(('round_trip', 'turn_around', 'hello_delay', 'relay_gap'))])
+
+
+def print_errors(errors):
+    print('%-8s %11s %7s  %-16s | off by, median (most), ms: tcp         tls           hello'
+          '         gap' % ('', 'connections', 'clients', 'relayed'))
+    for scenario, of in errors.items():
+        off = ['%6.2f (%5.2f)' % (statistics.median(o), max(o)) for o in zip(*of['off'])]
+        print('%-8s %11d %7d  %-16s |                 %s' % (
+            scenario, of['n'], of['clients'],
+            ', '.join('%s %d' % t for t in sorted(of['traits'].items())), ' '.join(off)))
+
+
 def cell(value):
     return '      -' if value is None else '%7.2f' % value
 
@@ -81,6 +102,7 @@ def main():
     groups, counts, again = truth(sys.argv[2], sys.argv[3])
     answer = json.load(open(sys.argv[4])) if len(sys.argv) > 4 else {'clients': []}
     clients = {(c['source'], c['stem']): c for c in answer['clients']}
+    errors = {}
     signals_there = any('signals' in c for c in clients.values())
     print('%-8s %3s %3s %-38s %2s | built    tcp    tls  hello | captured tcp    tls   hello     gap'
           ' | agent  tcp     tls   hello     gap relayed' % ('', 'd1', 'd2', 'stem', 'n'))
@@ -103,12 +125,14 @@ def main():
                 wrong.append('agent: %s: no signals' % name)
             elif signals_there:
                 check_agent(name, want, got, signals, len(times))
+                note_errors(errors, scenario, len(times), got, signals)
             shown = [signals.get(k, {}).get('median_ms')
                      for k in ('round_trip', 'turn_around', 'hello_delay', 'relay_gap')]
             print('%-8s %3s %3s %-38s %2d | %12d %6d %6d |     %s %s %s %s |    %s %s %s %s %s' % (
                 scenario, d1, d2, stem, len(times), *want, *map(cell, got), *map(cell, shown),
                 signals.get('relay_gap', {}).get('relayed', '-')))
     print('%d connections where something was sent twice are left out' % again)
+    print_errors(errors)
     print(*wrong, sep='\n', end='\n' if wrong else '')
     if wrong:
         sys.exit(1)
