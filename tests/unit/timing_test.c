@@ -458,6 +458,34 @@ static void test_timing_exchanges_one_after_another(void **state)
 	fg_conn_done(&c);
 }
 
+/* A connection that stays open for more than a day is heard of with each exchange, a second after its
+ * answer, and not when it ends: what checkpoints are for. */
+static void test_timing_of_a_connection_open_for_a_day(void **state)
+{
+	struct fg_conn c = usual();
+	uint64_t asked_ns;
+
+	(void)state;
+	shake_hands(&c);
+	fg_conn_reply(&c, hello_bytes, 100);
+	for (unsigned int i = 0; i < 26; i++) {
+		c.now_ns += 3600 * S;
+		asked_ns = c.now_ns;
+		fg_conn_exchange(&c);
+		take_at(e.now_ns + S + FG_REPLAY_TICK_NS, false);
+		assert_int_equal(e.exchanges, i + 1);
+		assert_int_equal(e.n_turns, i + 1);
+		assert_in_range(e.turns[i].start_ns, asked_ns - 2 * FG_REPLAY_TICK_NS,
+				asked_ns + 2 * FG_REPLAY_TICK_NS);
+	}
+	fg_conn_close(&c);
+	take_all();
+	assert_int_equal(e.n_closed, 1);
+	assert_in_range(e.closed.lasted_ms, 26 * 3600000, 26 * 3600000 + 60000);
+	assert_in_range(e.closed.idle_ms, 0, 1000);
+	fg_conn_done(&c);
+}
+
 /* More in one epoch than the row remembers: all count, the last ones have a shape. */
 static void test_timing_exchanges_beyond_the_ring_count(void **state)
 {
@@ -596,6 +624,7 @@ int main(void)
 		TEST(test_timing_takes_round_trips_from_plain_acks_only),
 		TEST(test_timing_shape_of_an_exchange),
 		TEST(test_timing_exchanges_one_after_another),
+		TEST(test_timing_of_a_connection_open_for_a_day),
 		TEST(test_timing_exchanges_beyond_the_ring_count),
 		TEST(test_timing_turn_logs),
 		TEST(test_timing_says_who_closed_after_how_long),
