@@ -51,7 +51,7 @@ VERDICT := $(call group,verdict,store disk)
 EXPORT := $(call group,export,export xdp nft text)
 SERVE := $(call group,serve,http api lists signals explain decide report)
 AGENT := $(call group,agent,conf core agent replay)
-CMD := $(call group,cmd,options run replay ja4 client ask lists decide checkconf doctor)
+CMD := $(call group,cmd,commands options run replay ja4 client ask lists decide checkconf doctor)
 LIB := $(call group,lib,ip num near log jsonw yaml loop notify)
 HOST := $(SENSOR) $(SOURCE) $(MODEL) $(DETECT) $(VERDICT) $(EXPORT) $(SERVE) $(AGENT) $(CMD) $(LIB)
 

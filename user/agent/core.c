@@ -202,8 +202,7 @@ static void tell_full(struct fg_core *c, const struct fg_totals *now)
 				now->frames[tables[i].loss] - c->before.frames[tables[i].loss];
 
 		if (grown) {
-			fg_core_degraded(c, "%s (memory_mb is what they may take)",
-					 tables[i].says);
+			fg_core_degraded(c, "%s (memory_mb is what they may take)", tables[i].says);
 			c->full_ns[i] = c->now_ns;
 		} else if (c->full_ns[i] && c->now_ns - c->full_ns[i] > FULL_FOR_NS) {
 			fg_core_restored(c, tables[i].says);

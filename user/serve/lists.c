@@ -13,6 +13,8 @@
 
 #define DEFAULT_LIMIT 1000
 #define MAX_LIMIT     1000000
+/* A client's row has two kilobytes: a million of them must not cost the agent its memory. */
+#define MAX_ANSWER_BYTES (256L << 20)
 
 /* A numeric field to sort by, and where it stands in the row. */
 struct field {
@@ -187,6 +189,12 @@ static int write_list(FILE *out, const struct fg_model *m, const struct table *t
 		fg_jsonw_object(&w);
 		t->write(&w, m, t->at(m, heap[i].at));
 		fg_jsonw_object_end(&w);
+		if (ftell(out) > MAX_ANSWER_BYTES) {
+			snprintf(why, n_why,
+				 "limit: the answer grows beyond 256 MB at row %zu (ask for fewer)",
+				 i);
+			return 400;
+		}
 	}
 	fg_jsonw_array_end(&w);
 	fg_jsonw_key_u64(&w, "total", total);

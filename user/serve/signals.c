@@ -407,12 +407,13 @@ static void say_stem(struct fg_jsonw *w, const struct fg_model *m, uint64_t key)
 
 	if (!stem || !stem->connections)
 		return;
-	fg_jsonw_stringf(w,
-			 "Of the %llu connections with its stem, from everywhere, %.0f %% came over "
-			 "IPv6 and %.0f %% resumed a session; today %u of its clients were seen for "
-			 "the first time and %u came back from an earlier day.",
-			 (unsigned long long)stem->connections, 100 * share_of(stem->v6, stem),
-			 100 * share_of(stem->resumed, stem), today.births, today.returns);
+	fg_jsonw_stringf(
+		w,
+		"Of the %llu connections with its stem, from everywhere, %.0f %% came over "
+		"IPv6 and %.0f %% resumed a session; today %u of its clients were seen for "
+		"the first time and %u came back from an earlier day.",
+		(unsigned long long)stem->connections, 100 * share_of(stem->v6, stem),
+		100 * share_of(stem->resumed, stem), today.births, today.returns);
 }
 
 void fg_signals_say(struct fg_jsonw *w, const struct fg_model *m, const struct fg_model_client *c)

@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What the operator types and reads: options, help and man page, and the agent's answers as they come
+ * over the socket, whole or not. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cmd/ask.h"
+#include "cmd/client.h"
+#include "cmd/cmd.h"
+
+static char folder[64], socket_path[96], file_path[96], empty_path[96];
+
+static int set_up(void **state)
+{
+	FILE *f;
+
+	(void)state;
+	strcpy(folder, "/tmp/farmgate-cmd.XXXXXX");
+	assert_non_null(mkdtemp(folder));
+	snprintf(socket_path, sizeof(socket_path), "%s/socket", folder);
+	snprintf(file_path, sizeof(file_path), "%s/said", folder);
+	snprintf(empty_path, sizeof(empty_path), "%s/empty.yaml", folder);
+	f = fopen(empty_path, "w");
+	assert_non_null(f);
+	fputs("mode: observe\n", f);
+	return fclose(f);
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	unlink(socket_path);
+	unlink(file_path);
+	unlink(empty_path);
+	return rmdir(folder);
+}
+
+/* --- What was said ---------------------------------------------------------------------------- */
+
+static char said[65536];
+static int kept[2];
+
+/* From here on stdout and stderr go into one file. */
+static void listen_in(void)
+{
+	int fd;
+
+	fflush(NULL);
+	kept[0] = dup(STDOUT_FILENO);
+	kept[1] = dup(STDERR_FILENO);
+	fd = fileno(fopen(file_path, "w"));
+	dup2(fd, STDOUT_FILENO);
+	dup2(fd, STDERR_FILENO);
+	close(fd);
+}
+
+static const char *heard(void)
+{
+	FILE *f;
+	size_t n;
+
+	fflush(NULL);
+	dup2(kept[0], STDOUT_FILENO);
+	dup2(kept[1], STDERR_FILENO);
+	close(kept[0]);
+	close(kept[1]);
+	f = fopen(file_path, "r");
+	assert_non_null(f);
+	n = fread(said, 1, sizeof(said) - 1, f);
+	said[n] = '\0';
+	fclose(f);
+	return said;
+}
+
+/* --- Options ---------------------------------------------------------------------------------- */
+
+#define MAX_WORDS 12
+
+static struct fg_options options;
+static const struct fg_command *command;
+static char *words[MAX_WORDS + 1];
+static char line[256];
+static int n_words;
+
+/* Parses a line as main() would; blanks part the words. */
+static int parse(const char *text)
+{
+	int n = 1, r;
+
+	snprintf(line, sizeof(line), "%s", text);
+	words[0] = (char *)"farmgate";
+	for (char *rest = line, *word; n < MAX_WORDS && (word = strtok_r(rest, " ", &rest));)
+		words[n++] = word;
+	words[n] = NULL;
+	command = NULL;
+	listen_in();
+	r = fg_options_parse(&options, &command, n, words, &n_words);
+	heard();
+	return r;
+}
+
+static void test_cmd_options_stand_anywhere(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("--format json block 203.0.113.7 --ttl=1h --reason mine"), 0);
+	assert_string_equal(command->name, "block");
+	assert_int_equal(options.format, FG_FORMAT_JSON);
+	assert_string_equal(options.ttl, "1h");
+	assert_string_equal(options.reason, "mine");
+	assert_int_equal(n_words, 1);
+	assert_string_equal(words[0], "203.0.113.7");
+	assert_int_equal(parse("run -i eth0,eth1 --role transit --config /x"), 0);
+	assert_string_equal(options.interfaces, "eth0,eth1");
+	assert_string_equal(options.role, "transit");
+	assert_string_equal(options.config, "/x");
+	assert_int_equal(parse("run -ieth0"), 0);
+	assert_string_equal(options.interfaces, "eth0");
+	/* "-" is a file, and behind "--" so is everything */
+	assert_int_equal(parse("ja4 --raw -"), 0);
+	assert_true(options.raw);
+	assert_string_equal(words[0], "-");
+	assert_int_equal(parse("ja4 -- --raw"), 0);
+	assert_false(options.raw);
+	assert_string_equal(words[0], "--raw");
+	assert_int_equal(parse("-h"), 0);
+	assert_true(options.help && !command);
+	assert_int_equal(parse(""), 0);
+	assert_null(command);
+}
+
+static void test_cmd_options_that_are_wrong(void **state)
+{
+	static const struct {
+		const char *line, *says;
+	} cases[] = {
+		{ "statsu", "farmgate: statsu: unknown command (did you mean 'status'?)" },
+		{ "status --formt json", "--formt: unknown option (did you mean '--format'?)" },
+		{ "status -x", "-x: unknown option" },
+		{ "status --format xml", "xml: no such format (human, json or tsv)" },
+		{ "status --stem ~t13d", "status: takes no --stem" },
+		{ "--ttl 1h", "takes no --ttl" },
+		{ "block 203.0.113.7 --ttl", "--ttl: needs a value (TIME)" },
+		{ "ja4 --raw=1 x", "takes no value" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_int_equal(parse(cases[i].line), FG_EXIT_USAGE);
+		if (!strstr(said, cases[i].says))
+			fail_msg("'%s' says: %s", cases[i].line, said);
+	}
+}
+
+/* The help of each command tells each option that it takes and no other command's. (tests/check/man.sh
+ * holds the man page against the help.) */
+static void test_cmd_help_knows_the_options(void **state)
+{
+	static char help[16384];
+
+	(void)state;
+	for (const struct fg_command *c = fg_commands; c->name; c++) {
+		FILE *f = fmemopen(memset(help, 0, sizeof(help)), sizeof(help) - 1, "w");
+		unsigned int told = 0, taken = c->options[0] != '\0';
+		char *globals;
+
+		fg_options_help(f, c);
+		fclose(f);
+		assert_non_null(strstr(help, c->summary));
+		globals = strstr(help, "global options:");
+		assert_non_null(globals);
+		for (const char *at = c->options; *at; at++)
+			taken += *at == ' ';
+		for (int i = 0; fg_options_name(i); i++) {
+			char option[64];
+			const char *at;
+
+			snprintf(option, sizeof(option), "--%s ", fg_options_name(i));
+			at = strstr(help, option);
+			told += at && at < globals;
+		}
+		if (told != taken)
+			fail_msg("%s --help tells %u options of %u", c->name, told, taken);
+	}
+}
+
+/* --- Answers ---------------------------------------------------------------------------------- */
+
+/* A server in a process of its own: one connection, one canned answer, closed. */
+static pid_t serve(const char *answer)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0), client;
+	char request[4096];
+	pid_t pid;
+
+	strcpy(at.sun_path, socket_path);
+	unlink(socket_path);
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	pid = fork();
+	if (!pid) {
+		alarm(60); /* whoever does not come: this process goes */
+		client = accept(fd, NULL, NULL);
+		if (recv(client, request, sizeof(request), 0) <= 0 ||
+		    send(client, answer, strlen(answer), MSG_NOSIGNAL) < 0)
+			_exit(1);
+		_exit(0);
+	}
+	close(fd);
+	return pid;
+}
+
+static int request(const char *answer, struct fg_client_answer *ret_answer, char *why, size_t n)
+{
+	pid_t pid = serve(answer);
+	int status, r;
+
+	*ret_answer = (struct fg_client_answer){ 0 };
+	r = fg_client_request(socket_path, "GET", "/v1/status", NULL, ret_answer, why, n);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	return r;
+}
+
+static void test_client_takes_whole_answers_only(void **state)
+{
+	static const struct {
+		const char *answer, *body; /* NULL = none */
+		int status;
+	} cases[] = {
+		{ "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", "{}", 200 },
+		{ "HTTP/1.1 404 Not Found\r\ncontent-length:2\r\n\r\n{}", "{}", 404 },
+		{ "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "", 200 },
+		{ "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\nA\r\n 123456789\r\n0"
+		  "\r\n\r\n",
+		  "{ 123456789", 200 },
+		/* cut off, too long, or not what it says */
+		{ "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{}", NULL, 0 },
+		{ "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{}", NULL, 0 },
+		{ "HTTP/1.1 200 OK\r\n\r\n{}", NULL, 0 },
+		{ "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n{}", NULL, 0 },
+		{ "HTTP/1.1 200 OK\r\nContent-Le", NULL, 0 },
+		{ "HTTP/1.1 2x0 OK\r\nContent-Length: 2\r\n\r\n{}", NULL, 0 },
+		{ "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{}", NULL, 0 },
+		{ "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n{}",
+		  NULL, 0 },
+		{ "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n", NULL, 0 },
+		{ "SSH-2.0-farmgate\r\n\r\n", NULL, 0 },
+		{ "\r\n\r\n", NULL, 0 },
+	};
+	struct fg_client_answer a;
+	char why[256];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		int r = request(cases[i].answer, &a, why, sizeof(why));
+
+		if (!cases[i].body) {
+			if (r != -EBADMSG || !strstr(why, "cut off or no HTTP"))
+				fail_msg("case %zu: %d", i, r);
+			continue;
+		}
+		assert_int_equal(r, 0);
+		assert_int_equal(a.status, cases[i].status);
+		assert_string_equal(a.body, cases[i].body);
+		assert_int_equal(a.n, strlen(cases[i].body));
+		free(a.body);
+	}
+}
+
+static void test_client_says_that_nobody_is_there(void **state)
+{
+	struct fg_client_answer a;
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	char why[256] = "", far[512];
+	int fd;
+
+	(void)state;
+	assert_int_equal(fg_client_request(socket_path, "GET", "/", NULL, &a, why, sizeof(why)),
+			 -ENOENT);
+	assert_non_null(strstr(why, "no agent is serving there"));
+	/* left behind by one that was killed */
+	strcpy(at.sun_path, socket_path);
+	fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	close(fd);
+	assert_int_equal(fg_client_request(socket_path, "GET", "/", NULL, &a, why, sizeof(why)),
+			 -ECONNREFUSED);
+	assert_non_null(strstr(why, "no agent is serving there"));
+	snprintf(far, sizeof(far), "%s/%0*d", folder, 300, 0);
+	assert_int_equal(fg_client_request(far, "GET", "/", NULL, &a, why, sizeof(why)),
+			 -ENAMETOOLONG);
+	assert_non_null(strstr(why, "too long"));
+}
+
+static void test_client_arguments_are_encoded(void **state)
+{
+	char target[64] = "/v1/explain", small[20] = "/v1/explain";
+
+	(void)state;
+	assert_int_equal(fg_client_argument(target, sizeof(target), "source", "2001:db8::/64"), 0);
+	assert_int_equal(fg_client_argument(target, sizeof(target), "none", NULL), 0);
+	assert_int_equal(fg_client_argument(target, sizeof(target), "q", "a b&c"), 0);
+	assert_string_equal(target, "/v1/explain?source=2001%3Adb8%3A%3A%2F64&q=a%20b%26c");
+	assert_int_equal(fg_client_argument(small, sizeof(small), "source", "2001:db8::/64"),
+			 -ENOSPC);
+}
+
+/* A command from the option line to what is printed and the exit code. */
+static int run(const char *text, const char *answer)
+{
+	char whole[512];
+	pid_t pid = 0;
+	int r;
+
+	if (answer) {
+		snprintf(whole, sizeof(whole), "HTTP/1.1 %s", answer);
+		pid = serve(whole);
+	}
+	assert_int_equal(parse(text), 0);
+	options.socket = socket_path;
+	options.config = empty_path;
+	listen_in();
+	r = command->run(&options, n_words, words);
+	heard();
+	if (pid)
+		waitpid(pid, NULL, 0);
+	return r;
+}
+
+#define STATUS(degraded)                                                                              \
+	"{\"version\":\"0\",\"role\":\"terminate\",\"interfaces\":[],\"accounted\":{},\"losses\":{}," \
+	"\"maps\":[],\"uptime_s\":1,\"degraded\":[" degraded "]}\n"
+
+static const char *ok(const char *body)
+{
+	static char text[400];
+
+	snprintf(text, sizeof(text), "200 OK\r\nContent-Length: %zu\r\n\r\n%s", strlen(body), body);
+	return text;
+}
+
+static void test_cmd_exit_codes(void **state)
+{
+	static const char refusal[] = "404 Not Found\r\nContent-Length: 28\r\n\r\n"
+				      "{\"error\":\"source: not here\"}";
+
+	(void)state;
+	assert_int_equal(run("status", ok(STATUS(""))), FG_EXIT_OK);
+	assert_int_equal(run("status", ok(STATUS("\"XDP is generic\""))), FG_EXIT_DEGRADED);
+	assert_non_null(strstr(said, "XDP is generic"));
+	assert_int_equal(run("status --format json", ok(STATUS(""))), FG_EXIT_OK);
+	assert_string_equal(said, STATUS(""));
+	assert_int_equal(run("status", NULL), FG_EXIT_ERROR);
+	assert_non_null(strstr(said, "farmgate: "));
+	assert_int_equal(run("explain 203.0.113.7", refusal), FG_EXIT_ERROR);
+	assert_non_null(strstr(said, "farmgate: explain: source: not here"));
+	assert_int_equal(run("sources", ok("no json")), FG_EXIT_ERROR);
+	assert_non_null(strstr(said, "no JSON"));
+	assert_int_equal(run("sources", ok("{\"sources\":[],\"total\":0}\n")), FG_EXIT_OK);
+	assert_int_equal(run("unblock 203.0.113.7", ok("{\"ok\":true,\"id\":7,\"removed\":1}\n")),
+			 FG_EXIT_OK);
+	assert_int_equal(run("block 203.0.113.7", "503 Busy\r\nContent-Length: 0\r\n\r\n"),
+			 FG_EXIT_ERROR);
+	assert_non_null(strstr(said, "the agent refuses"));
+}
+
+static void test_cmd_check_config(void **state)
+{
+	char text[128];
+	FILE *f;
+
+	(void)state;
+	snprintf(text, sizeof(text), "check-config %s", empty_path);
+	assert_int_equal(run(text, NULL), FG_EXIT_OK);
+	assert_non_null(strstr(said, ": ok\n"));
+	f = fopen(empty_path, "w");
+	fputs("mode: observe\nmodee: enforce\n", f);
+	fclose(f);
+	assert_int_equal(run(text, NULL), FG_EXIT_ERROR);
+	assert_non_null(strstr(said, "empty.yaml:2"));
+	assert_non_null(strstr(said, "'mode'"));
+	assert_int_equal(run("check-config /nowhere/farmgate.yaml", NULL), FG_EXIT_ERROR);
+	assert_non_null(strstr(said, "/nowhere/farmgate.yaml"));
+}
+
+/* What an attacker may have put into a name does not steer a terminal. */
+static void test_ask_text_is_harmless(void **state)
+{
+	json_t *s = json_string("a\x1b[31mb\xc2\x9b"
+				"c\x7f"
+				"d\n\xc3\xa9");
+
+	(void)state;
+	assert_string_equal(fg_ask_text(s), "a?[31mb?c?d?\xc3\xa9");
+	assert_string_equal(fg_ask_text(NULL), "-");
+	json_decref(s);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_cmd_options_stand_anywhere),
+		TEST(test_cmd_options_that_are_wrong),
+		TEST(test_cmd_help_knows_the_options),
+		TEST(test_client_takes_whole_answers_only),
+		TEST(test_client_says_that_nobody_is_there),
+		TEST(test_client_arguments_are_encoded),
+		TEST(test_cmd_exit_codes),
+		TEST(test_cmd_check_config),
+		TEST(test_ask_text_is_harmless),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
