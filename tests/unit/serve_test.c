@@ -340,6 +340,7 @@ static void test_serve_refuses_decisions(void **state)
 		{ "/v1/block", "{\"prefix\":\"203.0.113.7\",\"ttl\":\"soon\"}", 400, "ttl" },
 		{ "/v1/block", "{\"prefix\":\"203.0.113.7\",\"reasons\":\"x\"}", 400, "'reasons'" },
 		{ "/v1/block", "{\"prefix\":\"203.0.113.7\",\"\":\"x\"}", 400, "key ''" },
+		{ "/v1/block", "{\"prefix\":\"203.0.113.7\",\"eason\":\"x\"}", 400, "'eason'" },
 		{ "/v1/block", "{\"prefix\":\"203.0.113.7\",\"reason\":\"" LONG LONG LONG "\"}",
 		  400, "reason" },
 		{ "/v1/block", "{\"prefix\":\"203.0.113.7\",\"stem\":\"~t13d0000\"}", 404, "stem" },
