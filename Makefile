@@ -175,22 +175,24 @@ unit-programs: $(UNIT_BIN) $(FUZZ_BIN)
 root-programs: $(ROOT_BIN) $(TOOL_BIN)
 tests: all unit-programs root-programs ## build every test program
 
-.PHONY: check check-root check-all check-tree asan fuzz bench conformance
+.PHONY: check check-root check-all check-tree asan asan-programs fuzz bench conformance
 check: all unit-programs ## tests that need no root: unit, fuzz corpora, replay, tree checks
 	$(Q)OUT=$(OUT) tests/run unit fuzz replay check
 
 check-root: all root-programs ## tests that need root: bpf, parity, netns
 	$(Q)OUT=$(OUT) tests/run bpf parity netns
 
-check-all: tests ## every test
+check-all: tests asan-programs ## every test
 	$(Q)OUT=$(OUT) tests/run
 
 check-tree: ## only the checks of the source tree
 	$(Q)tests/run check
 
-asan: $(SKEL) ## unit tests and fuzz corpora under ASan and UBSan
-	$(Q)$(MAKE) --no-print-directory OUT=.out/asan SAN=address,undefined all unit-programs
-	$(Q)OUT=.out/asan tests/run unit fuzz
+asan-programs: $(SKEL)
+	$(Q)$(MAKE) --no-print-directory OUT=$(OUT)/asan SAN=address,undefined unit-programs
+
+asan: asan-programs ## unit tests and fuzz corpora under ASan and UBSan
+	$(Q)OUT=$(OUT) tests/run asan
 
 FUZZ_SECONDS ?= 20
 fuzz: $(SKEL) ## each fuzz target under libFuzzer for FUZZ_SECONDS

@@ -594,6 +594,7 @@ static void test_timing_of_a_name_used_again(void **state)
 
 	(void)state;
 	fg_conn_run(&c);
+	fg_conn_done(&c);
 	c = usual();
 	c.now_ns = e.now_ns + 10 * MS;
 	c.client_isn += 100000;
