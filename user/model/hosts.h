@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Hosts behind an address, by their clocks. The timestamp option of a SYN is a clock
- * of its host plus an offset. Linux and Android choose the offset by a keyed hash of source and
+ * of its host plus an offset. Most Linux and Android choose the offset by a keyed hash of source and
  * destination address, so all connections of one host to one of our addresses lie on one line
  * TSval = f * t + offset, and hosts behind one NAT lie on different ones (net/core/secure_seq.c).
  *
- * This breaks, and is tested against it, where systems draw the offset anew for each connection
- * (Apple's, the BSDs), and would break everywhere if Linux put the ports into the hash: then SYNs
- * join no line. The share that does is kept, overall and for each source; where it is low the
+ * This breaks, and is tested against it, where systems draw the offset anew for each connection:
+ * Apple's, the BSDs, and Linux where the ports are in the hash (6.18.44 was measured to be so). Then
+ * SYNs join no line. The share that does is kept, overall and for each source; where it is low the
  * answer is "unknown" and no number. Lines are kept for each address of ours apart, and the address
  * with the most of them counts: a host that talks to several has as many clocks. It counts too many
  * where a host slept or rebooted within a day; none of those that send no timestamps (Windows).
