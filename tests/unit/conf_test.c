@@ -68,29 +68,31 @@ static void test_conf_defaults_are_the_contracts(void **state)
 
 static void test_conf_reads_every_key(void **state)
 {
-	static const char text[] = "interfaces: [eth0, eth1]\n"
-				   "role: transit\n"
-				   "attach: tc\n"
-				   "protect:\n"
-				   "  ports: [443, 8443]\n"
-				   "  prefixes:\n"
-				   "    - 192.0.2.0/24\n"
-				   "    - 2001:db8::/48\n"
-				   "mode: enforce\n"
-				   "ttl: 30m\n"
-				   "exports: [nft]\n"
-				   "allow: [198.51.100.0/24, '2001:db8:1::/64']\n"
-				   "memory_mb: 128\n"
-				   "limits: {sources: 5, clients: 6, fingerprints: 7, window: 2m}\n"
-				   "detect:\n"
-				   "  flag_nats: 9.5\n"
-				   "  min_connections: 10\n"
-				   "  min_population: 11\n"
-				   "  shared_stems: 12\n"
-				   "log: {format: json, level: debug}\n"
-				   "socket: /tmp/s\n"
-				   "state: /tmp/d\n"
-				   "asn: {file: /tmp/a}\n";
+	static const char text[] =
+		"interfaces: [eth0, eth1]\n"
+		"role: transit\n"
+		"attach: tc\n"
+		"protect:\n"
+		"  ports: [443, 8443]\n"
+		"  prefixes:\n"
+		"    - 192.0.2.0/24\n"
+		"    - 2001:db8::/48\n"
+		"mode: enforce\n"
+		"ttl: 30m\n"
+		"exports: [nft]\n"
+		"allow: [198.51.100.0/24, '2001:db8:1::/64']\n"
+		"memory_mb: 128\n"
+		"limits: {sources: 5, clients: 6, fingerprints: 7, stems: 8, hosts: 9,\n"
+		"  pairs: 10, window: 2m}\n"
+		"detect:\n"
+		"  flag_nats: 9.5\n"
+		"  min_connections: 10\n"
+		"  min_population: 11\n"
+		"  shared_stems: 12\n"
+		"log: {format: json, level: debug}\n"
+		"socket: /tmp/s\n"
+		"state: /tmp/d\n"
+		"asn: {file: /tmp/a}\n";
 	struct fg_conf conf;
 
 	(void)state;
@@ -116,6 +118,9 @@ static void test_conf_reads_every_key(void **state)
 	assert_int_equal(conf.limits.sources, 5);
 	assert_int_equal(conf.limits.clients, 6);
 	assert_int_equal(conf.limits.fingerprints, 7);
+	assert_int_equal(conf.limits.stems, 8);
+	assert_int_equal(conf.limits.hosts, 9);
+	assert_int_equal(conf.limits.pairs, 10);
 	assert_true(conf.limits.window_ns == 120000000000ULL);
 	assert_true(conf.detect.flag_nats == 9.5);
 	assert_int_equal(conf.detect.min_connections, 10);

@@ -274,7 +274,9 @@ static void test_export_reports_a_full_disk(void **arg)
 /* A model of two sources inside 10.0.0.0/8 and two outside. */
 static struct fg_model *make_model(void)
 {
-	static const struct fg_model_limits limits = { 16, 16, 16, 60 * S };
+	static const struct fg_model_limits limits = {
+		.sources = 16, .clients = 16, .fingerprints = 16, .window_ns = 60 * S
+	};
 	static const char *const sources[] = { "10.0.0.1", "10.255.0.1", "11.0.0.1", "2001:db8::" };
 	struct fg_epoch_source rows[4] = { 0 };
 	struct fg_epoch epoch = {

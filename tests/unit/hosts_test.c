@@ -31,7 +31,7 @@ static int set_up(void **state)
 	before = (struct fg_ts){ 0 };
 	to = 0;
 	draws = 88172645463325252ULL;
-	return fg_hosts_new(seed, &hosts);
+	return fg_hosts_new(seed, FG_DEFAULT_HOSTS, &hosts);
 }
 
 static int tear_down(void **state)
@@ -318,20 +318,20 @@ static void test_hosts_full_table(void **state)
 	uint64_t made;
 
 	(void)state;
-	for (uint32_t i = 0; i < 4 * FG_MAX_HOST_ROWS; i++) {
+	for (uint32_t i = 0; i < 4 * FG_DEFAULT_HOSTS; i++) {
 		memcpy(many + 12, &i, 4);
 		fg_hosts_add(hosts, many, &a, &b);
 	}
 	made = fg_hosts_n(hosts);
-	assert_in_range(made, FG_MAX_HOST_ROWS * 9 / 10, FG_MAX_HOST_ROWS);
-	assert_int_equal(fg_hosts_refused(hosts).no_room, 4 * FG_MAX_HOST_ROWS - made);
+	assert_in_range(made, FG_DEFAULT_HOSTS * 9 / 10, FG_DEFAULT_HOSTS);
+	assert_int_equal(fg_hosts_refused(hosts).no_room, 4 * FG_DEFAULT_HOSTS - made);
 	assert_int_equal(fg_hosts_refused(hosts).expired, 0);
 	for (uint32_t i = 0; i < 1000; i++) {
 		many[9] = 1;
 		memcpy(many + 12, &i, 4);
 		fg_hosts_add(hosts, many, &c, &d);
 	}
-	assert_int_equal(fg_hosts_refused(hosts).no_room, 4 * FG_MAX_HOST_ROWS - made);
+	assert_int_equal(fg_hosts_refused(hosts).no_room, 4 * FG_DEFAULT_HOSTS - made);
 	assert_in_range(fg_hosts_refused(hosts).expired, 900, 1000);
 }
 
@@ -376,9 +376,9 @@ static void test_hosts_shared(void **state)
 static void test_hosts_size(void **state)
 {
 	(void)state;
-	print_message("the table of %d sources has %.1f MB\n", FG_MAX_HOST_ROWS,
-		      (double)fg_hosts_bytes() / 1e6);
-	assert_true(fg_hosts_bytes() < 15000000);
+	print_message("the table of %d sources has %.1f MB\n", FG_DEFAULT_HOSTS,
+		      (double)fg_hosts_bytes(FG_DEFAULT_HOSTS) / 1e6);
+	assert_true(fg_hosts_bytes(FG_DEFAULT_HOSTS) < 15000000);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

@@ -623,7 +623,12 @@ static void test_model_finds_the_text_of_each_stem(void **state)
 static void test_model_size(void **state)
 {
 	const struct fg_model_limits few = { .sources = 1, .clients = 1, .fingerprints = 1 };
-	const struct fg_model_limits clients = { 1, 2000000, 1, 0 };
+	const struct fg_model_limits clients = { .sources = 1,
+						 .clients = 2000000,
+						 .fingerprints = 1 };
+	const struct fg_model_limits open = { .sources = 1000,
+					      .clients = 2000,
+					      .fingerprints = 10 };
 	const struct fg_model_limits all = { .sources = 1000000,
 					     .clients = 2000000,
 					     .fingerprints = 65536 };
@@ -643,10 +648,9 @@ static void test_model_size(void **state)
 	for (uint32_t i = 0; i < 2000; i++)
 		epoch(NOW, i % 1000, 1, 50 + i / 1000, 500 + i % 10);
 	bytes = fg_model_bytes(model);
-	assert_true(bytes < fg_model_bytes_full(&(struct fg_model_limits){ 1000, 2000, 10, 0 }));
+	assert_true(bytes < fg_model_bytes_full(&open));
 	/* but for the pairs, which had few to remember */
-	assert_true(fg_model_bytes_full(&(struct fg_model_limits){ 1000, 2000, 10, 0 }) - bytes <
-		    4 * (1 << 21) * 8);
+	assert_true(fg_model_bytes_full(&open) - bytes < 2ULL * FG_DEFAULT_PAIRS * 8);
 	assert_int_equal(fg_model_n_clients(model), 2000);
 }
 

@@ -20,7 +20,7 @@ static struct fg_stems *stems;
 static int set_up(void **state)
 {
 	(void)state;
-	return fg_stems_new(seed, &stems);
+	return fg_stems_new(seed, FG_DEFAULT_STEMS, &stems);
 }
 
 static int tear_down(void **state)
@@ -64,16 +64,16 @@ static void test_stems_survive_a_flood_of_invented_ones(void **state)
 	for (uint64_t k = 1; k <= 100; k++)
 		for (int i = 0; i < 5; i++)
 			fg_stem_add_client(fg_stems_row(stems, k, NOW), 9, NOW);
-	for (uint64_t k = 1000; k < 1000 + 10 * FG_MAX_STEMS; k++)
+	for (uint64_t k = 1000; k < 1000 + 10 * FG_DEFAULT_STEMS; k++)
 		refused += !fg_stems_row(stems, k, NOW + S);
 	assert_int_equal(fg_stems_refused(stems).no_room, refused);
 	assert_int_equal(fg_stems_refused(stems).expired, 0);
-	assert_int_equal(fg_stems_n(stems), FG_MAX_STEMS);
+	assert_int_equal(fg_stems_n(stems), FG_DEFAULT_STEMS);
 	/* ten minutes later the invented ones give way to others, not the popular, though as idle */
-	for (uint64_t k = 1000000; k < 1000000 + FG_MAX_STEMS; k++)
+	for (uint64_t k = 1000000; k < 1000000 + FG_DEFAULT_STEMS; k++)
 		fg_stems_row(stems, k, NOW + 700 * S);
-	assert_true(fg_stems_refused(stems).expired > FG_MAX_STEMS / 2);
-	assert_int_equal(fg_stems_n(stems), FG_MAX_STEMS);
+	assert_true(fg_stems_refused(stems).expired > FG_DEFAULT_STEMS / 2);
+	assert_int_equal(fg_stems_n(stems), FG_DEFAULT_STEMS);
 	for (uint64_t k = 1; k <= 100; k++) {
 		assert_non_null(fg_stems_find(stems, k));
 		assert_int_equal(fg_stems_find(stems, k)->clients, 5);
@@ -87,7 +87,7 @@ static void test_stems_of_the_fewest_clients_go_first(void **state)
 	for (uint64_t k = 1; k <= 500; k++)
 		for (int i = 0; i < 3; i++)
 			fg_stem_add_client(fg_stems_row(stems, k, NOW), 9, NOW);
-	for (uint64_t k = 1000; k < 1000 + 4 * FG_MAX_STEMS; k++)
+	for (uint64_t k = 1000; k < 1000 + 4 * FG_DEFAULT_STEMS; k++)
 		fg_stems_row(stems, k, NOW);
 	for (uint64_t k = 1000000; k < 1002000; k++)
 		assert_non_null(fg_stems_row(stems, k, NOW + 86400 * S));
@@ -104,10 +104,10 @@ static void test_stems_fill_before_they_refuse(void **state)
 	(void)state;
 	while (fg_stems_row(stems, k, NOW))
 		k++;
-	assert_true(k > FG_MAX_STEMS / 5);
-	for (; k < FG_MAX_STEMS; k++)
+	assert_true(k > FG_DEFAULT_STEMS / 5);
+	for (; k < FG_DEFAULT_STEMS; k++)
 		fg_stems_row(stems, k, NOW);
-	assert_true(fg_stems_n(stems) > FG_MAX_STEMS * 8 / 10);
+	assert_true(fg_stems_n(stems) > FG_DEFAULT_STEMS * 8 / 10);
 }
 
 /* The 5th percentile over the whole range, within the width of a bin. */
@@ -257,8 +257,8 @@ static void test_stems_size(void **state)
 {
 	(void)state;
 	print_message("a stem has %zu bytes, the table of %d %.1f MB\n", sizeof(struct fg_stem),
-		      FG_MAX_STEMS, (double)fg_stems_bytes() / 1e6);
-	assert_true(fg_stems_bytes() < 10000000);
+		      FG_DEFAULT_STEMS, (double)fg_stems_bytes(FG_DEFAULT_STEMS) / 1e6);
+	assert_true(fg_stems_bytes(FG_DEFAULT_STEMS) < 10000000);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

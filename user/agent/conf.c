@@ -58,7 +58,7 @@ struct raw {
 	unsigned int allow_count;
 	uint32_t memory_mb;
 	struct {
-		uint32_t sources, clients, fingerprints;
+		uint32_t sources, clients, fingerprints, stems, hosts, pairs;
 		char *window;
 	} limits;
 	struct {
@@ -121,6 +121,9 @@ static const cyaml_schema_field_t limits_fields[] = {
 	UINT("sources", NESTED(limits), sources),
 	UINT("clients", NESTED(limits), clients),
 	UINT("fingerprints", NESTED(limits), fingerprints),
+	UINT("stems", NESTED(limits), stems),
+	UINT("hosts", NESTED(limits), hosts),
+	UINT("pairs", NESTED(limits), pairs),
 	TEXT("window", NESTED(limits), window),
 	CYAML_FIELD_END,
 };
@@ -177,6 +180,9 @@ void fg_conf_init(struct fg_conf *conf)
 		.limits = { .sources = 1000000,
 			    .clients = 2000000,
 			    .fingerprints = 65536,
+			    .stems = FG_DEFAULT_STEMS,
+			    .hosts = FG_DEFAULT_HOSTS,
+			    .pairs = FG_DEFAULT_PAIRS,
 			    .window_ns = 60 * S_TO_NS },
 		.detect = fg_detect_defaults,
 		.log_level = FG_LOG_INFO,
@@ -376,6 +382,9 @@ static int apply_numbers(struct fg_conf *conf, const struct raw *raw, const stru
 		{ "limits.clients", raw->limits.clients, 1, 1U << 25, &conf->limits.clients },
 		{ "limits.fingerprints", raw->limits.fingerprints, 1, 1U << 20,
 		  &conf->limits.fingerprints },
+		{ "limits.stems", raw->limits.stems, 1, 1U << 20, &conf->limits.stems },
+		{ "limits.hosts", raw->limits.hosts, 1, 1U << 24, &conf->limits.hosts },
+		{ "limits.pairs", raw->limits.pairs, 2, 1U << 28, &conf->limits.pairs },
 		{ "detect.min_connections", raw->detect.min_connections, 1, 1U << 24,
 		  &conf->detect.min_connections },
 		{ "detect.min_population", raw->detect.min_population, 2, 1U << 24,

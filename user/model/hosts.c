@@ -16,7 +16,6 @@
 #include "farmgate/hash.h"
 
 #define WAYS	     8
-#define SETS	     (FG_MAX_HOST_ROWS / WAYS)
 #define DAY_NS	     86400000000000ULL
 #define DAY_MS	     86400000
 #define TOLERANCE_MS 30.0
@@ -54,16 +53,23 @@ struct fg_hosts {
 	size_t n;
 	struct fg_ts_joins joins;
 	struct fg_hosts_refused refused;
-	struct row row[SETS][WAYS];
+	size_t n_sets;
+	struct row row[][WAYS];
 };
 
-int fg_hosts_new(const uint64_t seed[2], struct fg_hosts **ret_hosts)
+static size_t sets_of(uint32_t n)
 {
-	struct fg_hosts *h = calloc(1, sizeof(*h));
+	return (n + WAYS - 1) / WAYS;
+}
+
+int fg_hosts_new(const uint64_t seed[2], uint32_t n, struct fg_hosts **ret_hosts)
+{
+	struct fg_hosts *h = calloc(1, fg_hosts_bytes(n));
 
 	if (!h)
 		return -ENOMEM;
 	memcpy(h->seed, seed, sizeof(h->seed));
+	h->n_sets = sets_of(n);
 	*ret_hosts = h;
 	return 0;
 }
@@ -85,7 +91,7 @@ static uint64_t hash_of(const struct fg_hosts *h, const uint8_t addr[16])
 
 static size_t set_of(const struct fg_hosts *h, const uint8_t addr[16])
 {
-	return hash_of(h, addr) % SETS;
+	return hash_of(h, addr) % h->n_sets;
 }
 
 uint16_t fg_hosts_to(const struct fg_hosts *h, const uint8_t server[16])
@@ -371,9 +377,9 @@ size_t fg_hosts_n(const struct fg_hosts *h)
 	return h->n;
 }
 
-size_t fg_hosts_bytes(void)
+size_t fg_hosts_bytes(uint32_t n)
 {
-	return sizeof(struct fg_hosts);
+	return sizeof(struct fg_hosts) + sets_of(n) * sizeof(((struct fg_hosts *)0)->row[0]);
 }
 
 /* --- Shared ----------------------------------------------------------------------------------- */

@@ -23,7 +23,7 @@
 #include <stdint.h>
 
 /* Those with a crowd worth counting are few among a million sources; 15 MB. */
-#define FG_MAX_HOST_ROWS 65536
+#define FG_DEFAULT_HOSTS 65536
 /* More hosts than these are a crowd, however many. */
 #define FG_HOST_LINES 16
 
@@ -36,8 +36,8 @@ struct fg_ts {
 
 struct fg_hosts;
 
-/** @param seed  keys the placement. @return 0, -ENOMEM. */
-int fg_hosts_new(const uint64_t seed[2], struct fg_hosts **ret_hosts);
+/** @param seed  keys the placement. @param n  rows, in eights. @return 0, -ENOMEM. */
+int fg_hosts_new(const uint64_t seed[2], uint32_t n, struct fg_hosts **ret_hosts);
 void fg_hosts_free(struct fg_hosts **hosts);
 
 /** An address of ours as a keyed hash: two in 65536 look alike, and then count as one. */
@@ -99,5 +99,5 @@ struct fg_shared {
 };
 /** @param shared_stems  so many distinct stems make a source shared by themselves. */
 struct fg_shared fg_hosts_shared(const struct fg_crowd *crowd, uint32_t shared_stems);
-/** Memory of the table. */
-size_t fg_hosts_bytes(void);
+/** Memory of a table of n rows. */
+size_t fg_hosts_bytes(uint32_t n);

@@ -5,7 +5,7 @@
  * idle for a whole window, else the newcomer is refused; both are counted.
  *
  * Distinct counts (fingerprints, stems and stacks of a source, sources of a fingerprint) are exact
- * while the set of pairs seen has room (FG_MAX_PAIRS), lower bounds after.
+ * while the set of pairs seen has room (limits.pairs), and may be too high after.
  */
 #include "model/model.h"
 
@@ -19,9 +19,6 @@
 #include "lib/ip.h"
 #include "model/ja4.h"
 
-/* Of one generation: 2^21 pairs in twice as many slots of 8 bytes, 32 MB; two generations hold four
- * for each of a million sources. */
-#define FG_MAX_PAIRS (1U << 21)
 /* A client whose source gave way: in no chain. */
 #define UNCHAINED (UINT32_MAX - 1)
 #define NONE	  UINT32_MAX
@@ -528,7 +525,7 @@ static bool pair_is_new(struct fg_model *m, uint64_t hash, int *error)
 	if (pairs_hold(&m->pairs, hash))
 		return false;
 	known = pairs_hold(&m->older_pairs, hash);
-	if (m->pairs.n == FG_MAX_PAIRS) {
+	if (m->pairs.n >= m->limits.pairs / 2) {
 		m->refused.pairs += m->older_pairs.n - m->kept_pairs;
 		free(m->older_pairs.slots);
 		m->older_pairs = m->pairs;
@@ -842,6 +839,18 @@ int fg_model_apply(struct fg_model *m, const struct fg_epoch *e)
 
 /* --- Life cycle and reading ------------------------------------------------------------------- */
 
+static struct fg_model_limits with_defaults(const struct fg_model_limits *limits)
+{
+	struct fg_model_limits l = *limits;
+
+	l.stems = l.stems ? l.stems : FG_DEFAULT_STEMS;
+	l.hosts = l.hosts ? l.hosts : FG_DEFAULT_HOSTS;
+	l.pairs = l.pairs ? l.pairs : FG_DEFAULT_PAIRS;
+	if (l.window_ns < FG_WINDOW_SLOTS)
+		l.window_ns = 60000000000ULL;
+	return l;
+}
+
 int fg_model_new(const struct fg_model_limits *limits, struct fg_model **ret_model)
 {
 	struct fg_model *m = calloc(1, sizeof(*m));
@@ -849,14 +858,12 @@ int fg_model_new(const struct fg_model_limits *limits, struct fg_model **ret_mod
 
 	if (!m)
 		return -ENOMEM;
-	m->limits = *limits;
-	if (m->limits.window_ns < FG_WINDOW_SLOTS)
-		m->limits.window_ns = 60000000000ULL;
+	m->limits = with_defaults(limits);
 	r = getrandom(m->seed, sizeof(m->seed), 0) == (ssize_t)sizeof(m->seed) ? 0 : -EIO;
 	if (!r)
-		r = fg_stems_new(m->seed, &m->stems);
+		r = fg_stems_new(m->seed, m->limits.stems, &m->stems);
 	if (!r)
-		r = fg_hosts_new(m->seed, &m->hosts);
+		r = fg_hosts_new(m->seed, m->limits.hosts, &m->hosts);
 	if (r) {
 		fg_model_free(&m);
 		return r;
@@ -1038,30 +1045,37 @@ static uint64_t index_bytes(const struct index *ix)
 	return ix->slots ? ((uint64_t)ix->mask + 1) * sizeof(*ix->slots) : 0;
 }
 
-/* Of the rows alone. */
-static uint64_t row_bytes(uint64_t sources, uint64_t clients, uint64_t prints, uint64_t pairs)
+/* Of so many rows, without what finds them. */
+static uint64_t row_bytes(const struct fg_model_limits *n, uint64_t pair_slots)
 {
-	return sizeof(struct fg_model) + fg_stems_bytes() + fg_hosts_bytes() +
-	       sources * (sizeof(struct fg_model_source) + sizeof(uint32_t)) +
-	       clients * (sizeof(struct fg_model_client) + sizeof(uint32_t) + sizeof(uint16_t)) +
-	       prints * sizeof(struct fg_model_print) + pairs * sizeof(uint64_t);
+	return sizeof(struct fg_model) + fg_stems_bytes(n->stems) + fg_hosts_bytes(n->hosts) +
+	       (uint64_t)n->sources * (sizeof(struct fg_model_source) + sizeof(uint32_t)) +
+	       (uint64_t)n->clients *
+		       (sizeof(struct fg_model_client) + sizeof(uint32_t) + sizeof(uint16_t)) +
+	       (uint64_t)n->fingerprints * sizeof(struct fg_model_print) +
+	       pair_slots * sizeof(uint64_t);
 }
 
 uint64_t fg_model_bytes(const struct fg_model *m)
 {
-	return row_bytes(m->cap_sources, m->cap_clients, m->cap_prints,
-			 (uint64_t)m->pairs.cap + m->older_pairs.cap) +
+	const struct fg_model_limits n = { .sources = m->cap_sources,
+					   .clients = m->cap_clients,
+					   .fingerprints = m->cap_prints,
+					   .stems = m->limits.stems,
+					   .hosts = m->limits.hosts };
+
+	return row_bytes(&n, (uint64_t)m->pairs.cap + m->older_pairs.cap) +
 	       index_bytes(&m->source_index) + index_bytes(&m->client_index) +
 	       index_bytes(&m->print_index) + index_bytes(&m->stem_index);
 }
 
 uint64_t fg_model_bytes_full(const struct fg_model_limits *l)
 {
-	uint64_t slots = (uint64_t)index_size(l->sources) + index_size(l->clients) +
-			 2 * index_size(l->fingerprints);
+	const struct fg_model_limits n = with_defaults(l);
+	uint64_t slots = (uint64_t)index_size(n.sources) + index_size(n.clients) +
+			 2 * index_size(n.fingerprints);
 
-	return row_bytes(l->sources, l->clients, l->fingerprints, 4ULL * FG_MAX_PAIRS) +
-	       slots * sizeof(uint32_t);
+	return row_bytes(&n, 2ULL * n.pairs) + slots * sizeof(uint32_t);
 }
 
 /* --- What is derived -------------------------------------------------------------------------- */

@@ -20,10 +20,16 @@ struct fg_model_limits {
 	uint32_t sources; /* default 1,000,000 */
 	uint32_t clients; /* default 2,000,000 */
 	uint32_t fingerprints; /* default 65,536; names of more are refused and counted */
+	uint32_t stems; /* what is usual for each; 0 = FG_DEFAULT_STEMS */
+	uint32_t hosts; /* sources whose clocks are followed; 0 = FG_DEFAULT_HOSTS */
+	uint32_t pairs; /* remembered for distinct counts; 0 = FG_DEFAULT_PAIRS */
 	uint64_t window_ns; /* length of the sliding window, default 60 s */
 };
 
-#define FG_WINDOW_SLOTS 12
+/* Four for each of a million sources, in two generations of slots of 8 bytes, half full: 64 MB. */
+#define FG_DEFAULT_PAIRS (1U << 22)
+
+#define FG_WINDOW_SLOTS	 12
 
 /* Counters of 32 bits stop at their end. */
 struct fg_model_source {

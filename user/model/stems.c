@@ -10,7 +10,6 @@
 #include "model/signals.h"
 
 #define WAYS	  8
-#define SETS	  (FG_MAX_STEMS / WAYS)
 #define IDLE_NS	  600000000000ULL
 #define IDLE_MAX  144 /* a day */
 #define LOWEST_US 100.0
@@ -22,16 +21,23 @@ struct fg_stems {
 	uint64_t seed[2];
 	size_t n;
 	struct fg_stems_refused refused;
-	struct fg_stem row[SETS][WAYS];
+	size_t n_sets;
+	struct fg_stem row[][WAYS];
 };
 
-int fg_stems_new(const uint64_t seed[2], struct fg_stems **ret_stems)
+static size_t sets_of(uint32_t n)
 {
-	struct fg_stems *s = calloc(1, sizeof(*s));
+	return (n + WAYS - 1) / WAYS;
+}
+
+int fg_stems_new(const uint64_t seed[2], uint32_t n, struct fg_stems **ret_stems)
+{
+	struct fg_stems *s = calloc(1, fg_stems_bytes(n));
 
 	if (!s)
 		return -ENOMEM;
 	memcpy(s->seed, seed, sizeof(s->seed));
+	s->n_sets = sets_of(n);
 	*ret_stems = s;
 	return 0;
 }
@@ -44,7 +50,7 @@ void fg_stems_free(struct fg_stems **stems)
 
 static size_t set_of(const struct fg_stems *s, uint64_t stem)
 {
-	return fg_mix_end(fg_mix(s->seed[0], stem, s->seed[1]), s->seed[1]) % SETS;
+	return fg_mix_end(fg_mix(s->seed[0], stem, s->seed[1]), s->seed[1]) % s->n_sets;
 }
 
 const struct fg_stem *fg_stems_find(const struct fg_stems *s, uint64_t stem)
@@ -235,7 +241,7 @@ size_t fg_stems_n(const struct fg_stems *s)
 	return s->n;
 }
 
-size_t fg_stems_bytes(void)
+size_t fg_stems_bytes(uint32_t n)
 {
-	return sizeof(struct fg_stems);
+	return sizeof(struct fg_stems) + sets_of(n) * sizeof(((struct fg_stems *)0)->row[0]);
 }

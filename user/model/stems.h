@@ -16,8 +16,8 @@
 
 /* The 500 most frequent fingerprints were 99.7 % of ten billion observations (Cisco mercury's
  * public tables); 16,384 hold them and a tail thirty times as long in 10 MB. */
-#define FG_MAX_STEMS   16384
-#define FG_STEM_STACKS 8
+#define FG_DEFAULT_STEMS 16384
+#define FG_STEM_STACKS	 8
 /* From 0.1 ms to 1 s, 48 bins a decade: each 4.9 % wide. Below goes into the first, above into the
  * last. */
 #define FG_CRYPTO_BINS	192
@@ -44,8 +44,8 @@ struct fg_stem {
 
 struct fg_stems;
 
-/** @param seed  keys the placement. @return 0, -ENOMEM. */
-int fg_stems_new(const uint64_t seed[2], struct fg_stems **ret_stems);
+/** @param seed  keys the placement. @param n  rows, in eights. @return 0, -ENOMEM. */
+int fg_stems_new(const uint64_t seed[2], uint32_t n, struct fg_stems **ret_stems);
 void fg_stems_free(struct fg_stems **stems);
 
 /** The row of a stem, made where it is not there; NULL where there is no room (counted). Valid
@@ -98,5 +98,5 @@ struct fg_stems_refused {
 };
 struct fg_stems_refused fg_stems_refused(const struct fg_stems *stems);
 size_t fg_stems_n(const struct fg_stems *stems);
-/** Memory of the table. */
-size_t fg_stems_bytes(void);
+/** Memory of a table of n rows. */
+size_t fg_stems_bytes(uint32_t n);
