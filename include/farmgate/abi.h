@@ -145,6 +145,7 @@ enum fg_incomplete {
 	X(flow_replaced) /* an idle or unproven connection gave way */                      \
 	X(source_table_full)                                                                \
 	X(overflow) /* proven connections counted in the sketch, their source has no row */ \
+	X(spilled) /* proven connections counted in the sketch, they have no row */         \
 	X(client_table_full)                                                                \
 	X(print_table_full)                                                                 \
 	X(untaken_lost) /* rows replaced before the agent took their counts */              \
@@ -354,7 +355,8 @@ struct fg_knock {
 	__u8 has_tsval;
 	__u8 ttl;
 	__u8 egress; /* clock_us is the SYN-ACK's */
-	__u8 pad[5];
+	__u8 spilled; /* its connection found no row and is in the sketch */
+	__u8 pad[4];
 };
 _Static_assert(sizeof(struct fg_knock) == 40, "fg_knock");
 

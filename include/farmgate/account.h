@@ -154,7 +154,7 @@ static __always_inline struct fg_source *account_source(struct fg_env *env, cons
 	return row;
 }
 
-/* A proven connection whose source got no row: volume is what is left to count. */
+/* A proven connection that got no row, or whose source got none: volume is what is left to count. */
 static __always_inline void account_overflow(struct fg_env *env, const struct fg_key *k)
 {
 	struct fg_overflow *column;
@@ -163,7 +163,6 @@ static __always_inline void account_overflow(struct fg_env *env, const struct fg
 
 	fg_source_of(k, addr);
 	hash = fg_hash_source(FG_CFG(env)->seed, addr);
-	fg_event(env, overflow);
 #pragma GCC unroll 4
 	for (i = 0; i < FG_OVERFLOW_ROWS; i++) {
 		column = fg_overflow_at(env, hash >> 16 * i & (FG_OVERFLOW_COLUMNS - 1));

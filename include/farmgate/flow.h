@@ -83,7 +83,12 @@ static __always_inline int flow_may_stash(const struct fg_frame *f, const struct
  * anybody can make, fills no set: at 10 M a second these are a few rows in a hundred. */
 #define FG_UNPROVEN_TICKS 2
 
-/* How gladly a flow row gives way: closed and taken, then unproven, then idle and taken. */
+/* A proven connection that is open keeps its row for this many idle epochs: what is silent between two
+ * questions must not go for a flood's sake, which would lose its exchanges. Most servers and proxies
+ * close by then, and one whose end was not seen must go at last. */
+#define FG_OPEN_EPOCHS 60
+
+/* How gladly a flow row gives way: closed and taken, then unproven, then long idle and taken. */
 static __always_inline __u32 flow_rank(struct fg_env *env, const struct fg_flow *row, int lost)
 {
 	__u32 rank = fg_age_rank(row->touched, env->epoch, lost);
@@ -96,6 +101,8 @@ static __always_inline __u32 flow_rank(struct fg_env *env, const struct fg_flow 
 		return 0x40000000 + (age & 0x3fffffff);
 	if (rank > 1 && row->flags & FG_FLOW_CLOSED)
 		return rank + 0x80000000;
+	if (row->proof != FG_PROOF_NONE && env->epoch - row->touched < FG_OPEN_EPOCHS && !lost)
+		return 0;
 	return rank;
 }
 
@@ -219,6 +226,7 @@ static __always_inline struct fg_knock *knock_make(struct fg_env *env, __u64 has
 	set->row[way].replied = 0;
 	set->row[way].syn_bytes = 0;
 	set->row[way].clock_us = 0;
+	set->row[way].spilled = 0;
 	fg_tag_publish(&set->tag[way], hash);
 	return &set->row[way];
 }
@@ -358,6 +366,7 @@ static __always_inline void flow_prove(struct fg_env *env, const struct fg_key *
 		fg_event(env, proven_handshake);
 	source = account_source(env, k);
 	if (!source) {
+		fg_event(env, overflow);
 		account_overflow(env, k);
 		return;
 	}
@@ -378,6 +387,18 @@ static __always_inline int flow_takes_syn_bytes(struct fg_env *env, const struct
 		return 1;
 	stash_release(env, hash);
 	return 0;
+}
+
+/* A proven connection for which there is no row: once, its volume is counted. Its next segments try
+ * again, so the sketch may count one too many, and never too few. */
+static __always_inline void flow_spill(struct fg_env *env, const struct fg_key *k,
+				       struct fg_knock *knock)
+{
+	if (knock->spilled)
+		return;
+	knock->spilled = 1;
+	fg_event(env, spilled);
+	account_overflow(env, k);
 }
 
 /*
@@ -406,6 +427,8 @@ static __always_inline struct fg_flow *flow_open(struct fg_env *env, const struc
 	flow = flow_make(env, k, hash, proof);
 	if (!flow) {
 		*ret_full = 1;
+		if (proof)
+			flow_spill(env, k, knock);
 		return 0;
 	}
 	flow->client_isn = knock->client_isn;

@@ -418,7 +418,8 @@ static void test_handover_takes_exactly_what_was_sent(void **state)
 static void test_handover_replaces_only_what_was_taken(void **state)
 {
 	const struct load load = { .connections = 10000, .n_sources = 9000, .burst = 2 };
-	const struct fg_tables sizes = { .n_flows = 32,
+	/* open ones keep their rows for FG_OPEN_EPOCHS */
+	const struct fg_tables sizes = { .n_flows = 256,
 					 .n_knocks = 64,
 					 .n_sources = 32,
 					 .n_clients = 32,

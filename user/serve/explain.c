@@ -133,8 +133,8 @@ static void say_overflow(struct fg_jsonw *w, const struct fg_view *v, const uint
 	if (n)
 		fg_jsonw_stringf(
 			w,
-			"The table of sources was full: besides these, at most %llu of its "
-			"proven connections were counted without a row.",
+			"The table of sources was full: at most %llu of its proven connections "
+			"were counted without a row.",
 			(unsigned long long)n);
 }
 
@@ -147,7 +147,7 @@ static void write_sentences(struct fg_jsonw *w, const struct fg_view *v, const u
 	if (s) {
 		say_counts(w, s);
 		fg_signals_say_source(w, v, s);
-	} else {
+	} else if (!v->overflow(v->agent, addr)) {
 		fg_jsonw_string(w, "No proven connection of this source was seen.");
 	}
 	say_overflow(w, v, addr);
