@@ -309,6 +309,7 @@ static __always_inline enum fg_action flow_syn(struct fg_env *env, const struct 
 	if (knock->client_isn != f->seq) {
 		knock->syns = 0;
 		knock->replied = 0;
+		knock->spilled = 0;
 		knock->syn_bytes = 0;
 	}
 	flow_copy_options(env, f);

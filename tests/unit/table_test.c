@@ -376,6 +376,53 @@ static void test_table_dropped_connections_stay(void **state)
 	assert_ptr_equal(make_flow(101, FG_PROOF_SOCKET, 0, EPOCH), &t.flows.row[1]);
 }
 
+static void test_table_open_connections_stay_for_a_minute(void **state)
+{
+	(void)state;
+	fill_flows(FG_PROOF_HANDSHAKE, 0, EPOCH - FG_OPEN_EPOCHS + 1);
+	assert_null(make_flow(100, FG_PROOF_SOCKET, 0, EPOCH));
+	t.flows.row[3].touched--;
+	assert_ptr_equal(make_flow(102, FG_PROOF_SOCKET, 0, EPOCH), &t.flows.row[3]);
+	/* without an agent by age, or new sources would go dark with it */
+	t.env.ticks = t.meta.heartbeat_ticks + FG_HEARTBEAT_LOST_NS / TICK_NS + 1;
+	for (uint32_t i = 0; i < FG_WAYS; i++)
+		t.flows.row[i].touched = EPOCH - 3 - i;
+	assert_ptr_equal(make_flow(103, FG_PROOF_SOCKET, 0, EPOCH), &t.flows.row[FG_WAYS - 1]);
+}
+
+/* A proven connection without a row is in the sketch, once, however often its segments ask; an
+ * unproven one is not. */
+static void test_table_connections_without_a_row_are_counted_once(void **state)
+{
+	struct fg_frame f = { .tcp_flags = FG_TCP_ACK, .seq = 1001, .ack = 5001 };
+	struct fg_key k = key(100);
+	__u64 hash = flow_hash(env, &k);
+	struct fg_knock *knock;
+	struct fg_taker *taker;
+	uint8_t addr[16] = { 0 };
+	int full;
+
+	(void)state;
+	memcpy(t.meta.seed, t.config.seed, sizeof(t.meta.seed));
+	assert_int_equal(fg_taker_new(&t.tables, &taker), 0);
+	memcpy(addr, k.client, 8);
+	fill_flows(FG_PROOF_HANDSHAKE, 0, EPOCH);
+	knock = knock_make(env, hash);
+	assert_non_null(knock);
+	knock->client_isn = 1000;
+	knock->server_isn = 5000;
+	for (int replied = 0; replied < 3; replied++) {
+		knock->replied = (__u8)replied;
+		full = 0;
+		assert_null(flow_open(env, &f, &k, hash, &full));
+		assert_int_equal(full, 1);
+		assert_int_equal(events(FG_EVENT_spilled), replied > 0);
+	}
+	assert_int_equal(fg_taker_overflow(taker, addr), 1);
+	assert_int_equal(events(FG_EVENT_overflow), 0);
+	fg_taker_free(&taker);
+}
+
 /* Another CPU may still be at work on a row that was just found: it is not given away. */
 static void test_table_unproven_connections_in_use_stay(void **state)
 {
@@ -567,6 +614,9 @@ int main(void)
 		cmocka_unit_test_setup(test_table_closed_and_taken_connections_go_first, setup),
 		cmocka_unit_test_setup(test_table_a_closed_connection_waits_to_be_taken, setup),
 		cmocka_unit_test_setup(test_table_dropped_connections_stay, setup),
+		cmocka_unit_test_setup(test_table_open_connections_stay_for_a_minute, setup),
+		cmocka_unit_test_setup(test_table_connections_without_a_row_are_counted_once,
+				       setup),
 		cmocka_unit_test_setup(test_table_unproven_connections_in_use_stay, setup),
 		cmocka_unit_test_setup(test_table_flood_hurts_itself_only, setup),
 		cmocka_unit_test_setup(test_table_a_reused_4_tuple_keeps_the_older_counts, setup),
