@@ -573,6 +573,46 @@ static void test_serve_lists_sort_by_each_of_their_fields(void **state)
 	}
 }
 
+/* Rows of equal rank too: a shorter list is the longer one's beginning. */
+static void test_serve_a_limit_cuts_the_list_and_changes_no_order(void **state)
+{
+	static const char *const asked[][3] = { { "/v1/sources", "sources", "incomplete" },
+						{ "/v1/sources", "sources", "proven" },
+						{ "/v1/clients", "clients", "resumed" },
+						{ "/v1/fingerprints", "fingerprints", "sources" },
+						{ "/v1/flagged", "flagged", "score" } };
+
+	(void)state;
+	fill_mixed();
+	for (unsigned int host = 1; host <= 5; host++)
+		flag(host, 20 + host / 3, true, 3600, core.now_ns);
+	for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
+		char arguments[64];
+		json_t *all, *rows;
+
+		snprintf(arguments, sizeof(arguments), "sort=%s", asked[i][2]);
+		all = document("GET", asked[i][0], arguments, NULL, 200);
+		rows = json_object_get(all, asked[i][1]);
+		for (size_t limit = 1; limit <= json_array_size(rows) + 1; limit++) {
+			size_t n = json_array_size(rows), want = limit < n ? limit : n;
+			json_t *some, *fewer;
+
+			snprintf(arguments, sizeof(arguments), "sort=%s&limit=%zu", asked[i][2],
+				 limit);
+			some = document("GET", asked[i][0], arguments, NULL, 200);
+			fewer = json_object_get(some, asked[i][1]);
+			assert_int_equal(json_array_size(fewer), want);
+			assert_int_equal(json_integer_value(json_object_get(some, "total")), n);
+			for (size_t k = 0; k < want; k++)
+				if (!json_equal(json_array_get(fewer, k), json_array_get(rows, k)))
+					fail_msg("%s %s: row %zu is another", asked[i][0],
+						 arguments, k);
+			json_decref(some);
+		}
+		json_decref(all);
+	}
+}
+
 static json_int_t total_since(const char *path, const char *since)
 {
 	char arguments[64];
@@ -982,6 +1022,7 @@ int main(void)
 		TEST(test_serve_an_export_is_known_by_its_tag),
 		TEST(test_serve_rows_have_the_keys_of_the_contract),
 		TEST(test_serve_lists_sort_by_each_of_their_fields),
+		TEST(test_serve_a_limit_cuts_the_list_and_changes_no_order),
 		TEST(test_serve_since_includes_its_moment),
 		TEST(test_serve_flagged_keeps_to_the_tier),
 		TEST(test_serve_says_which_methods_there_are),

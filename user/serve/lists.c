@@ -101,7 +101,13 @@ static int sort_of(const struct fg_query *q, const struct table *t, const struct
 	return 400;
 }
 
-/* The smallest of the kept rows sits on top, so that it is the one to go. */
+/* Does x come behind y? Of equal rows the later one: a shorter list is the longer one's beginning. */
+static bool is_behind(const struct ranked *x, const struct ranked *y)
+{
+	return x->key != y->key ? x->key < y->key : x->at > y->at;
+}
+
+/* The last of the kept rows sits on top, so that it is the one to go. */
 static void sift_down(struct ranked *heap, size_t n, size_t i)
 {
 	for (;;) {
@@ -110,9 +116,9 @@ static void sift_down(struct ranked *heap, size_t n, size_t i)
 
 		if (child >= n)
 			return;
-		if (child + 1 < n && heap[child + 1].key < heap[child].key)
+		if (child + 1 < n && is_behind(&heap[child + 1], &heap[child]))
 			child++;
-		if (heap[i].key <= heap[child].key)
+		if (!is_behind(&heap[child], &heap[i]))
 			return;
 		heap[i] = heap[child];
 		heap[child] = swap;
@@ -124,9 +130,7 @@ static int by_rank(const void *a, const void *b)
 {
 	const struct ranked *x = a, *y = b;
 
-	if (x->key != y->key)
-		return x->key < y->key ? 1 : -1;
-	return x->at < y->at ? -1 : 1;
+	return is_behind(x, y) ? 1 : -1;
 }
 
 /* The largest rows of a table: a heap of as many as are asked for, one pass. */
@@ -149,7 +153,7 @@ static size_t pick(const struct fg_model *m, const struct table *t, const struct
 			if (n == limit)
 				for (size_t k = n; k-- > 0;)
 					sift_down(heap, n, k);
-		} else if (r.key > heap[0].key) {
+		} else if (is_behind(&heap[0], &r)) {
 			heap[0] = r;
 			sift_down(heap, n, 0);
 		}
