@@ -645,6 +645,16 @@ static void test_serve_since_includes_its_moment(void **state)
 	assert_int_equal(total_since("/v1/flagged", "1795435203"), 0);
 }
 
+/* Later than our 64 bits of nanoseconds reach (the year 2554) nothing was seen either. */
+static void test_serve_since_may_be_far_away(void **state)
+{
+	(void)state;
+	assert_int_equal(total_since("/v1/sources", "18446744074"), 0);
+	assert_int_equal(total_since("/v1/sources", "99999999999"), 0);
+	assert_int_equal(total_since("/v1/flagged", "99999999999"), 0);
+	assert_refused("GET", "/v1/sources", "since=100000000001", NULL, 400, "since");
+}
+
 static void test_serve_flagged_keeps_to_the_tier(void **state)
 {
 	json_t *doc;
@@ -1024,6 +1034,7 @@ int main(void)
 		TEST(test_serve_lists_sort_by_each_of_their_fields),
 		TEST(test_serve_a_limit_cuts_the_list_and_changes_no_order),
 		TEST(test_serve_since_includes_its_moment),
+		TEST(test_serve_since_may_be_far_away),
 		TEST(test_serve_flagged_keeps_to_the_tier),
 		TEST(test_serve_says_which_methods_there_are),
 		TEST(test_serve_explains_what_it_never_saw),

@@ -79,7 +79,8 @@ int fg_list_since(const struct fg_query *q, uint64_t *ret_ns, char *why, size_t 
 		snprintf(why, n_why, "since: '%s' is neither unix seconds nor RFC 3339", text);
 		return 400;
 	}
-	*ret_ns = (uint64_t)(seconds * 1e9);
+	/* what does not fit is later than everything */
+	*ret_ns = seconds * 1e9 < 0x1p64 ? (uint64_t)(seconds * 1e9) : UINT64_MAX;
 	return 0;
 }
 
