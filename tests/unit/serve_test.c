@@ -125,13 +125,16 @@ static int tear_down(void **state)
 /* "limit=2&sort=proven", looked up as a server would. */
 static const char *argument(void *arg, const char *name)
 {
-	static char value[128];
+	static char values[4][128]; /* a route holds several at once */
+	static unsigned int turn;
+	char *value = values[turn++ % 4];
 	size_t n = strlen(name);
 
 	for (const char *at = arg; at && *at; at += strcspn(at, "&"), at += *at == '&') {
 		if (strncmp(at, name, n) || at[n] != '=')
 			continue;
-		snprintf(value, sizeof(value), "%.*s", (int)strcspn(at + n + 1, "&"), at + n + 1);
+		snprintf(value, sizeof(values[0]), "%.*s", (int)strcspn(at + n + 1, "&"),
+			 at + n + 1);
 		return value;
 	}
 	return NULL;
@@ -979,6 +982,38 @@ static void test_serve_tags_follow_the_set(void **state)
 	free(a.body);
 }
 
+static void test_serve_export_formats(void **state)
+{
+	static const char *const formats[][2] = {
+		{ "nft", "table inet farmgate\ndelete table inet farmgate\n" },
+		{ "plain", "203.0.113.7\n" },
+		{ "csv", "duration,scope,type,value,reason\n3600s,Ip,ban,203.0.113.7," },
+		{ "json", "[{\"duration\":\"3600s\"" },
+	};
+
+	(void)state;
+	json_decref(document("POST", "/v1/block", NULL, "{\"prefix\":\"203.0.113.7\"}", 200));
+	for (size_t i = 0; i < 4; i++) {
+		char arguments[64];
+		struct fg_answer a;
+
+		snprintf(arguments, sizeof(arguments), "format=%s", formats[i][0]);
+		a = ask("GET", "/v1/export", arguments, NULL);
+		assert_int_equal(a.status, 200);
+		assert_string_equal(a.type, "text/plain; charset=utf-8");
+		if (strncmp(a.body, formats[i][1], strlen(formats[i][1])))
+			fail_msg("%s begins: %.80s", formats[i][0], a.body);
+		free(a.body);
+		snprintf(arguments, sizeof(arguments), "format=%s&dry_run=1", formats[i][0]);
+		a = ask("GET", "/v1/export", arguments, NULL);
+		assert_int_equal(a.status, 200);
+		assert_non_null(strstr(a.body, "1 would be blocked"));
+		free(a.body);
+	}
+	/* a trial run is one of a format that there is */
+	assert_refused("GET", "/v1/export", "format=xml&dry_run=1", NULL, 400, "format: 'xml'");
+}
+
 /* --- Over a socket ---------------------------------------------------------------------------- */
 
 static struct fg_http *http;
@@ -1180,6 +1215,7 @@ int main(void)
 		TEST(test_serve_decisions_keep_to_their_bounds),
 		TEST(test_serve_a_stem_is_of_one_source),
 		TEST(test_serve_tags_follow_the_set),
+		TEST(test_serve_export_formats),
 		TEST(test_http_answers_again_and_again),
 		TEST(test_http_refuses),
 		TEST(test_http_takes_the_place_of_the_dead_only),

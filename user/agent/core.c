@@ -187,7 +187,8 @@ static void tell_full(struct fg_core *c, const struct fg_totals *now)
 		int event, loss;
 		const char *says;
 	} tables[] = {
-		{ -1, FG_FRAME_flow_table_full, "fg_flows is full: new connections are counted in a sketch only" },
+		{ -1, FG_FRAME_flow_table_full,
+		  "fg_flows is full: new connections are counted in a sketch only" },
 		{ FG_EVENT_overflow, -1,
 		  "fg_sources is full: new sources are counted in a sketch only" },
 		{ FG_EVENT_client_table_full, -1, "fg_clients is full: new clients are not told" },
@@ -247,7 +248,9 @@ int fg_core_write_export(void *core, FILE *out, const char *format, enum fg_tier
 	struct fg_core *c = core;
 	struct fg_export_conf ec = { .ports = c->conf->ports, .n_ports = c->conf->n_ports };
 	struct fg_export_set set;
-	int r = fg_export_select(c->store, min_tier, c->now_ns, &set);
+	bool known = !strcmp(format, "nft") || !strcmp(format, "plain") || !strcmp(format, "csv") ||
+		     !strcmp(format, "json");
+	int r = known ? fg_export_select(c->store, min_tier, c->now_ns, &set) : -EINVAL;
 
 	if (r)
 		return r;
@@ -259,10 +262,8 @@ int fg_core_write_export(void *core, FILE *out, const char *format, enum fg_tier
 		r = fg_export_plain(out, &set);
 	else if (!strcmp(format, "csv"))
 		r = fg_export_csv(out, &set, c->now_ns);
-	else if (!strcmp(format, "json"))
-		r = fg_export_json(out, &set, c->now_ns);
 	else
-		r = -EINVAL;
+		r = fg_export_json(out, &set, c->now_ns);
 	fg_export_set_done(&set);
 	return r;
 }
