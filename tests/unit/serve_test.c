@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <math.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -388,6 +389,460 @@ static void test_serve_an_export_is_known_by_its_tag(void **state)
 	free(later.body);
 }
 
+/* --- Rows, orders and limits ------------------------------------------------------------------ */
+
+/* A number that looks drawn: each field of the rows below has an order of its own. */
+static uint64_t drawn(uint64_t row, uint64_t field)
+{
+	return (row * 2654435761U + field * 40503U) * 2246822519U >> 7 & 1023;
+}
+
+/* Nine sources more, each with a client and a fingerprint of its own; of some fields two are equal. */
+static void fill_mixed(void)
+{
+	for (uint64_t i = 0; i < 9; i++) {
+		uint8_t addr[16] = { [10] = 0xff, 0xff, 198, 51, 100, (uint8_t)i };
+		const uint64_t end_ns = core.now_ns + S;
+		struct fg_epoch_source s = { .syns = drawn(i, 1),
+					     .connections = drawn(i, 2),
+					     .proven = drawn(i, 3) & 3,
+					     .hellos = drawn(i, 4),
+					     .incomplete = drawn(i, 5) & 3,
+					     .fins = drawn(i, 6),
+					     .rsts = drawn(i, 7) };
+		struct fg_epoch_client c = { .stem = 900 + i,
+					     .stack = 9,
+					     .print = 9000 + i,
+					     .connections = drawn(i, 8) & 7,
+					     .resumed = drawn(i, 9) & 3 };
+		struct fg_epoch_print p = { 9000 + i, 900 + i, drawn(i, 10) };
+		struct fg_epoch_flow f = { .stem = 900 + i,
+					   .stack = 9,
+					   .bytes_in = drawn(i, 11),
+					   .bytes_out = drawn(i, 12),
+					   .exchanges = drawn(i, 13) };
+		const struct fg_epoch e = { .start_ns = core.now_ns,
+					    .end_ns = end_ns,
+					    .sources = &s,
+					    .n_sources = 1,
+					    .clients = &c,
+					    .n_clients = 1,
+					    .prints = &p,
+					    .n_prints = 1,
+					    .flows = &f,
+					    .n_flows = 1 };
+
+		memcpy(s.addr, addr, 16);
+		memcpy(c.addr, addr, 16);
+		memcpy(f.addr, addr, 16);
+		assert_int_equal(fg_model_apply(core.model, &e), 0);
+		core.now_ns = end_ns;
+	}
+}
+
+/* A finding as a detector would emit it. */
+static void flag(unsigned int host, double score, bool proven, uint32_t ttl_s, uint64_t now_ns)
+{
+	static const struct fg_names names = { "t13d1516h2_8daaf6152771_02713d6af862", "~t13d",
+					       "64:64240" };
+	const struct fg_finding f = { .source = { [10] = 0xff, 0xff, 203, 0, 113, (uint8_t)host },
+				      .score = score,
+				      .proven = proven,
+				      .n_evidence = 1,
+				      .evidence[0] = { .name = "proven_connections_60s",
+						       .observed = 30,
+						       .nats = score,
+						       .text = "Thirty. Benign: a probe." } };
+
+	assert_true(fg_store_note(core.store, &f, &names, true, ttl_s, now_ns) >= 0);
+}
+
+/* "flagged.0.evidence.0" of a document. */
+static const json_t *inside(const json_t *doc, const char *path)
+{
+	char steps[64], *step, *rest = steps;
+
+	snprintf(steps, sizeof(steps), "%s", path);
+	while (doc && (step = strtok_r(rest, ".", &rest)))
+		doc = json_is_array(doc) ? json_array_get(doc, (size_t)atoi(step)) :
+					   json_object_get(doc, step);
+	return doc;
+}
+
+#define ROW_OF_A_SOURCE                                                                     \
+	"source syns connections proven hellos incomplete fingerprints exchanges bytes_in " \
+	"bytes_out first_seen last_seen "
+#define VERDICT "source ja4 stem stack kind tier cohort score first_flagged until evidence "
+
+static void test_serve_rows_have_the_keys_of_the_contract(void **state)
+{
+	static const struct {
+		const char *path, *arguments, *row, *keys;
+	} rows[] = {
+		{ "/v1/sources", NULL, "sources.0", ROW_OF_A_SOURCE },
+		{ "/v1/clients", NULL, "clients.0", ROW_OF_A_SOURCE "stem stack proof signals" },
+		{ "/v1/fingerprints", NULL, "fingerprints.0",
+		  "ja4 stem hellos sources sni flags first_seen last_seen" },
+		{ "/v1/flagged", NULL, "flagged.0", VERDICT },
+		{ "/v1/flagged", NULL, "flagged.0.evidence.0",
+		  "family name observed expected base_rate nats text" },
+		{ "/v1/flagged", NULL, "losses", "flow_table_full internal" },
+		{ "/v1/status", NULL, "interfaces.0", "name attach packets" },
+		{ "/v1/status", NULL, "maps.0", "name entries capacity" },
+		{ "/v1/explain", "source=203.0.113.1", "clients.0", ROW_OF_A_SOURCE "signals" },
+		{ "/v1/explain", "source=203.0.113.1", "verdicts.0", VERDICT },
+		{ "/v1/explain", "source=203.0.113.1", "allow.0", "id prefix reason until" },
+		{ "/v1/allow", NULL, "allow.0", "id prefix reason until" },
+		{ "/v1/history", "source=203.0.113.1", "history.0", "time what who reason" },
+	};
+
+	(void)state;
+	flag(1, 20, true, 3600, core.now_ns);
+	json_decref(document("POST", "/v1/allow", NULL, "{\"prefix\":\"203.0.113.0/24\"}", 200));
+	core.view.interfaces[core.view.n_interfaces++] =
+		(struct fg_view_interface){ "eth0", "native", 7 };
+	core.view.maps[core.view.n_maps++] = (struct fg_view_map){ "sources", 3, 100 };
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		json_t *doc = document("GET", rows[i].path, rows[i].arguments, NULL, 200);
+		const json_t *row = inside(doc, rows[i].row);
+		char keys[256], *key, *rest = keys;
+
+		if (!row)
+			fail_msg("%s has no %s", rows[i].path, rows[i].row);
+		snprintf(keys, sizeof(keys), "%s", rows[i].keys);
+		while ((key = strtok_r(rest, " ", &rest)))
+			if (!json_object_get(row, key))
+				fail_msg("%s %s has no %s", rows[i].path, rows[i].row, key);
+		json_decref(doc);
+	}
+}
+
+/* The rows of a list stand in the order of the field, the largest first. Their own order differs from
+ * field to field, so that a look at another one would be seen. */
+static void assert_sorted(const char *list, const char *field)
+{
+	char path[64], arguments[64];
+	double last = INFINITY, first;
+	json_t *doc, *rows, *row;
+	size_t i;
+
+	snprintf(path, sizeof(path), "/v1/%s", list);
+	snprintf(arguments, sizeof(arguments), "sort=%s", field);
+	doc = document("GET", path, arguments, NULL, 200);
+	rows = json_object_get(doc, list);
+	assert_true(json_array_size(rows) > 3);
+	first = json_number_value(json_object_get(json_array_get(rows, 0), field));
+	json_array_foreach(rows, i, row)
+	{
+		const json_t *value = json_object_get(row, field);
+
+		if (!json_is_number(value) || json_number_value(value) > last)
+			fail_msg("%s sort=%s: row %zu is out of order", list, field, i);
+		last = json_number_value(value);
+	}
+	if (!(first > last))
+		fail_msg("%s: all %s are equal, so no order was seen", list, field);
+	json_decref(doc);
+}
+
+static void test_serve_lists_sort_by_each_of_their_fields(void **state)
+{
+	static const struct {
+		const char *list, *fields;
+	} lists[] = {
+		{ "sources", "syns connections proven hellos incomplete exchanges bytes_in "
+			     "bytes_out fins rsts first_seen last_seen" },
+		{ "clients", "connections proven hellos resumed exchanges bytes_in bytes_out "
+			     "first_seen last_seen" },
+		{ "fingerprints", "hellos sources first_seen last_seen" },
+		{ "flagged", "score first_flagged until" },
+	};
+
+	(void)state;
+	fill_mixed();
+	flag(1, 20, true, 1000, core.now_ns + S);
+	flag(2, 40, true, 3000, core.now_ns);
+	flag(3, 30, true, 2000, core.now_ns + 2 * S);
+	flag(4, 25, true, 4000, core.now_ns + 3 * S);
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+		char fields[256], *field, *rest = fields;
+
+		snprintf(fields, sizeof(fields), "%s", lists[i].fields);
+		while ((field = strtok_r(rest, " ", &rest)))
+			assert_sorted(lists[i].list, field);
+	}
+}
+
+/* Rows of equal rank too: a shorter list is the longer one's beginning. */
+static void test_serve_a_limit_cuts_the_list_and_changes_no_order(void **state)
+{
+	static const char *const asked[][3] = { { "/v1/sources", "sources", "incomplete" },
+						{ "/v1/sources", "sources", "proven" },
+						{ "/v1/clients", "clients", "resumed" },
+						{ "/v1/fingerprints", "fingerprints", "sources" },
+						{ "/v1/flagged", "flagged", "score" } };
+
+	(void)state;
+	fill_mixed();
+	for (unsigned int host = 1; host <= 5; host++)
+		flag(host, 20 + host / 3, true, 3600, core.now_ns);
+	for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
+		char arguments[64];
+		json_t *all, *rows;
+
+		snprintf(arguments, sizeof(arguments), "sort=%s", asked[i][2]);
+		all = document("GET", asked[i][0], arguments, NULL, 200);
+		rows = json_object_get(all, asked[i][1]);
+		for (size_t limit = 1; limit <= json_array_size(rows) + 1; limit++) {
+			size_t n = json_array_size(rows), want = limit < n ? limit : n;
+			json_t *some, *fewer;
+
+			snprintf(arguments, sizeof(arguments), "sort=%s&limit=%zu", asked[i][2],
+				 limit);
+			some = document("GET", asked[i][0], arguments, NULL, 200);
+			fewer = json_object_get(some, asked[i][1]);
+			assert_int_equal(json_array_size(fewer), want);
+			assert_int_equal(json_integer_value(json_object_get(some, "total")), n);
+			for (size_t k = 0; k < want; k++)
+				if (!json_equal(json_array_get(fewer, k), json_array_get(rows, k)))
+					fail_msg("%s %s: row %zu is another", asked[i][0],
+						 arguments, k);
+			json_decref(some);
+		}
+		json_decref(all);
+	}
+}
+
+static json_int_t total_since(const char *path, const char *since)
+{
+	char arguments[64];
+	json_t *doc;
+	json_int_t n;
+
+	snprintf(arguments, sizeof(arguments), "since=%s", since);
+	doc = document("GET", path, arguments, NULL, 200);
+	n = json_integer_value(json_object_get(doc, "total"));
+	json_decref(doc);
+	return n;
+}
+
+/* The sources were seen last at NOW + 1, 2 and 3 s. */
+static void test_serve_since_includes_its_moment(void **state)
+{
+	static const char *const paths[] = { "/v1/sources", "/v1/clients" };
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(total_since(paths[i], "0"), 3);
+		assert_int_equal(total_since(paths[i], "1795435202"), 2);
+		assert_int_equal(total_since(paths[i], "1795435202.5"), 1);
+		assert_int_equal(total_since(paths[i], "2026-11-23T12:00:03Z"), 1);
+		assert_int_equal(total_since(paths[i], "1795435204"), 0);
+	}
+	flag(1, 20, true, 3600, NOW + S);
+	flag(2, 20, true, 3600, NOW + 2 * S);
+	assert_int_equal(total_since("/v1/flagged", "1795435202"), 1);
+	assert_int_equal(total_since("/v1/flagged", "1795435203"), 0);
+}
+
+/* Later than our 64 bits of nanoseconds reach (the year 2554) nothing was seen either. */
+static void test_serve_since_may_be_far_away(void **state)
+{
+	(void)state;
+	assert_int_equal(total_since("/v1/sources", "18446744074"), 0);
+	assert_int_equal(total_since("/v1/sources", "99999999999"), 0);
+	assert_int_equal(total_since("/v1/flagged", "99999999999"), 0);
+	assert_refused("GET", "/v1/sources", "since=100000000001", NULL, 400, "since");
+}
+
+static void test_serve_flagged_keeps_to_the_tier(void **state)
+{
+	json_t *doc;
+
+	(void)state;
+	flag(1, 20, true, 3600, core.now_ns);
+	flag(2, 30, false, 3600, core.now_ns); /* unproven: alert at most */
+	doc = document("GET", "/v1/flagged", "tier=enforce", NULL, 200);
+	assert_int_equal(json_integer_value(json_object_get(doc, "total")), 1);
+	assert_string_equal(json_string_value(inside(doc, "flagged.0.source")), "203.0.113.1");
+	assert_string_equal(json_string_value(inside(doc, "flagged.0.tier")), "enforce");
+	json_decref(doc);
+	doc = document("GET", "/v1/flagged", NULL, NULL, 200);
+	assert_int_equal(json_integer_value(json_object_get(doc, "total")), 2);
+	assert_string_equal(json_string_value(inside(doc, "flagged.0.tier")), "alert");
+	assert_true(json_is_false(inside(doc, "flagged.0.proven")));
+	json_decref(doc);
+}
+
+static void test_serve_says_which_methods_there_are(void **state)
+{
+	static const char *const others[] = { "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "get" };
+	static const struct {
+		const char *path, *allow;
+	} routes[] = { { "/v1/status", "GET" },	  { "/v1/sources", "GET" },
+		       { "/v1/clients", "GET" },  { "/v1/fingerprints", "GET" },
+		       { "/v1/cohorts", "GET" },  { "/v1/flagged", "GET" },
+		       { "/v1/explain", "GET" },  { "/v1/history", "GET" },
+		       { "/v1/export", "GET" },	  { "/v1/allow", "GET, POST" },
+		       { "/v1/block", "POST" },	  { "/v1/unblock", "POST" },
+		       { "/v1/disallow", "POST" } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
+		for (size_t k = 0; k < sizeof(others) / sizeof(others[0]); k++) {
+			struct fg_answer a = ask(others[k], routes[i].path, NULL, "{}");
+
+			assert_int_equal(a.status, 405);
+			assert_string_equal(a.allow, routes[i].allow);
+			free(a.body);
+		}
+	}
+	assert_refused("POST", "/v1/status", NULL, "{}", 405, "method");
+	assert_refused("GET", "/v1/block", NULL, NULL, 405, "method");
+	assert_refused("GET", "/v1/allow/", NULL, NULL, 404, "no such path");
+	assert_refused("GET", "/v1/ALLOW", NULL, NULL, 404, "no such path");
+}
+
+static void test_serve_explains_what_it_never_saw(void **state)
+{
+	json_t *doc = document("GET", "/v1/explain", "source=192.0.2.9", NULL, 200);
+
+	(void)state;
+	assert_true(json_is_false(json_object_get(doc, "seen")));
+	assert_int_equal(json_array_size(json_object_get(doc, "clients")), 0);
+	assert_non_null(strstr(json_string_value(inside(doc, "sentences.0")), "was seen"));
+	json_decref(doc);
+	/* an IPv6 address is asked about as its /64 */
+	doc = document("GET", "/v1/explain", "source=2001:db8:1:2:3::4", NULL, 200);
+	assert_string_equal(json_string_value(json_object_get(doc, "source")), "2001:db8:1:2::/64");
+	json_decref(doc);
+	assert_refused("GET", "/v1/explain", "source=2001:db8::/48", NULL, 400, "many sources");
+	assert_refused("GET", "/v1/explain", "source=", NULL, 400, "source: ''");
+	assert_refused("GET", "/v1/history", "source=203.0.113.1/24", NULL, 400, "source: '203");
+	/* what was decided about a wider prefix is told */
+	json_decref(document("POST", "/v1/block", NULL, "{\"prefix\":\"192.0.2.0/24\"}", 200));
+	doc = document("GET", "/v1/history", "source=192.0.2.0/24", NULL, 200);
+	assert_string_equal(json_string_value(inside(doc, "history.0.what")), "blocked");
+	json_decref(doc);
+}
+
+/* --- What decisions may hold ------------------------------------------------------------------ */
+
+/* A body with a reason of n bytes, padded with a letter. */
+static const char *with_reason(size_t n)
+{
+	static char body[512];
+
+	snprintf(body, sizeof(body), "{\"prefix\":\"203.0.113.7\",\"reason\":\"%0*d\"}", (int)n, 0);
+	return body;
+}
+
+static void test_serve_decisions_keep_to_their_bounds(void **state)
+{
+	json_t *doc;
+
+	(void)state;
+	assert_refused("POST", "/v1/block", NULL, with_reason(160), 400, "reason");
+	assert_refused("POST", "/v1/allow", NULL, with_reason(160), 400, "reason");
+	assert_int_equal(fg_store_n(core.store) + fg_store_n_allow(core.store), 0);
+	json_decref(document("POST", "/v1/block", NULL, with_reason(159), 200));
+	assert_int_equal(strlen(fg_store_at(core.store, 0)->reason), 159);
+	assert_refused("POST", "/v1/block", NULL, "{\"prefix\":\"192.0.2.1\",\"ttl\":\"86401\"}",
+		       400, "ttl: '86401' is more than 24 h");
+	assert_refused("POST", "/v1/block", NULL,
+		       "{\"prefix\":\"192.0.2.1\",\"reason\":\"a\\u0000b\"}", 400, "no JSON");
+	assert_refused("POST", "/v1/block", NULL, "{\"prefix\":\"192.0.2.1\",\"reason\":\"\xff\"}",
+		       400, "no JSON");
+	assert_refused("POST", "/v1/allow", NULL, "{\"prefix\":\"192.0.2.1\",\"ttl\":\"3651d\"}",
+		       400, "ttl: '3651d' is more than");
+	assert_int_equal(fg_store_n(core.store), 1);
+	doc = document("POST", "/v1/block", NULL,
+		       "{\"prefix\":\"192.0.2.1\",\"ttl\":\"24h\",\"stem\":null,\"reason\":\"\"}",
+		       200);
+	assert_int_equal(json_integer_value(json_object_get(doc, "id")),
+			 fg_store_at(core.store, 1)->id);
+	json_decref(doc);
+	assert_int_equal(fg_store_at(core.store, 1)->until_ns, core.now_ns + 86400 * S);
+	assert_int_equal(fg_store_at(core.store, 1)->stem, 0);
+	/* without a ttl a block ends by itself, an allow does not */
+	json_decref(document("POST", "/v1/block", NULL, "{\"prefix\":\"192.0.2.2\"}", 200));
+	assert_int_equal(fg_store_at(core.store, 2)->until_ns, core.now_ns + FG_DEFAULT_TTL_S * S);
+	json_decref(document("POST", "/v1/allow", NULL,
+			     "{\"prefix\":\"192.0.2.0/28\",\"ttl\":\"3650d\"}", 200));
+	json_decref(document("POST", "/v1/allow", NULL, "{\"prefix\":\"192.0.2.16/28\"}", 200));
+	assert_int_equal(fg_store_allow_at(core.store, 0)->until_ns,
+			 core.now_ns + 3650 * 86400 * S);
+	assert_int_equal(fg_store_allow_at(core.store, 1)->until_ns, 0);
+}
+
+static void test_serve_a_stem_is_of_one_source(void **state)
+{
+	static const char *const wide[] = { "2001:db8::/63", "2001:db8::/48", "203.0.113.0/31",
+					    "0.0.0.0/0" };
+	char body[256];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(wide) / sizeof(wide[0]); i++) {
+		snprintf(body, sizeof(body), "{\"prefix\":\"%s\",\"stem\":\"%s\"}", wide[i],
+			 stem_text);
+		assert_refused("POST", "/v1/block", NULL, body, 400, "prefix: ");
+	}
+	assert_int_equal(fg_store_n(core.store), 0);
+	snprintf(body, sizeof(body), "{\"prefix\":\"2001:db8::/64\",\"stem\":\"%s\"}", stem_text);
+	json_decref(document("POST", "/v1/block", NULL, body, 200));
+	assert_string_equal(fg_store_at(core.store, 0)->stem_text, stem_text);
+}
+
+static void etag_of(const char *format, char tag[48])
+{
+	char arguments[64];
+	struct fg_answer a;
+
+	snprintf(arguments, sizeof(arguments), "format=%s", format);
+	a = ask("GET", "/v1/export", arguments, NULL);
+	assert_int_equal(a.status, 200);
+	assert_true(a.n > 0 || !strcmp(format, "plain"));
+	strcpy(tag, a.etag);
+	free(a.body);
+}
+
+static void test_serve_tags_follow_the_set(void **state)
+{
+	static const char *const formats[] = { "nft", "plain", "json", "csv" };
+	static const struct {
+		const char *path, *body;
+	} steps[] = {
+		{ "/v1/block", "{\"prefix\":\"203.0.113.7\"}" },
+		{ "/v1/allow", "{\"prefix\":\"203.0.113.0/24\"}" },
+		{ "/v1/disallow", "{\"prefix\":\"203.0.113.0/24\"}" },
+		{ "/v1/unblock", "{\"prefix\":\"203.0.113.7\"}" },
+	};
+	struct fg_answer a;
+
+	(void)state;
+	for (size_t f = 0; f < 4; f++) {
+		for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+			char before[48], after[48];
+
+			etag_of(formats[f], before);
+			assert_refused("POST", steps[i].path, NULL, "{\"prefix\":\"x\"}", 400,
+				       "prefix");
+			core.now_ns += S; /* durations run, the set is the same */
+			etag_of(formats[f], after);
+			assert_string_equal(after, before);
+			json_decref(document("POST", steps[i].path, NULL, steps[i].body, 200));
+			etag_of(formats[f], after);
+			assert_string_not_equal(after, before);
+		}
+	}
+	a = ask("GET", "/v1/export", "format=xml", NULL);
+	assert_string_equal(a.etag, "");
+	free(a.body);
+	a = ask("GET", "/v1/sources", NULL, NULL);
+	assert_string_equal(a.etag, "");
+	free(a.body);
+}
+
 /* --- Over a socket ---------------------------------------------------------------------------- */
 
 static struct fg_http *http;
@@ -575,6 +1030,17 @@ int main(void)
 		TEST(test_serve_decides),
 		TEST(test_serve_refuses_decisions),
 		TEST(test_serve_an_export_is_known_by_its_tag),
+		TEST(test_serve_rows_have_the_keys_of_the_contract),
+		TEST(test_serve_lists_sort_by_each_of_their_fields),
+		TEST(test_serve_a_limit_cuts_the_list_and_changes_no_order),
+		TEST(test_serve_since_includes_its_moment),
+		TEST(test_serve_since_may_be_far_away),
+		TEST(test_serve_flagged_keeps_to_the_tier),
+		TEST(test_serve_says_which_methods_there_are),
+		TEST(test_serve_explains_what_it_never_saw),
+		TEST(test_serve_decisions_keep_to_their_bounds),
+		TEST(test_serve_a_stem_is_of_one_source),
+		TEST(test_serve_tags_follow_the_set),
 		TEST(test_http_answers_again_and_again),
 		TEST(test_http_refuses),
 		TEST(test_http_takes_the_place_of_the_dead_only),
