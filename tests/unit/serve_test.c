@@ -674,6 +674,32 @@ static void test_serve_flagged_keeps_to_the_tier(void **state)
 	json_decref(doc);
 }
 
+/* Lists that have nothing to sort by or to look back on refuse what they cannot read all the same. */
+static void test_serve_every_list_reads_its_arguments(void **state)
+{
+	static const char *const paths[] = { "/v1/sources", "/v1/clients", "/v1/fingerprints",
+					     "/v1/cohorts", "/v1/flagged", "/v1/allow" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+		assert_refused("GET", paths[i], "limit=many", NULL, 400, "limit: 'many'");
+		assert_refused("GET", paths[i], "limit=1000001", NULL, 400, "limit: '1000001'");
+		assert_refused("GET", paths[i], "limit=", NULL, 400, "limit: ''");
+		if (strcmp(paths[i], "/v1/allow"))
+			assert_refused("GET", paths[i], "since=soon", NULL, 400, "since: 'soon'");
+		json_decref(document("GET", paths[i], "limit=1000000", NULL, 200));
+	}
+	json_decref(document("POST", "/v1/allow", NULL, "{\"prefix\":\"192.0.2.1\"}", 200));
+	json_decref(document("POST", "/v1/allow", NULL, "{\"prefix\":\"192.0.2.2\"}", 200));
+	{
+		json_t *doc = document("GET", "/v1/allow", "limit=1", NULL, 200);
+
+		assert_int_equal(json_array_size(json_object_get(doc, "allow")), 1);
+		assert_int_equal(json_integer_value(json_object_get(doc, "total")), 2);
+		json_decref(doc);
+	}
+}
+
 static void test_serve_says_which_methods_there_are(void **state)
 {
 	static const char *const others[] = { "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "get" };
@@ -1036,6 +1062,7 @@ int main(void)
 		TEST(test_serve_since_includes_its_moment),
 		TEST(test_serve_since_may_be_far_away),
 		TEST(test_serve_flagged_keeps_to_the_tier),
+		TEST(test_serve_every_list_reads_its_arguments),
 		TEST(test_serve_says_which_methods_there_are),
 		TEST(test_serve_explains_what_it_never_saw),
 		TEST(test_serve_decisions_keep_to_their_bounds),

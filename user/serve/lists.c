@@ -384,11 +384,15 @@ int fg_list_fingerprints(FILE *out, struct fg_view *v, const struct fg_query *q,
 int fg_list_cohorts(FILE *out, struct fg_view *v, const struct fg_query *q, char *why, size_t n_why)
 {
 	struct fg_jsonw w;
+	uint64_t since_ns;
+	size_t limit;
+	int r = fg_list_limit(q, &limit, why, n_why);
 
 	(void)v;
-	(void)q;
-	(void)why;
-	(void)n_why;
+	if (!r)
+		r = fg_list_since(q, &since_ns, why, n_why);
+	if (r)
+		return r;
 	fg_jsonw_init(&w, out);
 	fg_jsonw_object(&w);
 	fg_jsonw_key(&w, "cohorts");
