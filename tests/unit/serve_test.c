@@ -24,6 +24,7 @@
 #include "hello_build.h"
 #include "serve/api.h"
 #include "serve/http.h"
+#include "serve/report.h"
 
 #define S   1000000000ULL
 #define NOW (1795435200 * S)
@@ -752,6 +753,47 @@ static void test_serve_explains_what_it_never_saw(void **state)
 	json_decref(doc);
 }
 
+/* --- The report ------------------------------------------------------------------------------- */
+
+static void test_report_is_the_list_of_flagged(void **state)
+{
+	static const char *const parts[] = { "flagged       1\n",
+					     "203.0.113.1",
+					     "enforce",
+					     "20.0 nats",
+					     "Thirty. Benign: a probe.",
+					     "sources       3, clients 3, fingerprints 1\n" };
+	struct fg_answer a;
+	char *text = NULL;
+	size_t n = 0;
+	FILE *out;
+
+	(void)state;
+	flag(1, 20, true, 3600, core.now_ns);
+	a = ask("GET", "/v1/flagged", NULL, NULL);
+	out = open_memstream(&text, &n);
+	assert_int_equal(fg_report_write(out, &core.view, true), 0);
+	fclose(out);
+	assert_string_equal(text, a.body);
+	free(a.body);
+	free(text);
+	out = open_memstream(&text, &n);
+	assert_int_equal(fg_report_write(out, &core.view, false), 0);
+	fclose(out);
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		if (!strstr(text, parts[i]))
+			fail_msg("no '%s' in:\n%s", parts[i], text);
+	free(text);
+	out = fopen("/dev/full", "w");
+	assert_non_null(out);
+	assert_true(fg_report_write(out, &core.view, true) < 0);
+	fclose(out);
+	out = fopen("/dev/full", "w");
+	assert_non_null(out);
+	assert_true(fg_report_write(out, &core.view, false) < 0);
+	fclose(out);
+}
+
 /* --- What decisions may hold ------------------------------------------------------------------ */
 
 /* A body with a reason of n bytes, padded with a letter. */
@@ -1065,6 +1107,7 @@ int main(void)
 		TEST(test_serve_every_list_reads_its_arguments),
 		TEST(test_serve_says_which_methods_there_are),
 		TEST(test_serve_explains_what_it_never_saw),
+		TEST(test_report_is_the_list_of_flagged),
 		TEST(test_serve_decisions_keep_to_their_bounds),
 		TEST(test_serve_a_stem_is_of_one_source),
 		TEST(test_serve_tags_follow_the_set),

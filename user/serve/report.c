@@ -379,11 +379,10 @@ int fg_report_write(FILE *out, struct fg_view *v, bool json)
 	size_t n;
 	int r;
 
-	if (json)
-		return fg_report_flagged(out, v, &all);
-	r = rank(v, &all, &rows, &n);
+	r = json ? fg_report_flagged(out, v, &all) : rank(v, &all, &rows, &n);
 	if (r)
 		return r;
-	write_people(out, v, rows, n);
+	if (!json)
+		write_people(out, v, rows, n);
 	return fflush(out) || ferror(out) ? -EIO : 0;
 }
