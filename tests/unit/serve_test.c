@@ -796,6 +796,74 @@ static void test_report_is_the_list_of_flagged(void **state)
 
 /* --- What decisions may hold ------------------------------------------------------------------ */
 
+/* Everything that a decision can change, as the API tells it. */
+static char *standing(void)
+{
+	static const char *const asked[][2] = { { "/v1/flagged", "tier=observe" },
+						{ "/v1/allow", NULL },
+						{ "/v1/history", "source=203.0.113.7" },
+						{ "/v1/export", "format=plain" } };
+	char *text = NULL;
+	size_t n;
+	FILE *out = open_memstream(&text, &n);
+
+	for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
+		struct fg_answer a = ask("GET", asked[i][0], asked[i][1], NULL);
+
+		assert_int_equal(a.status, 200);
+		fputs(a.body, out);
+		fputs(a.etag, out);
+		free(a.body);
+	}
+	fclose(out);
+	return text;
+}
+
+/* No type but a text, for no key; and no key that only looks like one. */
+static void test_serve_refuses_members_of_other_types(void **state)
+{
+	static const char *const paths[] = { "/v1/block", "/v1/allow", "/v1/unblock",
+					     "/v1/disallow" };
+	static const char *const keys[] = { "prefix stem ttl reason", "prefix ttl reason",
+					    "prefix reason", "prefix" };
+	static const char *const values[] = {
+		"7", "true", "[]", "{}", "[\"203.0.113.7\"]", "1e400"
+	};
+	char *before, *after;
+
+	(void)state;
+	json_decref(document("POST", "/v1/block", NULL, "{\"prefix\":\"203.0.113.7\"}", 200));
+	json_decref(document("POST", "/v1/allow", NULL, "{\"prefix\":\"198.51.100.7\"}", 200));
+	before = standing();
+	for (size_t i = 0; i < 4; i++) {
+		char known[64], body[256], *key, *rest = known;
+
+		snprintf(known, sizeof(known), "%s", keys[i]);
+		while ((key = strtok_r(rest, " ", &rest))) {
+			for (size_t k = 0; k < sizeof(values) / sizeof(values[0]); k++) {
+				bool number = !strcmp(values[k], "1e400"); /* no JSON of ours */
+
+				snprintf(body, sizeof(body), "{%s\"%s\":%s}",
+					 strcmp(key, "prefix") ? "\"prefix\":\"203.0.113.7\"," : "",
+					 key, values[k]);
+				assert_refused("POST", paths[i], NULL, body, 400,
+					       number ? "no JSON" : key);
+			}
+		}
+		snprintf(body, sizeof(body), "{\"prefix\":\"203.0.113.7\",\"%s \":\"x\"}", keys[i]);
+		assert_refused("POST", paths[i], NULL, body, 400, "has no meaning");
+		if (!strchr(keys[i], ' '))
+			continue;
+		snprintf(body, sizeof(body), "{\"prefix\":\"203.0.113.7\",\"%s\":\"x\"}", keys[i]);
+		assert_refused("POST", paths[i], NULL, body, 400, "has no meaning");
+	}
+	after = standing();
+	assert_string_equal(after, before);
+	assert_int_equal(changes, 2);
+	free(before);
+	free(after);
+}
+
 /* A body with a reason of n bytes, padded with a letter. */
 static const char *with_reason(size_t n)
 {
@@ -1108,6 +1176,7 @@ int main(void)
 		TEST(test_serve_says_which_methods_there_are),
 		TEST(test_serve_explains_what_it_never_saw),
 		TEST(test_report_is_the_list_of_flagged),
+		TEST(test_serve_refuses_members_of_other_types),
 		TEST(test_serve_decisions_keep_to_their_bounds),
 		TEST(test_serve_a_stem_is_of_one_source),
 		TEST(test_serve_tags_follow_the_set),

@@ -43,7 +43,7 @@ static int check_keys(json_t *body, const char *keys, char *why, size_t n_why)
 
 	json_object_foreach(body, key, value)
 	{
-		const char *at = key[0] ? strstr(keys, key) : NULL;
+		const char *at = key[0] && !strchr(key, ' ') ? strstr(keys, key) : NULL;
 		size_t n = strlen(key);
 
 		if (!at || (at != keys && at[-1] != ' ') || (at[n] && at[n] != ' ')) {
