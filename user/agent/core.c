@@ -187,7 +187,8 @@ static void tell_full(struct fg_core *c, const struct fg_totals *now)
 		int event, loss;
 		const char *says;
 	} tables[] = {
-		{ -1, FG_FRAME_flow_table_full, "fg_flows is full: new connections are counted in a sketch only" },
+		{ -1, FG_FRAME_flow_table_full,
+		  "fg_flows is full: new connections are counted in a sketch only" },
 		{ FG_EVENT_overflow, -1,
 		  "fg_sources is full: new sources are counted in a sketch only" },
 		{ FG_EVENT_client_table_full, -1, "fg_clients is full: new clients are not told" },

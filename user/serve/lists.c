@@ -79,7 +79,8 @@ int fg_list_since(const struct fg_query *q, uint64_t *ret_ns, char *why, size_t 
 		snprintf(why, n_why, "since: '%s' is neither unix seconds nor RFC 3339", text);
 		return 400;
 	}
-	*ret_ns = (uint64_t)(seconds * 1e9);
+	/* 64 bits of nanoseconds end in the year 2554: whatever is later has not been seen */
+	*ret_ns = seconds < 18446744073.0 ? (uint64_t)(seconds * 1e9) : UINT64_MAX;
 	return 0;
 }
 
@@ -101,7 +102,13 @@ static int sort_of(const struct fg_query *q, const struct table *t, const struct
 	return 400;
 }
 
-/* The smallest of the kept rows sits on top, so that it is the one to go. */
+/* Does x come behind y? Of equal rows the later one: a shorter list is the longer one's beginning. */
+static bool is_behind(const struct ranked *x, const struct ranked *y)
+{
+	return x->key != y->key ? x->key < y->key : x->at > y->at;
+}
+
+/* The last of the kept rows sits on top, so that it is the one to go. */
 static void sift_down(struct ranked *heap, size_t n, size_t i)
 {
 	for (;;) {
@@ -110,9 +117,9 @@ static void sift_down(struct ranked *heap, size_t n, size_t i)
 
 		if (child >= n)
 			return;
-		if (child + 1 < n && heap[child + 1].key < heap[child].key)
+		if (child + 1 < n && is_behind(&heap[child + 1], &heap[child]))
 			child++;
-		if (heap[i].key <= heap[child].key)
+		if (!is_behind(&heap[child], &heap[i]))
 			return;
 		heap[i] = heap[child];
 		heap[child] = swap;
@@ -124,9 +131,7 @@ static int by_rank(const void *a, const void *b)
 {
 	const struct ranked *x = a, *y = b;
 
-	if (x->key != y->key)
-		return x->key < y->key ? 1 : -1;
-	return x->at < y->at ? -1 : 1;
+	return is_behind(x, y) ? 1 : -1;
 }
 
 /* The largest rows of a table: a heap of as many as are asked for, one pass. */
@@ -149,7 +154,7 @@ static size_t pick(const struct fg_model *m, const struct table *t, const struct
 			if (n == limit)
 				for (size_t k = n; k-- > 0;)
 					sift_down(heap, n, k);
-		} else if (r.key > heap[0].key) {
+		} else if (is_behind(&heap[0], &r)) {
 			heap[0] = r;
 			sift_down(heap, n, 0);
 		}
