@@ -79,8 +79,8 @@ int fg_list_since(const struct fg_query *q, uint64_t *ret_ns, char *why, size_t 
 		snprintf(why, n_why, "since: '%s' is neither unix seconds nor RFC 3339", text);
 		return 400;
 	}
-	/* what does not fit is later than everything */
-	*ret_ns = seconds * 1e9 < 0x1p64 ? (uint64_t)(seconds * 1e9) : UINT64_MAX;
+	/* 64 bits of nanoseconds end in the year 2554: whatever is later has not been seen */
+	*ret_ns = seconds < 18446744073.0 ? (uint64_t)(seconds * 1e9) : UINT64_MAX;
 	return 0;
 }
 
