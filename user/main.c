@@ -44,11 +44,5 @@ int main(int argc, char **argv)
 		fg_complain("farmgate", "no command ('farmgate --help' lists them)");
 		return FG_EXIT_USAGE;
 	}
-	if (n < command->min_args || n > command->max_args) {
-		fg_complain(command->name, "%s: usage: farmgate %s %s",
-			    n < command->min_args ? "an argument is missing" : "too many arguments",
-			    command->name, command->args);
-		return FG_EXIT_USAGE;
-	}
 	return finish(command->run(&options, n, argv));
 }

@@ -153,6 +153,13 @@ static void test_cmd_options_that_are_wrong(void **state)
 		{ "--ttl 1h", "takes no --ttl" },
 		{ "block 203.0.113.7 --ttl", "--ttl: needs a value (TIME)" },
 		{ "ja4 --raw=1 x", "takes no value" },
+		{ "status --formt=json",
+		  "--formt=json: unknown option (did you mean '--format'?)" },
+		{ "status --=json", "--=json: unknown option" },
+		{ "status --forma json", "(did you mean '--format'?)" },
+		{ "status --formatted json", "(did you mean '--format'?)" },
+		{ "-- --format json", "--format: unknown command" },
+		{ "xyzzyxyzzy", "xyzzyxyzzy: unknown command\n" }, /* nothing is near */
 	};
 
 	(void)state;
@@ -163,8 +170,136 @@ static void test_cmd_options_that_are_wrong(void **state)
 	}
 }
 
-/* The help of each command tells each option that it takes and no other command's. (tests/check/man.sh
- * holds the man page against the help.) */
+/* A line with n arguments, "1" each. */
+static int parse_args(const struct fg_command *c, int n, const char *behind)
+{
+	char text[256];
+
+	snprintf(text, sizeof(text), "%s", c->name);
+	for (int i = 0; i < n; i++)
+		strcat(text, " 1");
+	strcat(text, behind);
+	return parse(text);
+}
+
+static void test_cmd_arguments_are_counted(void **state)
+{
+	(void)state;
+	for (const struct fg_command *c = fg_commands; c->name; c++) {
+		for (int n = 0; n <= c->max_args + 1; n++) {
+			bool fits = n >= c->min_args && n <= c->max_args;
+
+			assert_int_equal(parse_args(c, n, ""), fits ? 0 : FG_EXIT_USAGE);
+			if (!fits && (!strstr(said, c->args) || !strstr(said, c->name)))
+				fail_msg("%s with %d arguments says: %s", c->name, n, said);
+			if (!fits)
+				assert_non_null(
+					strstr(said, n < c->min_args ? "missing" : "too many"));
+			else
+				assert_int_equal(n_words, n);
+			assert_int_equal(parse_args(c, n, " --help"), 0);
+		}
+	}
+}
+
+/* Does the command take this option by the table? */
+static bool is_taken(const struct fg_command *c, const char *name)
+{
+	static const char globals[] = " config socket state format version help ";
+	char word[64], list[256];
+
+	snprintf(word, sizeof(word), " %s ", name);
+	snprintf(list, sizeof(list), " %s ", c->options);
+	return strstr(globals, word) || strstr(list, word);
+}
+
+static void test_cmd_each_takes_its_own_options_only(void **state)
+{
+	static const char flags[] = " version help raw dry-run follow ";
+
+	(void)state;
+	for (const struct fg_command *c = fg_commands; c->name; c++) {
+		for (int i = 0; fg_options_name(i); i++) {
+			const char *name = fg_options_name(i);
+			char text[64], no[64], word[64];
+			int r;
+
+			snprintf(word, sizeof(word), " %s ", name);
+			snprintf(text, sizeof(text), " --%s%s", name,
+				 strstr(flags, word)	? "" :
+				 strcmp(name, "format") ? " 1" :
+							  " json");
+			r = parse_args(c, c->min_args, text);
+			if (r != (is_taken(c, name) ? 0 : FG_EXIT_USAGE))
+				fail_msg("%s%s: %d: %s", c->name, text, r, said);
+			snprintf(no, sizeof(no), "farmgate: %s: takes no --%s\n", c->name, name);
+			assert_string_equal(said, r ? no : "");
+		}
+	}
+}
+
+static char page[65536];
+
+/* The part of the manual page that begins where this one is named as a command. */
+static const char *of_command(const char *name, const char **ret_end)
+{
+	char word[64];
+
+	for (const char *at = strstr(page, "\n.It Cm "); at; at = strstr(at + 1, "\n.It Cm ")) {
+		size_t n = strcspn(at + 1, "\n");
+		char head[256];
+
+		snprintf(head, sizeof(head), " %.*s ", (int)n - 7, at + 8);
+		for (char *p = head; *p; p++)
+			if (*p == ',')
+				*p = ' ';
+		snprintf(word, sizeof(word), " %s ", name);
+		if (!strstr(head, word))
+			continue;
+		*ret_end = strstr(at + 1, "\n.It Cm ");
+		if (!*ret_end)
+			*ret_end = strstr(at, "\n.Ss ");
+		assert_non_null(*ret_end);
+		return at;
+	}
+	fail_msg("farmgate(8) has no command %s", name);
+	return NULL;
+}
+
+static void test_cmd_manual_knows_commands_and_options(void **state)
+{
+	FILE *f = fopen("user/man/farmgate.8", "re");
+	const char *globals;
+
+	(void)state;
+	if (!f)
+		skip(); /* not run from the tree */
+	page[fread(page, 1, sizeof(page) - 1, f)] = '\0';
+	assert_true(feof(f));
+	fclose(f);
+	globals = strstr(page, "\n.Ss Global options");
+	assert_non_null(globals);
+	for (const struct fg_command *c = fg_commands; c->name; c++) {
+		const char *end = page, *begin = of_command(c->name, &end);
+
+		for (int i = 0; fg_options_name(i); i++) {
+			char list[256], word[64], option[64];
+			const char *at;
+
+			snprintf(list, sizeof(list), " %s ", c->options);
+			snprintf(word, sizeof(word), " %s ", fg_options_name(i));
+			if (!is_taken(c, fg_options_name(i)))
+				continue;
+			snprintf(option, sizeof(option), "Fl -%s", fg_options_name(i));
+			at = strstr(strstr(list, word) ? begin : globals, option);
+			if (!at || (strstr(list, word) && at > end))
+				fail_msg("farmgate(8): %s has no --%s", c->name,
+					 fg_options_name(i));
+		}
+	}
+}
+
+/* The help of each command tells each option that it takes and no other command's. */
 static void test_cmd_help_knows_the_options(void **state)
 {
 	static char help[16384];
@@ -416,6 +551,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_cmd_options_stand_anywhere),
 		TEST(test_cmd_options_that_are_wrong),
+		TEST(test_cmd_arguments_are_counted),
+		TEST(test_cmd_each_takes_its_own_options_only),
+		TEST(test_cmd_manual_knows_commands_and_options),
 		TEST(test_cmd_help_knows_the_options),
 		TEST(test_client_takes_whole_answers_only),
 		TEST(test_client_says_that_nobody_is_there),

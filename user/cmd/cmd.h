@@ -50,8 +50,8 @@ struct fg_command {
 /** All commands, ended by one without a name. */
 extern const struct fg_command fg_commands[];
 
-/** Splits argv into options and arguments (moved to the front, their number in *ret_argc).
- * Complains itself. @return 0, FG_EXIT_USAGE. */
+/** Splits argv into options and arguments (moved to the front, their number in *ret_argc: as many
+ * as the command takes, but with --help and --version). Complains itself. @return 0, FG_EXIT_USAGE. */
 int fg_options_parse(struct fg_options *options, const struct fg_command **ret_command, int argc,
 		     char **argv, int *ret_argc);
 void fg_options_help(FILE *out, const struct fg_command *command);

@@ -90,11 +90,13 @@ static const struct option *find(const char *name, size_t len, char letter)
 
 static int complain_option(const char *arg)
 {
-	const char *names[N_OPTIONS + 1] = { 0 };
+	const char *names[N_OPTIONS + 1] = { 0 }, *typed = arg + strspn(arg, "-");
+	char name[64]; /* what is longer is near nothing */
 
 	for (size_t i = 0; i < N_OPTIONS; i++)
 		names[i] = options[i].name;
-	fg_complain(arg, "unknown option%s", fg_near_text(arg + strspn(arg, "-"), names, "--"));
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(typed, "="), typed);
+	fg_complain(arg, "unknown option%s", fg_near_text(name, names, "--"));
 	return FG_EXIT_USAGE;
 }
 
@@ -189,6 +191,17 @@ static int check_given(const struct fg_command *c, uint64_t given)
 	return 0;
 }
 
+/* As many arguments as the command takes, unless only its help is asked for. */
+static int check_args(const struct fg_options *o, const struct fg_command *c, int n)
+{
+	if (!c || o->help || o->version || (n >= c->min_args && n <= c->max_args))
+		return 0;
+	fg_complain(c->name, "%s: usage: farmgate %s %s",
+		    n < c->min_args ? "an argument is missing" : "too many arguments", c->name,
+		    c->args);
+	return FG_EXIT_USAGE;
+}
+
 int fg_options_parse(struct fg_options *o, const struct fg_command **ret_command, int argc,
 		     char **argv, int *ret_argc)
 {
@@ -217,6 +230,8 @@ int fg_options_parse(struct fg_options *o, const struct fg_command **ret_command
 	r = check_given(command, given);
 	if (!r)
 		r = parse_format(o);
+	if (!r)
+		r = check_args(o, command, n);
 	if (r)
 		return r;
 	*ret_command = command;
