@@ -20,7 +20,7 @@
 #include "cmd/client.h"
 #include "cmd/cmd.h"
 
-static char folder[64], socket_path[96], file_path[96], empty_path[96];
+static char folder[64], socket_path[96], file_path[96], empty_path[96], asked_path[96];
 
 static int set_up(void **state)
 {
@@ -32,6 +32,7 @@ static int set_up(void **state)
 	snprintf(socket_path, sizeof(socket_path), "%s/socket", folder);
 	snprintf(file_path, sizeof(file_path), "%s/said", folder);
 	snprintf(empty_path, sizeof(empty_path), "%s/empty.yaml", folder);
+	snprintf(asked_path, sizeof(asked_path), "%s/asked", folder);
 	f = fopen(empty_path, "w");
 	assert_non_null(f);
 	fputs("mode: observe\n", f);
@@ -44,6 +45,7 @@ static int tear_down(void **state)
 	unlink(socket_path);
 	unlink(file_path);
 	unlink(empty_path);
+	unlink(asked_path);
 	return rmdir(folder);
 }
 
@@ -332,29 +334,75 @@ static void test_cmd_help_knows_the_options(void **state)
 
 /* --- Answers ---------------------------------------------------------------------------------- */
 
-/* A server in a process of its own: one connection, one canned answer, closed. */
-static pid_t serve(const char *answer)
+/* Reads one request whole, its body too, and keeps it in the file. */
+static bool take_request(int client)
+{
+	static char request[8192];
+	size_t n = 0, whole = sizeof(request);
+	FILE *f;
+
+	while (n < whole && n < sizeof(request) - 1) {
+		ssize_t got = recv(client, request + n, sizeof(request) - 1 - n, 0);
+		const char *end, *length;
+
+		if (got <= 0)
+			return false;
+		n += (size_t)got;
+		request[n] = '\0';
+		end = strstr(request, "\r\n\r\n");
+		length = strstr(request, "Content-Length: ");
+		if (end && length)
+			whole = (size_t)(end + 4 - request) + (size_t)atoi(length + 16);
+	}
+	f = fopen(asked_path, "w");
+	return f && fputs(request, f) >= 0 && !fclose(f);
+}
+
+/* A server in a process of its own: a connection for each canned answer, closed behind it. */
+static pid_t serve_all(const char *const *answers)
 {
 	struct sockaddr_un at = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0), client;
-	char request[4096];
 	pid_t pid;
 
 	strcpy(at.sun_path, socket_path);
 	unlink(socket_path);
 	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
 	assert_int_equal(listen(fd, 1), 0);
+	fflush(NULL);
 	pid = fork();
-	if (!pid) {
-		alarm(60); /* whoever does not come: this process goes */
-		client = accept(fd, NULL, NULL);
-		if (recv(client, request, sizeof(request), 0) <= 0 ||
-		    send(client, answer, strlen(answer), MSG_NOSIGNAL) < 0)
-			_exit(1);
-		_exit(0);
+	if (pid) {
+		close(fd);
+		return pid;
 	}
-	close(fd);
-	return pid;
+	alarm(60); /* whoever does not come: this process goes */
+	for (; *answers; answers++) {
+		client = accept(fd, NULL, NULL);
+		if (!answers[1])
+			close(fd); /* before the last answer: afterwards nobody is there */
+		if (!take_request(client) ||
+		    send(client, *answers, strlen(*answers), MSG_NOSIGNAL) < 0)
+			_exit(1);
+		close(client);
+	}
+	_exit(0);
+}
+
+static pid_t serve(const char *answer)
+{
+	return serve_all((const char *const[]){ answer, NULL });
+}
+
+/* What the agent was asked last. */
+static const char *asked(void)
+{
+	static char text[8192];
+	FILE *f = fopen(asked_path, "r");
+
+	assert_non_null(f);
+	text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
+	fclose(f);
+	return text;
 }
 
 static int request(const char *answer, struct fg_client_answer *ret_answer, char *why, size_t n)
@@ -440,6 +488,46 @@ static void test_client_says_that_nobody_is_there(void **state)
 	assert_non_null(strstr(why, "too long"));
 }
 
+/* A server that has read enough to refuse, and hangs up on the rest. */
+static void test_client_hears_a_refusal_of_what_nobody_reads(void **state)
+{
+	static const char refusal[] = "HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\n{}";
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0), status;
+	char why[256] = "", first[64], *body = malloc(4 << 20);
+	struct fg_client_answer a = { 0 };
+	pid_t pid;
+
+	(void)state;
+	assert_non_null(body);
+	memset(body, 'x', (4 << 20) - 1);
+	body[(4 << 20) - 1] = '\0';
+	strcpy(at.sun_path, socket_path);
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	pid = fork();
+	if (!pid) {
+		int client;
+
+		alarm(60);
+		client = accept(fd, NULL, NULL);
+		if (recv(client, first, sizeof(first), 0) <= 0 ||
+		    send(client, refusal, strlen(refusal), MSG_NOSIGNAL) < 0)
+			_exit(1);
+		_exit(0);
+	}
+	close(fd);
+	status = fg_client_request(socket_path, "POST", "/v1/block", body, &a, why, sizeof(why));
+	if (status)
+		fail_msg("%d: %s", status, why);
+	assert_int_equal(a.status, 413);
+	assert_string_equal(a.body, "{}");
+	free(a.body);
+	free(body);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 static void test_client_arguments_are_encoded(void **state)
 {
 	char target[64] = "/v1/explain", small[20] = "/v1/explain";
@@ -512,6 +600,117 @@ static void test_cmd_exit_codes(void **state)
 	assert_non_null(strstr(said, "the agent refuses"));
 }
 
+static void test_cmd_lists_ask_for_what_was_typed(void **state)
+{
+	static const char row[] = "{\"sources\":[{\"source\":\"203.0.113.7\",\"connections\":12,"
+				  "\"last_seen\":1795435200.0}],\"total\":5}\n";
+
+	(void)state;
+	assert_int_equal(run("sources --limit 1 --sort proven --since 2026-11-23T12:00:00Z",
+			     ok(row)),
+			 FG_EXIT_OK);
+	assert_memory_equal(
+		asked(),
+		"GET /v1/sources?limit=1&sort=proven&since=2026-11-23T12%3A00%3A00Z HTTP/1.1", 75);
+	assert_non_null(strstr(said, "203.0.113.7"));
+	assert_non_null(strstr(said, "2026-11-23T12:00:00Z"));
+	assert_non_null(strstr(said, "\n1 of 5 sources (--limit shows more)\n"));
+	assert_int_equal(run("sources --format tsv", ok(row)), FG_EXIT_OK);
+	assert_memory_equal(asked(), "GET /v1/sources HTTP/1.1\r\n", 26);
+	assert_string_equal(said, "#source\tconnections\tproven\thellos\tincomplete\tfingerprints\t"
+				  "exchanges\tbytes_in\tbytes_out\tlast_seen\n"
+				  "203.0.113.7\t12\t-\t-\t-\t-\t-\t-\t-\t2026-11-23T12:00:00Z\n");
+	assert_int_equal(run("sources --format json", ok(row)), FG_EXIT_OK);
+	assert_string_equal(said, row);
+	assert_int_equal(run("flagged --tier observe", ok("{\"flagged\":[],\"total\":0}\n")),
+			 FG_EXIT_OK);
+	assert_memory_equal(asked(), "GET /v1/flagged?tier=observe HTTP/1.1\r\n", 39);
+}
+
+static void test_cmd_nobody_is_there(void **state)
+{
+	static const char *const lines[] = { "status",
+					     "sources",
+					     "clients",
+					     "fingerprints",
+					     "cohorts",
+					     "flagged",
+					     "explain 192.0.2.1",
+					     "history 192.0.2.1",
+					     "block 192.0.2.1",
+					     "unblock 192.0.2.1",
+					     "allow 192.0.2.1",
+					     "disallow 192.0.2.1",
+					     "export nft",
+					     "export nft --follow" };
+	char want[256];
+
+	(void)state;
+	snprintf(
+		want, sizeof(want),
+		"farmgate: %s: no agent is serving there (start it with 'farmgate run -i IFACE')\n",
+		socket_path);
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		assert_int_equal(run(lines[i], NULL), FG_EXIT_ERROR);
+		assert_string_equal(said, want);
+	}
+}
+
+/* Half a list is no list: nothing of it is shown. */
+static void test_cmd_half_an_answer_is_none(void **state)
+{
+	static const char *const lines[] = { "sources", "sources --format json", "export plain",
+					     "flagged --format tsv" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		assert_int_equal(run(lines[i], "200 OK\r\nContent-Length: 90\r\n\r\n192.0.2.1\n"),
+				 FG_EXIT_ERROR);
+		assert_null(strstr(said, "192.0.2.1"));
+		assert_non_null(strstr(said, "the answer is cut off"));
+	}
+}
+
+#define TAGGED(tag, body) "HTTP/1.1 200 OK\r\nETag: \"" tag "\"\r\nContent-Length: 10\r\n\r\n" body
+
+static void test_cmd_follow_prints_what_changed(void **state)
+{
+	static const char *const answers[] = { TAGGED("1", "192.0.2.1\n"),
+					       TAGGED("1", "192.0.2.9\n"),
+					       TAGGED("2", "192.0.2.2\n"), NULL };
+	pid_t pid = serve_all(answers);
+
+	(void)state;
+	/* the agent goes: so does the follower, and says it */
+	assert_int_equal(run("export plain --follow --tier alert", NULL), FG_EXIT_ERROR);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_memory_equal(asked(), "GET /v1/export?format=plain&tier=alert HTTP/1.1\r\n", 49);
+	assert_non_null(strstr(said, "192.0.2.1\n"));
+	assert_non_null(strstr(said, "192.0.2.2\n"));
+	assert_null(strstr(said, "192.0.2.9"));
+	assert_non_null(strstr(said, "no agent is serving there"));
+}
+
+static void test_cmd_explains_in_lines(void **state)
+{
+	static const char explained[] =
+		"{\"source\":\"192.0.2.1\",\"sentences\":[\"One.\",\"Two\\u0007.\"],\"signals\":[{"
+		"\"stem\":\"~t\",\"stack\":\"-\",\"sentences\":[\"Three.\"]}],\"clients\":[]}\n";
+	static const char past[] =
+		"{\"history\":[{\"time\":1795435200,\"what\":\"blocked\",\"who\":"
+		"\"operator\",\"reason\":\"a\\tb\"}],\"total\":1}\n";
+
+	(void)state;
+	assert_int_equal(run("explain 192.0.2.1", ok(explained)), FG_EXIT_OK);
+	assert_memory_equal(asked(), "GET /v1/explain?source=192.0.2.1 HTTP/1.1", 41);
+	assert_string_equal(said, "192.0.2.1\n  One.\n  Two?.\n  signals of ~t, -\n    Three.\n");
+	assert_int_equal(run("explain 192.0.2.1 --format tsv", ok(explained)), FG_EXIT_OK);
+	assert_string_equal(said, "#sentence\nOne.\nTwo?.\nThree.\n");
+	assert_int_equal(run("history 192.0.2.1 --format tsv", ok(past)), FG_EXIT_OK);
+	assert_string_equal(said, "#time\twhat\twho\treason\n"
+				  "2026-11-23T12:00:00Z\tblocked\toperator\ta?b\n");
+}
+
 static void test_cmd_check_config(void **state)
 {
 	char text[128];
@@ -529,6 +728,13 @@ static void test_cmd_check_config(void **state)
 	assert_non_null(strstr(said, "'mode'"));
 	assert_int_equal(run("check-config /nowhere/farmgate.yaml", NULL), FG_EXIT_ERROR);
 	assert_non_null(strstr(said, "/nowhere/farmgate.yaml"));
+	/* a command that only asks does not start on a bad file either */
+	assert_int_equal(run("status", NULL), FG_EXIT_ERROR);
+	assert_non_null(strstr(said, "empty.yaml:2"));
+	/* the file may be the global option's, and the verdict JSON */
+	assert_int_equal(run("check-config --format json", NULL), FG_EXIT_ERROR);
+	assert_non_null(strstr(said, "{\"ok\":false,\"file\":\""));
+	assert_non_null(strstr(said, "\"error\":\""));
 }
 
 /* What an attacker may have put into a name does not steer a terminal. */
@@ -557,8 +763,14 @@ int main(void)
 		TEST(test_cmd_help_knows_the_options),
 		TEST(test_client_takes_whole_answers_only),
 		TEST(test_client_says_that_nobody_is_there),
+		TEST(test_client_hears_a_refusal_of_what_nobody_reads),
 		TEST(test_client_arguments_are_encoded),
 		TEST(test_cmd_exit_codes),
+		TEST(test_cmd_lists_ask_for_what_was_typed),
+		TEST(test_cmd_nobody_is_there),
+		TEST(test_cmd_half_an_answer_is_none),
+		TEST(test_cmd_follow_prints_what_changed),
+		TEST(test_cmd_explains_in_lines),
 		TEST(test_cmd_check_config),
 		TEST(test_ask_text_is_harmless),
 	};
