@@ -528,6 +528,35 @@ static void test_client_hears_a_refusal_of_what_nobody_reads(void **state)
 	assert_int_equal(status, 0);
 }
 
+/* Every length of what stands before, with a value that is empty or long: it fits whole, or -ENOSPC;
+ * never a byte behind the end. */
+static void test_client_arguments_end_where_the_target_ends(void **state)
+{
+	static const char *const values[] = { "", "a", ":", "::::::::" };
+
+	(void)state;
+	for (size_t n = 1; n < 40; n++) {
+		for (size_t begin = 0; begin < n; begin++) {
+			for (size_t i = 0; i < 4; i++) {
+				char *target = malloc(n); /* its end is watched under ASan */
+				int r;
+
+				assert_non_null(target);
+				memset(target, 'x', begin);
+				target[begin] = '\0';
+				r = fg_client_argument(target, n, "since", values[i]);
+				if (r)
+					assert_int_equal(r, -ENOSPC);
+				else
+					assert_true(strlen(target) >=
+							    begin + 7 + strlen(values[i]) &&
+						    strlen(target) < n);
+				free(target);
+			}
+		}
+	}
+}
+
 static void test_client_arguments_are_encoded(void **state)
 {
 	char target[64] = "/v1/explain", small[20] = "/v1/explain";
@@ -671,6 +700,26 @@ static void test_cmd_half_an_answer_is_none(void **state)
 	}
 }
 
+static void test_cmd_too_long_options_are_refused(void **state)
+{
+	static char text[1100];
+
+	(void)state;
+	assert_int_equal(parse("flagged"), 0);
+	options.socket = socket_path;
+	options.config = empty_path;
+	options.since = "";
+	/* the places where what follows is cut differently */
+	for (size_t n = 1000; n < 1040; n++) {
+		memset(text, 'a', n);
+		text[n] = '\0';
+		options.sort = text;
+		listen_in();
+		assert_int_equal(command->run(&options, 0, words), FG_EXIT_USAGE);
+		assert_non_null(strstr(heard(), "too long"));
+	}
+}
+
 #define TAGGED(tag, body) "HTTP/1.1 200 OK\r\nETag: \"" tag "\"\r\nContent-Length: 10\r\n\r\n" body
 
 static void test_cmd_follow_prints_what_changed(void **state)
@@ -764,11 +813,13 @@ int main(void)
 		TEST(test_client_takes_whole_answers_only),
 		TEST(test_client_says_that_nobody_is_there),
 		TEST(test_client_hears_a_refusal_of_what_nobody_reads),
+		TEST(test_client_arguments_end_where_the_target_ends),
 		TEST(test_client_arguments_are_encoded),
 		TEST(test_cmd_exit_codes),
 		TEST(test_cmd_lists_ask_for_what_was_typed),
 		TEST(test_cmd_nobody_is_there),
 		TEST(test_cmd_half_an_answer_is_none),
+		TEST(test_cmd_too_long_options_are_refused),
 		TEST(test_cmd_follow_prints_what_changed),
 		TEST(test_cmd_explains_in_lines),
 		TEST(test_cmd_check_config),

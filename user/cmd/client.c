@@ -26,6 +26,8 @@ int fg_client_argument(char *target, size_t n, const char *name, const char *val
 
 	if (!value)
 		return 0;
+	if (at + strlen(name) + 2 >= n)
+		return -ENOSPC;
 	at += (size_t)snprintf(target + at, n - at, "%c%s=", strchr(target, '?') ? '&' : '?', name);
 	for (; *value; value++) {
 		if (at + 4 >= n)
