@@ -656,6 +656,45 @@ static void test_cmd_lists_ask_for_what_was_typed(void **state)
 	assert_memory_equal(asked(), "GET /v1/flagged?tier=observe HTTP/1.1\r\n", 39);
 }
 
+/* The body of a decision, as the agent gets it. */
+static void assert_sent(const char *text, const char *verb, const char *body)
+{
+	char head[64];
+	json_t *sent, *want = json_loads(body, 0, NULL);
+
+	assert_int_equal(run(text, ok("{\"ok\":true,\"id\":7,\"note\":\"be\\u001b careful\"}\n")),
+			 FG_EXIT_OK);
+	snprintf(head, sizeof(head), "POST /v1/%s HTTP/1.1\r\n", verb);
+	assert_memory_equal(asked(), head, strlen(head));
+	sent = json_loads(strstr(asked(), "\r\n\r\n") + 4, 0, NULL);
+	if (!json_equal(sent, want))
+		fail_msg("%s sent: %s", text, asked());
+	assert_non_null(strstr(said, ": done\nnote: be? careful\n"));
+	json_decref(sent);
+	json_decref(want);
+}
+
+static void test_cmd_decisions_send_what_was_typed(void **state)
+{
+	(void)state;
+	assert_sent("block 203.0.113.7 --ttl 1h --stem ~t13d --reason \"'", "block",
+		    "{\"prefix\":\"203.0.113.7\",\"ttl\":\"1h\",\"stem\":\"~t13d\",\"reason\":"
+		    "\"\\\"'\"}");
+	assert_sent("unblock 2001:db8::/64 --reason x", "unblock",
+		    "{\"prefix\":\"2001:db8::/64\",\"reason\":\"x\"}");
+	assert_sent("allow 203.0.113.0/24 --ttl 2d", "allow",
+		    "{\"prefix\":\"203.0.113.0/24\",\"ttl\":\"2d\"}");
+	assert_sent("disallow 203.0.113.0/24", "disallow", "{\"prefix\":\"203.0.113.0/24\"}");
+	/* told without an agent, that there is none besides */
+	unlink(socket_path);
+	assert_int_equal(run("block 203.0.113.7/24", NULL), FG_EXIT_USAGE);
+	assert_non_null(strstr(said, "203.0.113.7/24: no address or prefix"));
+	assert_int_equal(run("explain pigs", NULL), FG_EXIT_USAGE);
+	assert_int_equal(run("block 203.0.113.7 --reason \xff", NULL), FG_EXIT_USAGE);
+	assert_non_null(strstr(said, "no UTF-8"));
+	assert_int_equal(run("block 203.0.113.7 --stem \xff", NULL), FG_EXIT_USAGE);
+}
+
 static void test_cmd_nobody_is_there(void **state)
 {
 	static const char *const lines[] = { "status",
@@ -817,6 +856,7 @@ int main(void)
 		TEST(test_client_arguments_are_encoded),
 		TEST(test_cmd_exit_codes),
 		TEST(test_cmd_lists_ask_for_what_was_typed),
+		TEST(test_cmd_decisions_send_what_was_typed),
 		TEST(test_cmd_nobody_is_there),
 		TEST(test_cmd_half_an_answer_is_none),
 		TEST(test_cmd_too_long_options_are_refused),

@@ -23,27 +23,43 @@ static int check_prefix(const char *text)
 	return FG_EXIT_USAGE;
 }
 
+/* What was typed, as JSON to be freed; NULL where it cannot all be told: a stem that is left out
+ * would block everybody. */
+static char *body_of(const struct fg_options *o, const char *prefix)
+{
+	const struct {
+		const char *name, *value;
+	} members[] = { { "prefix", prefix },
+			{ "stem", o->stem },
+			{ "ttl", o->ttl },
+			{ "reason", o->reason } };
+	json_t *body = json_object();
+	char *text = NULL;
+	int r = 0;
+
+	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+		if (members[i].value)
+			r |= json_object_set_new(body, members[i].name,
+						 json_string(members[i].value));
+	if (!r)
+		text = json_dumps(body, 0);
+	json_decref(body);
+	return text;
+}
+
 static int decide(struct fg_options *o, const char *verb, const char *prefix)
 {
 	struct fg_client_answer a;
 	char target[64];
-	json_t *body, *doc, *note;
+	json_t *doc, *note;
 	char *text;
 	int r = check_prefix(prefix);
 
 	if (r)
 		return r;
-	body = json_pack("{s:s}", "prefix", prefix);
-	if (o->stem)
-		json_object_set_new(body, "stem", json_string(o->stem));
-	if (o->ttl)
-		json_object_set_new(body, "ttl", json_string(o->ttl));
-	if (o->reason)
-		json_object_set_new(body, "reason", json_string(o->reason));
-	text = json_dumps(body, 0);
-	json_decref(body);
+	text = body_of(o, prefix);
 	if (!text) {
-		fg_complain(verb, "the reason is no UTF-8 text");
+		fg_complain(verb, "an option is no UTF-8 text");
 		return FG_EXIT_USAGE;
 	}
 	snprintf(target, sizeof(target), "/v1/%s", verb);
