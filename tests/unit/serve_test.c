@@ -1159,6 +1159,213 @@ static void test_http_refuses(void **state)
 	fg_http_close(&http);
 }
 
+static void open_server(void)
+{
+	char why[256] = "";
+
+	if (serve(why, sizeof(why)))
+		fail_msg("%s", why);
+}
+
+/* One request on a connection of its own. */
+static void once(const char *request, const char *until)
+{
+	int fd = dial();
+
+	say_text(fd, request);
+	hear(fd, until);
+	close(fd);
+}
+
+static void test_http_says_which_methods_there_are(void **state)
+{
+	static const char *const methods[] = { "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH" };
+	char request[128];
+
+	(void)state;
+	open_server();
+	for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
+		snprintf(request, sizeof(request), "%s /v1/allow HTTP/1.1\r\nHost: x\r\n\r\n",
+			 methods[i]);
+		once(request, "\r\n\r\n");
+		assert_memory_equal(heard, "HTTP/1.1 405 ", 13);
+		assert_non_null(strstr(heard, "\r\nAllow: GET, POST\r\n"));
+	}
+	fg_http_close(&http);
+}
+
+/* Two requests in one breath: two answers, in their order. */
+static void test_http_answers_what_waits_behind_another(void **state)
+{
+	int fd;
+
+	(void)state;
+	open_server();
+	fd = dial();
+	say_text(fd, "GET /v1/cohorts HTTP/1.1\r\nHost: x\r\n\r\n"
+		     "GET /v1/nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+	hear(fd, "no such path");
+	assert_memory_equal(heard, "HTTP/1.1 200 ", 13);
+	assert_true(strstr(heard, "\"cohorts\"") < strstr(heard, "HTTP/1.1 404 "));
+	close(fd);
+	fg_http_close(&http);
+}
+
+/* The largest body is read and judged, a byte more is not. */
+static void test_http_takes_bodies_up_to_the_cap(void **state)
+{
+	static char body[65536];
+	char head[128];
+	int fd;
+
+	(void)state;
+	memset(body, ' ', sizeof(body));
+	memcpy(body, "{\"prefix\":\"192.0.2.1\"}", 22);
+	open_server();
+	fd = dial();
+	snprintf(head, sizeof(head),
+		 "POST /v1/allow HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n", sizeof(body));
+	say_text(fd, head);
+	say(fd, body, sizeof(body));
+	hear(fd, "{\"ok\":true");
+	close(fd);
+	assert_int_equal(fg_store_n_allow(core.store), 1);
+	/* and cut in pieces by its sender */
+	fd = dial();
+	say_text(fd, "POST /v1/allow HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+	for (const char *at = "{\"prefix\":\"192.0.2.2\"}"; *at; at++) {
+		char chunk[16];
+
+		snprintf(chunk, sizeof(chunk), "1\r\n%c\r\n", *at);
+		say_text(fd, chunk);
+	}
+	say_text(fd, "0\r\n\r\n");
+	hear(fd, "{\"ok\":true");
+	close(fd);
+	assert_int_equal(fg_store_n_allow(core.store), 2);
+	once("POST /v1/allow HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", NULL);
+	assert_null(strstr(heard, " 200 "));
+	fg_http_close(&http);
+}
+
+/* Some leave in the middle: of a head, of a body, of an answer. Nothing is decided, others are
+ * served. */
+static void test_http_outlives_those_who_leave(void **state)
+{
+	static const char *const halves[] = {
+		"GET /v1/sour",
+		"POST /v1/block HTTP/1.1\r\nHost: x\r\nContent-Length: 23\r\n\r\n{\"prefix\":\"192.0.2.1",
+		"GET /v1/clients HTTP/1.1\r\nHost: x\r\n\r\n",
+		"",
+	};
+
+	(void)state;
+	open_server();
+	for (int round = 0; round < 50; round++) {
+		for (size_t i = 0; i < sizeof(halves) / sizeof(halves[0]); i++) {
+			int fd = dial();
+
+			say_text(fd, halves[i]);
+			fg_http_run(http);
+			close(fd);
+		}
+	}
+	once("GET /v1/cohorts HTTP/1.1\r\nHost: x\r\n\r\n", "\"total\":0}\n");
+	assert_int_equal(fg_store_n(core.store), 0);
+	assert_int_equal(changes, 0);
+	fg_http_close(&http);
+}
+
+/* An answer larger than a socket takes, read in small pieces: whole, as long as it says. */
+static void test_http_sends_large_answers_whole(void **state)
+{
+	const char *body, *length;
+	struct fg_answer a;
+
+	(void)state;
+	fill_mixed();
+	for (int i = 0; i < 300; i++) {
+		char decision[256];
+
+		snprintf(decision, sizeof(decision),
+			 "{\"prefix\":\"10.1.%d.%d\",\"reason\":\"%0150d\"}", i >> 8, i & 255, i);
+		json_decref(document("POST", "/v1/block", NULL, decision, 200));
+	}
+	a = ask("GET", "/v1/flagged", NULL, NULL);
+	assert_true(a.n > 100000 && a.n < sizeof(heard));
+	open_server();
+	once("GET /v1/flagged HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", NULL);
+	body = strstr(heard, "\r\n\r\n");
+	length = strstr(heard, "Content-Length: ");
+	assert_non_null(body);
+	assert_non_null(length);
+	assert_int_equal(atoi(length + 16), a.n);
+	assert_string_equal(body + 4, a.body);
+	free(a.body);
+	fg_http_close(&http);
+}
+
+/* Whatever the mask of the process: its owner and its group, and it is given back. */
+static void test_http_socket_is_for_owner_and_group(void **state)
+{
+	static const mode_t masks[] = { 0, 022, 077, 0777 };
+	const mode_t before = umask(022);
+	struct stat st;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(masks) / sizeof(masks[0]); i++) {
+		umask(masks[i]);
+		open_server();
+		assert_int_equal(umask(before), masks[i]);
+		assert_int_equal(lstat(socket_path, &st), 0);
+		assert_true(S_ISSOCK(st.st_mode));
+		assert_int_equal(st.st_mode & 07777, 0660);
+		fg_http_close(&http);
+	}
+}
+
+static void test_http_makes_its_folder_and_no_more(void **state)
+{
+	char path[160], why[256] = "", far[300];
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/run/socket", folder);
+	assert_int_equal(fg_http_open(path, &core.view, &http, why, sizeof(why)), 0);
+	fg_http_close(&http);
+	assert_int_equal(access(path, F_OK), -1);
+	*strrchr(path, '/') = '\0';
+	assert_int_equal(rmdir(path), 0);
+	snprintf(path, sizeof(path), "%s/not/there/socket", folder);
+	assert_int_equal(fg_http_open(path, &core.view, &http, why, sizeof(why)), -ENOENT);
+	assert_non_null(strstr(why, "cannot be served"));
+	snprintf(far, sizeof(far), "%s/%0*d", folder, 200, 0);
+	assert_int_equal(fg_http_open(far, &core.view, &http, why, sizeof(why)), -ENAMETOOLONG);
+	assert_non_null(strstr(why, "too long"));
+	assert_null(http);
+}
+
+/* Another agent's socket in the place of ours is not ours to remove. */
+static void test_http_leaves_the_socket_of_another(void **state)
+{
+	struct fg_http *first;
+	struct stat st, now;
+
+	(void)state;
+	open_server();
+	first = http;
+	assert_int_equal(unlink(socket_path), 0);
+	open_server();
+	assert_int_equal(lstat(socket_path, &st), 0);
+	fg_http_close(&first);
+	assert_null(first);
+	assert_int_equal(lstat(socket_path, &now), 0);
+	assert_int_equal(now.st_ino, st.st_ino);
+	once("GET /v1/cohorts HTTP/1.1\r\nHost: x\r\n\r\n", "\"total\":0}\n");
+	fg_http_close(&http);
+	assert_int_equal(lstat(socket_path, &now), -1);
+	fg_http_close(&http); /* of nothing: nothing */
+}
+
 static void test_http_takes_the_place_of_the_dead_only(void **state)
 {
 	struct sockaddr_un at = { .sun_family = AF_UNIX };
@@ -1218,6 +1425,14 @@ int main(void)
 		TEST(test_serve_export_formats),
 		TEST(test_http_answers_again_and_again),
 		TEST(test_http_refuses),
+		TEST(test_http_says_which_methods_there_are),
+		TEST(test_http_answers_what_waits_behind_another),
+		TEST(test_http_takes_bodies_up_to_the_cap),
+		TEST(test_http_outlives_those_who_leave),
+		TEST(test_http_sends_large_answers_whole),
+		TEST(test_http_socket_is_for_owner_and_group),
+		TEST(test_http_makes_its_folder_and_no_more),
+		TEST(test_http_leaves_the_socket_of_another),
 		TEST(test_http_takes_the_place_of_the_dead_only),
 	};
 
