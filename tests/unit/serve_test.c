@@ -398,50 +398,62 @@ static void test_serve_an_export_is_known_by_its_tag(void **state)
 /* A number that looks drawn: each field of the rows below has an order of its own. */
 static uint64_t drawn(uint64_t row, uint64_t field)
 {
-	return (row * 2654435761U + field * 40503U) * 2246822519U >> 7 & 1023;
+	uint64_t x = (row + 1) * 0x9e3779b97f4a7c15 ^ (field + 1) * 0xbf58476d1ce4e5b9;
+
+	x = (x ^ x >> 29) * 0x94d049bb133111eb;
+	return x >> 40 & 1023;
 }
 
-/* Nine sources more, each with a client and a fingerprint of its own; of some fields two are equal. */
+/* A second of one source. */
+static void second_of(uint64_t i, uint64_t stem, uint64_t print)
+{
+	const uint64_t end_ns = core.now_ns + S;
+	struct fg_epoch_source s = { .addr = { [10] = 0xff, 0xff, 198, 51, 100, (uint8_t)i },
+				     .syns = drawn(i, 1),
+				     .connections = drawn(i, 2),
+				     .proven = drawn(i, 3) & 3,
+				     .hellos = drawn(i, 4),
+				     .incomplete = drawn(i, 5) & 3,
+				     .fins = drawn(i, 6),
+				     .rsts = drawn(i, 7) };
+	struct fg_epoch_client c = { .stem = stem,
+				     .stack = 9,
+				     .print = print,
+				     .connections = 1 + (drawn(i, 8) & 7),
+				     .resumed = drawn(i, 9) & 3 };
+	struct fg_epoch_print p = { print, stem, drawn(i, 10) };
+	struct fg_epoch_flow f = { .stem = stem,
+				   .stack = 9,
+				   .bytes_in = drawn(i, 11),
+				   .bytes_out = drawn(i, 12),
+				   .exchanges = drawn(i, 13) };
+	const struct fg_epoch e = { .start_ns = core.now_ns,
+				    .end_ns = end_ns,
+				    .sources = &s,
+				    .n_sources = 1,
+				    .clients = &c,
+				    .n_clients = 1,
+				    .prints = &p,
+				    .n_prints = 1,
+				    .flows = &f,
+				    .n_flows = 1 };
+
+	memcpy(c.addr, s.addr, 16);
+	memcpy(f.addr, s.addr, 16);
+	assert_int_equal(fg_model_apply(core.model, &e), 0);
+	core.now_ns = end_ns;
+}
+
+/* Nine sources more, each with a client and a fingerprint of its own; of some fields two are equal.
+ * Three come back, with a second fingerprint, a second client, and both. */
 static void fill_mixed(void)
 {
-	for (uint64_t i = 0; i < 9; i++) {
-		uint8_t addr[16] = { [10] = 0xff, 0xff, 198, 51, 100, (uint8_t)i };
-		const uint64_t end_ns = core.now_ns + S;
-		struct fg_epoch_source s = { .syns = drawn(i, 1),
-					     .connections = drawn(i, 2),
-					     .proven = drawn(i, 3) & 3,
-					     .hellos = drawn(i, 4),
-					     .incomplete = drawn(i, 5) & 3,
-					     .fins = drawn(i, 6),
-					     .rsts = drawn(i, 7) };
-		struct fg_epoch_client c = { .stem = 900 + i,
-					     .stack = 9,
-					     .print = 9000 + i,
-					     .connections = drawn(i, 8) & 7,
-					     .resumed = drawn(i, 9) & 3 };
-		struct fg_epoch_print p = { 9000 + i, 900 + i, drawn(i, 10) };
-		struct fg_epoch_flow f = { .stem = 900 + i,
-					   .stack = 9,
-					   .bytes_in = drawn(i, 11),
-					   .bytes_out = drawn(i, 12),
-					   .exchanges = drawn(i, 13) };
-		const struct fg_epoch e = { .start_ns = core.now_ns,
-					    .end_ns = end_ns,
-					    .sources = &s,
-					    .n_sources = 1,
-					    .clients = &c,
-					    .n_clients = 1,
-					    .prints = &p,
-					    .n_prints = 1,
-					    .flows = &f,
-					    .n_flows = 1 };
-
-		memcpy(s.addr, addr, 16);
-		memcpy(c.addr, addr, 16);
-		memcpy(f.addr, addr, 16);
-		assert_int_equal(fg_model_apply(core.model, &e), 0);
-		core.now_ns = end_ns;
-	}
+	for (uint64_t i = 0; i < 9; i++)
+		second_of(i, 900 + i, 9000 + i);
+	second_of(5, 905, 9500);
+	second_of(2, 952, 9002);
+	second_of(7, 957, 9507);
+	second_of(1, 901, 9001);
 }
 
 /* A finding as a detector would emit it. */
@@ -554,8 +566,8 @@ static void test_serve_lists_sort_by_each_of_their_fields(void **state)
 	static const struct {
 		const char *list, *fields;
 	} lists[] = {
-		{ "sources", "syns connections proven hellos incomplete exchanges bytes_in "
-			     "bytes_out fins rsts first_seen last_seen" },
+		{ "sources", "syns connections proven hellos incomplete exchanges fingerprints "
+			     "clients bytes_in bytes_out fins rsts first_seen last_seen" },
 		{ "clients", "connections proven hellos resumed exchanges bytes_in bytes_out "
 			     "first_seen last_seen" },
 		{ "fingerprints", "hellos sources first_seen last_seen" },
