@@ -533,8 +533,8 @@ static void test_serve_rows_have_the_keys_of_the_contract(void **state)
 	}
 }
 
-/* The rows of a list stand in the order of the field, the largest first. Their own order differs from
- * field to field, so that a look at another one would be seen. */
+/* The rows of a list stand in the order of the field, the largest first. Their own order differs
+ * from field to field, so that a look at another one would be seen. */
 static void assert_sorted(const char *list, const char *field)
 {
 	char path[64], arguments[64];
@@ -690,7 +690,7 @@ static void test_serve_flagged_keeps_to_the_tier(void **state)
 	json_decref(doc);
 }
 
-/* Lists that have nothing to sort by or to look back on refuse what they cannot read all the same. */
+/* Lists that have nothing to sort by or to look back on refuse what they cannot read, too. */
 static void test_serve_every_list_reads_its_arguments(void **state)
 {
 	static const char *const paths[] = { "/v1/sources", "/v1/clients", "/v1/fingerprints",

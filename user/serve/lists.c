@@ -102,7 +102,7 @@ static int sort_of(const struct fg_query *q, const struct table *t, const struct
 	return 400;
 }
 
-/* Does x come behind y? Of equal rows the later one: a shorter list is the longer one's beginning. */
+/* Does x come behind y? Of equal rows the later: a shorter list is the longer one's beginning. */
 static bool is_behind(const struct ranked *x, const struct ranked *y)
 {
 	return x->key != y->key ? x->key < y->key : x->at > y->at;
