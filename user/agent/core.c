@@ -226,7 +226,8 @@ int fg_core_epoch(struct fg_core *c, struct fg_epoch *epoch, struct fg_taker *ta
 	if (r)
 		return r;
 	for (size_t i = 0; i < c->n_samples; i++)
-		if (!c->samples[i].status && fg_model_knows(c->model, c->samples[i].hello.print))
+		if (taker && !c->samples[i].status &&
+		    fg_model_knows(c->model, c->samples[i].hello.print))
 			fg_taker_mark_known(taker, c->samples[i].hello.print);
 	c->n_samples = 0;
 	r = detect(c);

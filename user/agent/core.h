@@ -41,6 +41,7 @@ void fg_core_close(struct fg_core *core);
 void fg_core_sample(void *core, const struct fg_sample *sample);
 
 /** Adds an epoch (samples are put in here), names keys, runs the detectors, notes verdicts.
+ * taker NULL: the epoch comes from no tables, nobody has to be told what is named.
  * @return 0, -errno; what could not be written is counted and said in the view. */
 int fg_core_epoch(struct fg_core *core, struct fg_epoch *epoch, struct fg_taker *taker);
 
