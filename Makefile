@@ -63,6 +63,12 @@ BENCH := $(sort $(wildcard tests/bench/*.c))
 # wire with a delay.
 TOOLS := tests/harness/tlsload.c tests/harness/rawsend.c tests/harness/delay.c
 HARNESS := $(filter-out $(TOOLS),$(sort $(wildcard tests/harness/*.c)))
+# The simulated campaign: what is proven about detection. In flow order as above.
+CAMPAIGN_MAIN := tests/campaign/campaign.c
+CAMPAIGN_FIRST := $(wildcard $(patsubst %,tests/campaign/%.c,world plan keys epochs packets score \
+	run agree))
+CAMPAIGN := $(CAMPAIGN_FIRST) \
+	$(filter-out $(CAMPAIGN_FIRST) $(CAMPAIGN_MAIN),$(sort $(wildcard tests/campaign/*.c)))
 
 HOST_OBJ := $(HOST:%.c=$(OUT)/obj/%.o)
 MAIN_OBJ := $(OUT)/obj/user/main.o
@@ -70,6 +76,7 @@ HARNESS_OBJ := $(HARNESS:%.c=$(OUT)/obj/%.o)
 UNIT_BIN := $(UNIT:%.c=$(OUT)/%)
 ROOT_BIN := $(ROOT:%.c=$(OUT)/%)
 FUZZ_BIN := $(FUZZ:%.c=$(OUT)/%)
+CAMPAIGN_OBJ := $(CAMPAIGN:%.c=$(OUT)/obj/%.o)
 BENCH_BIN := $(BENCH:tests/bench/%.c=$(OUT)/bench/%)
 TOOL_BIN := $(TOOLS:tests/harness/%.c=$(OUT)/tests/%)
 
@@ -148,7 +155,18 @@ TEST_CFLAGS = -Itests -Itests/harness -isystem $(BPF_OUT)
 $(OUT)/obj/tests/%.o: ALL_CFLAGS += $(TEST_CFLAGS)
 $(OUT)/obj/tests/bpf/%.o $(OUT)/obj/tests/parity/%.o $(OUT)/obj/tests/bench/%.o: $(SKEL)
 
-$(UNIT_BIN) $(ROOT_BIN): $(OUT)/tests/%: $(OUT)/obj/tests/%.o $(HARNESS_OBJ) $(OUT)/libfarmgate.a
+# An archive again: a test of one level needs no world.
+$(OUT)/libcampaign.a: $(CAMPAIGN_OBJ)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(OUT)/campaign: $(CAMPAIGN_MAIN:%.c=$(OUT)/obj/%.o) $(OUT)/libcampaign.a $(HARNESS_OBJ) \
+		$(OUT)/libfarmgate.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(SANFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(ALL_LIBS)
+
+$(UNIT_BIN) $(ROOT_BIN): $(OUT)/tests/%: $(OUT)/obj/tests/%.o $(OUT)/libcampaign.a \
+		$(HARNESS_OBJ) $(OUT)/libfarmgate.a
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(SANFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(ALL_LIBS)
@@ -203,6 +221,9 @@ fuzz: $(SKEL) ## each fuzz target under libFuzzer for FUZZ_SECONDS
 .PHONY: fuzz-programs
 fuzz-programs: $(FUZZ_BIN)
 
+.PHONY: campaign
+campaign: $(OUT)/campaign ## build the simulator of the detection proof (.out/campaign --help)
+
 bench: all $(BENCH_BIN) $(TOOL_BIN) ## benchmarks (root for the kernel side)
 	$(Q)for program in $(BENCH_BIN); do echo "$$program"; $$program || exit 1; done
 
@@ -250,4 +271,5 @@ help: ## this list
 FORCE:
 
 -include $(HOST_OBJ:.o=.d) $(MAIN_OBJ:.o=.d) $(HARNESS_OBJ:.o=.d) $(BPF_OUT)/farmgate.bpf.d
--include $(patsubst %.c,$(OUT)/obj/%.d,$(UNIT) $(ROOT) $(FUZZ) $(BENCH) $(TOOLS) tests/fuzz/main.c)
+-include $(patsubst %.c,$(OUT)/obj/%.d,$(UNIT) $(ROOT) $(FUZZ) $(BENCH) $(TOOLS) tests/fuzz/main.c \
+	$(CAMPAIGN) $(CAMPAIGN_MAIN))

@@ -433,6 +433,18 @@ static void regrease(uint16_t *values, size_t n, struct fg_prng *r)
 			values[i] = (uint16_t)(0x0a0a + 0x1010 * fg_prng_below(r, 16));
 }
 
+void fg_hello_regrease(struct fg_hello_desc *d, struct fg_prng *r)
+{
+	regrease(d->ciphers, d->n_ciphers, r);
+	regrease(d->exts, d->n_exts, r);
+	regrease(d->versions, d->n_versions, r);
+	regrease(d->sigalgs, d->n_sigalgs, r);
+	regrease(d->groups, d->n_groups, r);
+	if (d->n_shares && d->n_groups && fg_hello_is_grease(d->shares[0]))
+		d->shares[0] = d->groups[0];
+	d->seed = fg_prng_next(r);
+}
+
 void fg_hello_again(struct fg_hello_desc *d, struct fg_prng *r)
 {
 	size_t n = d->n_exts;
@@ -446,14 +458,7 @@ void fg_hello_again(struct fg_hello_desc *d, struct fg_prng *r)
 		d->exts[i - 1] = d->exts[j];
 		d->exts[j] = swap;
 	}
-	regrease(d->ciphers, d->n_ciphers, r);
-	regrease(d->exts, d->n_exts, r);
-	regrease(d->versions, d->n_versions, r);
-	regrease(d->sigalgs, d->n_sigalgs, r);
-	regrease(d->groups, d->n_groups, r);
-	if (d->n_shares && d->n_groups && fg_hello_is_grease(d->shares[0]))
-		d->shares[0] = d->groups[0];
-	d->seed = fg_prng_next(r);
+	fg_hello_regrease(d, r);
 }
 
 bool fg_hello_has_ext(const struct fg_hello_desc *d, uint16_t type)

@@ -65,6 +65,8 @@ void fg_hello_random(struct fg_hello_desc *d, struct fg_prng *r);
 /** Another connection of the same client: new GREASE values, another order of extensions
  * (pre_shared_key stays last), other random bytes. */
 void fg_hello_again(struct fg_hello_desc *d, struct fg_prng *r);
+/** The same of a client that keeps its order. */
+void fg_hello_regrease(struct fg_hello_desc *d, struct fg_prng *r);
 /** Adds an extension in front of a last pre_shared_key, or that one at the end. */
 void fg_hello_add_ext(struct fg_hello_desc *d, uint16_t type);
 bool fg_hello_has_ext(const struct fg_hello_desc *d, uint16_t type);

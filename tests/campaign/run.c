@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * `campaign run`: the world as epochs into the agent's core, in this process, its verdicts scored.
+ * The core runs with its defaults in mode enforce, so that verdicts reach the tier they would reach;
+ * nothing is exported, and the world does not feel them but in F9, where who is flagged is banned.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "agent/core.h"
+#include "campaign/campaign.h"
+#include "campaign/epochs.h"
+#include "campaign/score.h"
+#include "lib/mem.h"
+
+#define EPOCH_S	     60
+#define LOSS	     0.1
+#define RESTART_DAYS 6 /* behind the first scored day */
+
+struct run {
+	const struct cg_options *options;
+	struct cg_world *world;
+	struct cg_keys *keys;
+	struct cg_epochs *epochs;
+	struct cg_score *score;
+	struct fg_conf conf;
+	struct fg_core core;
+	char asn_file[64], state_dir[64];
+	bool restarted;
+	uint64_t end_ns, connections, records, store_errors;
+};
+
+static struct cg_actor_info actor_of(void *arg, uint32_t actor)
+{
+	return cg_world_actor(((struct run *)arg)->world, actor);
+}
+
+static void ban(void *arg, uint32_t actor, uint64_t now_ns)
+{
+	cg_world_ban(((struct run *)arg)->world, actor, now_ns);
+}
+
+static int open_score(struct run *r)
+{
+	const struct cg_conf *w = &r->options->world;
+	const struct cg_score_conf sc = { .start_ns = CG_START_NS,
+					  .scored_ns = CG_START_NS + w->farm_day * CG_DAY_NS,
+					  .actor = actor_of,
+					  .flagged = strcmp(w->scenario, "F9") ? NULL : ban,
+					  .arg = r,
+					  .log = stderr };
+
+	return cg_score_new(&sc, &r->score);
+}
+
+static int open_epochs(struct run *r)
+{
+	const struct cg_options *o = r->options;
+	const struct cg_epochs_conf ec = {
+		.epoch_ns = (o->epoch_s ? o->epoch_s : EPOCH_S) * 1000000000ULL,
+		.server = cg_server_address,
+		.no_times = o->ablation == CG_NO_TIMES,
+		.ingress_only = o->ablation == CG_INGRESS_ONLY,
+		.loss = o->ablation == CG_LOSS ? LOSS : 0,
+	};
+
+	return cg_epochs_new(&ec, r->keys, &r->epochs);
+}
+
+/* The table of networks as the file that an operator would give. */
+static int write_asn(struct run *r)
+{
+	FILE *out;
+	int fd, e;
+
+	strcpy(r->asn_file, "/tmp/farmgate-campaign-asn-XXXXXX");
+	fd = mkstemp(r->asn_file);
+	out = fd >= 0 ? fdopen(fd, "w") : NULL;
+	if (!out) {
+		fprintf(stderr, "campaign: %s: %s\n", r->asn_file, strerror(errno));
+		return -EIO;
+	}
+	e = cg_world_write_asn(r->world, out);
+	if (fclose(out) || e) {
+		fprintf(stderr, "campaign: %s: %s\n", r->asn_file, e ? strerror(-e) : "no room");
+		return e ? e : -EIO;
+	}
+	r->conf.asn_file = strdup(r->asn_file);
+	return r->conf.asn_file ? 0 : -ENOMEM;
+}
+
+static const char *state_dir(struct run *r)
+{
+	if (r->options->state_dir || r->options->ablation != CG_RESTART)
+		return r->options->state_dir;
+	if (!r->state_dir[0]) {
+		strcpy(r->state_dir, "/tmp/farmgate-campaign-XXXXXX");
+		if (!mkdtemp(r->state_dir))
+			r->state_dir[0] = '\0';
+	}
+	return r->state_dir;
+}
+
+static int open_core(struct run *r, uint64_t now_ns)
+{
+	char why[512] = "";
+	int e = fg_core_open(&r->core, &r->conf, state_dir(r), now_ns, why, sizeof(why));
+
+	if (e)
+		fprintf(stderr, "campaign: the agent does not start: %s\n", why);
+	return e;
+}
+
+static int open_all(struct run *r)
+{
+	int e = cg_open(&r->options->world, &r->world, &r->keys);
+
+	fg_conf_init(&r->conf);
+	r->conf.mode = FG_MODE_ENFORCE;
+	r->end_ns = CG_START_NS + r->options->world.days * CG_DAY_NS;
+	if (!e && r->options->asn)
+		e = write_asn(r);
+	if (!e)
+		e = open_epochs(r);
+	if (!e)
+		e = open_score(r);
+	if (!e)
+		e = open_core(r, CG_START_NS);
+	return e;
+}
+
+static void remove_state(const struct run *r)
+{
+	static const char *const names[] = { "farmgate.db", "farmgate.db-wal", "farmgate.db-shm" };
+	char path[128];
+
+	if (!r->state_dir[0])
+		return;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", r->state_dir, names[i]);
+		unlink(path);
+	}
+	rmdir(r->state_dir);
+}
+
+static void close_all(struct run *r)
+{
+	fg_core_close(&r->core);
+	fg_conf_done(&r->conf);
+	cg_score_free(&r->score);
+	cg_epochs_free(&r->epochs);
+	cg_keys_free(&r->keys);
+	if (r->world)
+		cg_world_close(&r->world);
+	if (r->asn_file[0])
+		unlink(r->asn_file);
+	remove_state(r);
+}
+
+/* What stands in the store, told to the scorer. */
+static int read_verdicts(struct run *r)
+{
+	int e = 0;
+
+	for (size_t i = 0; !e && i < fg_store_n(r->core.store); i++) {
+		const struct fg_verdict *v = fg_store_at(r->core.store, i);
+
+		e = cg_score_verdict(r->score, v->addr, v->stem, v->stack, v->tier, v->first_ns,
+				     v->until_ns);
+	}
+	return e;
+}
+
+/* Cohorts that alarmed since the last reading, told to the scorer. The agent has none yet. */
+static int read_cohorts(struct run *r)
+{
+	(void)r;
+	return 0;
+}
+
+static int read_hour(struct run *r, uint64_t now_ns)
+{
+	int e = read_verdicts(r);
+
+	if (!e)
+		e = read_cohorts(r);
+	return e ? e : cg_score_hour(r->score, now_ns);
+}
+
+/* The agent ends and begins again with what its state folder holds. */
+static int restart(struct run *r, uint64_t now_ns)
+{
+	uint64_t day = r->options->world.farm_day + RESTART_DAYS;
+
+	if (r->options->ablation != CG_RESTART || r->restarted ||
+	    now_ns < CG_START_NS + day * CG_DAY_NS)
+		return 0;
+	r->restarted = true;
+	r->store_errors += r->core.store_errors;
+	fg_core_close(&r->core);
+	cg_epochs_restart(r->epochs);
+	return open_core(r, now_ns);
+}
+
+static int take_epoch(struct run *r, struct fg_epoch *epoch)
+{
+	const struct cg_progress *progress;
+	size_t n;
+	int e;
+
+	for (size_t i = 0; i < epoch->n_samples; i++)
+		fg_core_sample(&r->core, &epoch->samples[i]);
+	r->records += epoch->n_flows + epoch->n_sources + epoch->n_clients;
+	e = fg_core_epoch(&r->core, epoch, NULL);
+	if (e)
+		return e;
+	progress = cg_epochs_progress(r->epochs, &n);
+	e = cg_score_progress(r->score, progress, n);
+	if (!e && epoch->end_ns % CG_HOUR_NS == 0)
+		e = read_hour(r, epoch->end_ns);
+	return e ? e : restart(r, epoch->end_ns);
+}
+
+static int take_until(struct run *r, uint64_t now_ns)
+{
+	struct fg_epoch epoch;
+	int e;
+
+	while ((e = cg_epochs_end(r->epochs, now_ns, &epoch)) == 1) {
+		e = take_epoch(r, &epoch);
+		if (e)
+			return e;
+	}
+	return e;
+}
+
+static int simulate(struct run *r)
+{
+	const struct cg_connection *c;
+	int e = take_until(r, CG_START_NS), more = 0;
+
+	while (!e && (more = cg_world_next(r->world, &c)) == 1 && c->syn_ns < r->end_ns) {
+		e = take_until(r, c->syn_ns);
+		if (!e)
+			e = cg_epochs_add(r->epochs, c);
+		r->connections++;
+		if (r->connections == r->options->max_connections)
+			break;
+	}
+	if (!e && more < 0)
+		e = more;
+	return e ? e : take_until(r, r->end_ns);
+}
+
+static void print(const struct run *r)
+{
+	const struct cg_conf *w = &r->options->world;
+	struct rusage used;
+	double cpu;
+
+	getrusage(RUSAGE_SELF, &used);
+	cpu = (double)used.ru_utime.tv_sec + (double)used.ru_stime.tv_sec +
+	      (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
+	if (!r->options->no_header) {
+		printf("scenario\tseed\tknob\tscale\tsources\tdays\tfarm_day\theavy_cap\tasn\t"
+		       "ablation");
+		cg_score_header(stdout);
+		printf("\tconnections\trecords\tcpu_s\trecords_per_s\trss_mb\tstore_errors\n");
+	}
+	printf("%s\t%llu\t%g\t%g\t%u\t%u\t%u\t%u\t%d\t%s", w->scenario, (unsigned long long)w->seed,
+	       w->knob, w->farm_scale, w->legit_sources, w->days, w->farm_day, w->heavy_cap,
+	       r->options->asn, cg_ablation_name(r->options->ablation));
+	cg_score_row(r->score, stdout);
+	printf("\t%llu\t%llu\t%.1f\t%.0f\t%ld\t%llu\n", (unsigned long long)r->connections,
+	       (unsigned long long)r->records, cpu, (double)r->records / cpu, used.ru_maxrss >> 10,
+	       (unsigned long long)(r->store_errors + r->core.store_errors));
+	fprintf(stderr, "\n%s, seed %llu, %s\n", w->scenario, (unsigned long long)w->seed,
+		cg_ablation_name(r->options->ablation));
+	cg_score_print(r->score, stderr);
+	fprintf(stderr, "\n%llu connections, %llu records, %.1f CPU s (%.0f records/s), %ld MB\n",
+		(unsigned long long)r->connections, (unsigned long long)r->records, cpu,
+		(double)r->records / cpu, used.ru_maxrss >> 10);
+}
+
+int cg_run(const struct cg_options *options)
+{
+	struct run *r = calloc(1, sizeof(*r));
+	int e = r ? 0 : -ENOMEM;
+
+	if (e)
+		return e;
+	r->options = options;
+	e = open_all(r);
+	if (!e) {
+		e = simulate(r);
+		if (e)
+			fprintf(stderr, "campaign: stopped: %s\n", strerror(-e));
+		else
+			print(r);
+	}
+	close_all(r);
+	free(r);
+	return e;
+}
