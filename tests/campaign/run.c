@@ -33,6 +33,7 @@ struct run {
 	char asn_file[64], state_dir[64];
 	bool restarted;
 	uint64_t end_ns, connections, records, store_errors;
+	uint32_t last_alarm, next_alarm; /* ids of cohorts that were told */
 };
 
 static struct cg_actor_info actor_of(void *arg, uint32_t actor)
@@ -176,10 +177,62 @@ static int read_verdicts(struct run *r)
 	return e;
 }
 
-/* Cohorts that alarmed since the last reading, told to the scorer. The agent has none yet. */
+/* For who looks into a run. */
+static void tell_alarm(const struct run *r, const struct fg_cohort *c, const struct cg_alarm *a)
+{
+	struct fg_evidence e[FG_MAX_EVIDENCE];
+	size_t n = fg_cohort_evidence(c, e, FG_MAX_EVIDENCE);
+	char what[256];
+
+	fg_cohort_what(c, r->core.model, what, sizeof(what));
+	fprintf(stderr,
+		"day %.2f c%u %s: %u clients, %u farm; excess %.0f of %.0f, %u members, nats R %.0f A %.0f "
+		"C %.0f L %.0f%s\n",
+		(double)(c->first_ns - CG_START_NS) / (double)CG_DAY_NS, c->id, what, a->clients,
+		a->farm, c->excess, c->active, c->members, c->log_r[FG_FAMILY_RELAY],
+		c->log_r[FG_FAMILY_AUTOMATION], c->log_r[FG_FAMILY_CLOCK],
+		c->log_r[FG_FAMILY_LIFECYCLE], c->machines ? ", machines" : "");
+	for (size_t i = 0; i < n; i++)
+		fprintf(stderr, "  %s\n", e[i].text);
+}
+
+/* One cohort in alarm: how many of its cell's clients were a farm's? */
+static void judge_alarm(struct run *r, const struct fg_cohort *cohort)
+{
+	struct cg_alarm alarm = { .id = cohort->id, .time_ns = cohort->first_ns };
+	const uint32_t *places;
+	size_t n = fg_cohorts_active(r->core.cohorts, cohort, &places);
+
+	for (size_t i = 0; i < n; i++) {
+		const struct fg_model_client *c = fg_model_client_at(r->core.model, places[i]);
+
+		alarm.clients++;
+		alarm.farm += cg_score_is_farm(r->score, c->addr, c->stem, c->stack);
+	}
+	alarm.farm_active = (uint32_t)cg_score_farm_clients(r->score);
+	for (size_t i = 0; i < fg_cohorts_n_members(r->core.cohorts); i++) {
+		const struct fg_member *m = fg_cohorts_member_at(r->core.cohorts, i);
+
+		alarm.enforced |= m->cohort == cohort->id && m->may_enforce;
+	}
+	if (getenv("CAMPAIGN_VERBOSE"))
+		tell_alarm(r, cohort, &alarm);
+	cg_score_alarm(r->score, &alarm);
+}
+
+/* Cohorts that alarmed since the last reading, told to the scorer, each once. */
 static int read_cohorts(struct run *r)
 {
-	(void)r;
+	for (size_t i = 0; i < fg_cohorts_n(r->core.cohorts); i++) {
+		const struct fg_cohort *c = fg_cohorts_at(r->core.cohorts, i);
+
+		if (!c->warm || !c->in_alarm || c->part_of || c->id <= r->last_alarm)
+			continue;
+		if (c->id >= r->next_alarm)
+			r->next_alarm = c->id;
+		judge_alarm(r, c);
+	}
+	r->last_alarm = r->next_alarm;
 	return 0;
 }
 

@@ -52,6 +52,7 @@ void fg_cohorts_free(struct fg_cohorts **cohorts)
 	free(c->member_index);
 	free(c->active);
 	free(c->suspects);
+	free(c->places);
 	free(c);
 	*cohorts = NULL;
 }
@@ -563,6 +564,24 @@ int fg_cohorts_hour(struct fg_cohorts *c, const struct fg_model *m,
 	c->state.hours++;
 	c->state.days = fg_cells_all(c->cells)->base.days;
 	return 0;
+}
+
+size_t fg_cohorts_active(struct fg_cohorts *c, const struct fg_cohort *cohort,
+			 const uint32_t **ret_places)
+{
+	uint16_t place = place_of(c, cohort);
+	uint32_t *larger = realloc(c->places, (c->n_active + 1) * sizeof(*larger));
+	size_t n = 0;
+
+	*ret_places = NULL;
+	if (!larger)
+		return 0;
+	c->places = larger;
+	for (size_t i = 0; i < c->n_active; i++)
+		if (c->active[i].cells[cohort->key.kind] == place)
+			c->places[n++] = c->active[i].traits.place;
+	*ret_places = c->places;
+	return n;
 }
 
 /* --- Reading ---------------------------------------------------------------------------------- */

@@ -94,6 +94,10 @@ const struct fg_cohort *fg_cohorts_at(const struct fg_cohorts *cohorts, size_t i
 const struct fg_cohort *fg_cohorts_find(const struct fg_cohorts *cohorts, uint32_t id);
 size_t fg_cohorts_n_members(const struct fg_cohorts *cohorts);
 const struct fg_member *fg_cohorts_member_at(const struct fg_cohorts *cohorts, size_t i);
+/** Places (for fg_model_client_at()) of the clients that were active in the cohort's cell in the last
+ * hour; valid until the next. @return how many. */
+size_t fg_cohorts_active(struct fg_cohorts *cohorts, const struct fg_cohort *cohort,
+			 const uint32_t **ret_places);
 /** What the cell is, in words. */
 void fg_cohort_what(const struct fg_cohort *cohort, const struct fg_model *model, char *text,
 		    size_t n);

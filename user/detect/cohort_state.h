@@ -34,6 +34,7 @@ struct fg_cohorts {
 	uint32_t *member_index; /* place + 1, open addressing */
 	struct fg_active *active; /* of this hour */
 	size_t n_active, cap_active;
+	uint32_t *places; /* as many as suspects; fg_cohorts_active() */
 	struct fg_suspect *suspects;
 	size_t cap_suspects;
 	struct fg_cohorts_state state;
