@@ -23,6 +23,8 @@ static const struct {
 	const char *what;
 } commands[] = {
 	{ "run", cg_run, "simulate, feed the agent's core, score its verdicts" },
+	{ "agree", cg_agree, "the same as epochs and as frames: what the agent knows must agree" },
+	{ "packets", cg_packets_write, "frames as a capture file on stdout" },
 };
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
