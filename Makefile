@@ -65,8 +65,8 @@ TOOLS := tests/harness/tlsload.c tests/harness/rawsend.c tests/harness/delay.c
 HARNESS := $(filter-out $(TOOLS),$(sort $(wildcard tests/harness/*.c)))
 # The simulated campaign: what is proven about detection. In flow order as above.
 CAMPAIGN_MAIN := tests/campaign/campaign.c
-CAMPAIGN_FIRST := $(wildcard $(patsubst %,tests/campaign/%.c,world plan keys epochs packets score \
-	run agree))
+CAMPAIGN_FIRST := $(wildcard $(patsubst %,tests/campaign/%.c,world plan keys epochs packets \
+	compare score run agree))
 CAMPAIGN := $(CAMPAIGN_FIRST) \
 	$(filter-out $(CAMPAIGN_FIRST) $(CAMPAIGN_MAIN),$(sort $(wildcard tests/campaign/*.c)))
 

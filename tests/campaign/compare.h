@@ -12,6 +12,9 @@
 #include "campaign/packets.h"
 #include "model/model.h"
 
+/** A model with the agent's default limits. @return 0, -errno. */
+int cg_model_new(struct fg_model **ret_model);
+
 /* The agent of level B: engine, taker, model; a pass each second of the frames' time. */
 struct cg_side;
 
