@@ -178,7 +178,8 @@ $(FUZZ_BIN): $(OUT)/tests/%: $(OUT)/obj/tests/%.o $(if $(FUZZER),,$(OUT)/obj/tes
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(SANFLAGS) $(if $(FUZZER),-fsanitize=fuzzer) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(ALL_LIBS)
 
-$(BENCH_BIN): $(OUT)/bench/%: $(OUT)/obj/tests/bench/%.o $(HARNESS_OBJ) $(OUT)/libfarmgate.a
+$(BENCH_BIN): $(OUT)/bench/%: $(OUT)/obj/tests/bench/%.o $(OUT)/libcampaign.a \
+		$(HARNESS_OBJ) $(OUT)/libfarmgate.a
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(SANFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(ALL_LIBS)
