@@ -89,6 +89,8 @@ static void test_conf_reads_every_key(void **state)
 		"  min_connections: 10\n"
 		"  min_population: 11\n"
 		"  shared_stems: 12\n"
+		"  alert_per_million: 20\n"
+		"  enforce_per_million: 0.5\n"
 		"log: {format: json, level: debug}\n"
 		"socket: /tmp/s\n"
 		"state: /tmp/d\n"
@@ -126,6 +128,8 @@ static void test_conf_reads_every_key(void **state)
 	assert_int_equal(conf.detect.min_connections, 10);
 	assert_int_equal(conf.detect.min_population, 11);
 	assert_int_equal(conf.detect.shared_stems, 12);
+	assert_true(conf.detect.alert_per_million == 20);
+	assert_true(conf.detect.enforce_per_million == 0.5);
 	assert_true(conf.log_json);
 	assert_int_equal(conf.log_level, FG_LOG_DEBUG);
 	assert_string_equal(conf.socket_path, "/tmp/s");
@@ -210,6 +214,10 @@ static void test_conf_refuses_bad_values_with_their_line(void **state)
 		  "f.yaml:1: detect.flag_nats: 'nan' is no number like 13.8" },
 		{ "detect: {flag_nats: 0}\n",
 		  "f.yaml:1: detect.flag_nats: 0 is not within 1 to 1000" },
+		{ "detect: {enforce_per_million: 20000}\n",
+		  "f.yaml:1: detect.enforce_per_million: 20000 is not within 0 to 10000" },
+		{ "detect: {alert_per_million: nan}\n",
+		  "f.yaml:1: detect.alert_per_million: 'nan' is no number like 13.8" },
 		{ "detect: {shared_stems: 1}\n",
 		  "f.yaml:1: detect.shared_stems: 1 is not within 2 to 65536" },
 		{ "interfaces: [interface-too-long]\n",

@@ -38,12 +38,13 @@ static int keep(const struct fg_finding *f, void *arg)
 
 static int detect(const struct fg_detect_conf *conf)
 {
+	const struct fg_scene scene = { .model = model };
 	int r = 0;
 
 	memset(&found.first, 0, sizeof(found.first));
 	found.n = 0;
 	for (size_t i = 0; fg_detectors[i] && !r; i++)
-		r = fg_detectors[i]->run(model, conf, keep, NULL);
+		r = fg_detectors[i]->run(&scene, conf, keep, NULL);
 	return r;
 }
 

@@ -547,24 +547,40 @@ static void test_store_refuses_a_newer_file(void **arg)
 	assert_non_null(strstr(why, path));
 }
 
-static void test_store_refuses_a_damaged_file(void **arg)
+/* The damaged file lies aside, and the store is empty and works. */
+static void assert_moved(void)
 {
-	char why[256] = "";
+	char why[256];
+
+	assert_int_equal(fg_store_open(state, NOW, &store, why, sizeof(why)), 0);
+	assert_non_null(strstr(fg_store_moved(store), "farmgate.db.damaged"));
+	assert_int_equal(access(fg_store_moved(store), F_OK), 0);
+	assert_int_equal(fg_store_n(store), 0);
+	block("192.0.2.1", 60, NOW);
+	fg_store_close(&store);
+}
+
+static void test_store_moves_a_damaged_file_aside(void **arg)
+{
+	char damaged[300];
 	FILE *f;
 
 	(void)arg;
 	block("192.0.2.1", 60, NOW);
 	fg_store_close(&store);
 	disk_run("UPDATE verdict SET bits = 200");
-	assert_int_equal(refused(why), -EUCLEAN);
-	assert_non_null(strstr(why, "damaged"));
+	assert_moved();
 	f = fopen(path, "w");
 	assert_non_null(f);
 	for (int i = 0; i < 4096; i++)
 		fputc('x', f);
 	fclose(f);
-	assert_int_equal(refused(why), -EUCLEAN);
-	assert_non_null(strstr(why, "move it away"));
+	assert_moved();
+	open_at(NOW);
+	assert_string_equal(fg_store_moved(store), "");
+	assert_int_equal(fg_store_n(store), 1);
+	snprintf(damaged, sizeof(damaged), "%s.damaged", path);
+	assert_int_equal(unlink(damaged), 0);
 }
 
 static void test_store_has_one_writer(void **arg)
@@ -650,7 +666,7 @@ int main(void)
 		T(remembers_who_decided_what),
 		T(never_gives_an_id_twice),
 		T(refuses_a_newer_file),
-		T(refuses_a_damaged_file),
+		T(moves_a_damaged_file_aside),
 		T(has_one_writer),
 		T(names_a_folder_it_cannot_make),
 		T(works_without_a_folder),

@@ -420,6 +420,7 @@ int fg_agent_run(const struct fg_conf *conf, char *what, size_t n_what, char *wh
 	fg_nft_free(&a.nft);
 	fg_sensor_close(&a.sensor);
 	fg_taker_free(&a.taker);
+	fg_core_save(&a.core);
 	fg_core_close(&a.core);
 	return r;
 }

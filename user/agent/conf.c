@@ -62,7 +62,7 @@ struct raw {
 		char *window;
 	} limits;
 	struct {
-		double flag_nats;
+		double flag_nats, alert_per_million, enforce_per_million;
 		uint32_t min_connections, min_population, shared_stems;
 	} detect;
 	struct {
@@ -129,6 +129,8 @@ static const cyaml_schema_field_t limits_fields[] = {
 };
 static const cyaml_schema_field_t detect_fields[] = {
 	CYAML_FIELD_FLOAT("flag_nats", OPTIONAL, NESTED(detect), flag_nats),
+	CYAML_FIELD_FLOAT("alert_per_million", OPTIONAL, NESTED(detect), alert_per_million),
+	CYAML_FIELD_FLOAT("enforce_per_million", OPTIONAL, NESTED(detect), enforce_per_million),
 	UINT("min_connections", NESTED(detect), min_connections),
 	UINT("min_population", NESTED(detect), min_population),
 	UINT("shared_stems", NESTED(detect), shared_stems),
@@ -402,13 +404,33 @@ static int apply_numbers(struct fg_conf *conf, const struct raw *raw, const stru
 					      rows[i].value, rows[i].min, rows[i].max);
 		*rows[i].to = rows[i].value;
 	}
-	if (!fg_yaml_line(y, "detect.flag_nats"))
-		return 0;
-	/* Below 1 every busy source is flagged; above 1000 none ever is. */
-	if (raw->detect.flag_nats < 1 || raw->detect.flag_nats > 1000)
-		return fg_yaml_refuse(y, "detect.flag_nats", "%g is not within 1 to 1000",
-				      raw->detect.flag_nats);
-	conf->detect.flag_nats = raw->detect.flag_nats;
+	return 0;
+}
+
+static int apply_reals(struct fg_conf *conf, const struct raw *raw, const struct fg_yaml *y)
+{
+	const struct {
+		const char *path;
+		double value, min, max;
+		double *to;
+	} rows[] = {
+		/* below 1 every busy source is flagged; above 1000 none ever is */
+		{ "detect.flag_nats", raw->detect.flag_nats, 1, 1000, &conf->detect.flag_nats },
+		/* 0 is never; above 10000 one source in a hundred may be hurt */
+		{ "detect.alert_per_million", raw->detect.alert_per_million, 0, 10000,
+		  &conf->detect.alert_per_million },
+		{ "detect.enforce_per_million", raw->detect.enforce_per_million, 0, 10000,
+		  &conf->detect.enforce_per_million },
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		if (!fg_yaml_line(y, rows[i].path))
+			continue;
+		if (!(rows[i].value >= rows[i].min && rows[i].value <= rows[i].max))
+			return fg_yaml_refuse(y, rows[i].path, "%g is not within %g to %g",
+					      rows[i].value, rows[i].min, rows[i].max);
+		*rows[i].to = rows[i].value;
+	}
 	return 0;
 }
 
@@ -470,6 +492,8 @@ static int apply_raw(struct fg_conf *conf, const struct raw *raw, const struct f
 		r = apply_allow(conf, raw, y);
 	if (r == 0)
 		r = apply_numbers(conf, raw, y);
+	if (!r)
+		r = apply_reals(conf, raw, y);
 	if (r == 0)
 		r = apply_durations(conf, raw, y);
 	if (r == 0)

@@ -9,11 +9,19 @@
 
 #include "export/export.h"
 #include "lib/ip.h"
+#include "lib/mem.h"
 #include "model/stack.h"
 #include "serve/report.h"
 
 /* A table counts as full for so long after the last newcomer was refused. */
 #define FULL_FOR_NS 60000000000ULL
+#define HOUR_NS	    3600000000000ULL
+/* Name of the store's blob with cells, cohorts and members. */
+#define LEARNED "learned"
+/* It is written once in so many hours, and at the end. */
+#define SAVE_HOURS 6
+
+#define CLOCK_BACK "the clock was set back: cohorts wait until it is where it was"
 
 static const char *const role_names[] = { "terminate", "transit", "mirror" };
 
@@ -50,6 +58,49 @@ static int load_static_allow(struct fg_core *c, char *why, size_t n_why)
 	return 0;
 }
 
+/* Broken lines are skipped and said; a file without a good one is an error. */
+static int load_networks(struct fg_core *c, char *why, size_t n_why)
+{
+	struct fg_networks_report report;
+	int r = fg_networks_open(c->conf->asn_file, &c->networks, &report, why, n_why);
+
+	c->view.networks = c->networks;
+	if (!r && report.skipped)
+		fg_core_degraded(
+			c, "asn.file: %zu of %zu lines are skipped, the first is line %zu: %s",
+			report.skipped, report.good + report.skipped, report.bad[0].line,
+			report.bad[0].why);
+	return r;
+}
+
+/* What another version wrote, or a damaged file, is left: learning begins anew, and says so. */
+static void load_learned(struct fg_core *c)
+{
+	_cleanup_free_ void *bytes = NULL;
+	char why[128] = "";
+	size_t n;
+	int r = fg_store_load_blob(c->store, LEARNED, &bytes, &n);
+
+	if (fg_store_moved(c->store)[0])
+		fg_core_degraded(c,
+				 "the state file was damaged and is now %s: learning begins anew",
+				 fg_store_moved(c->store));
+	if (!r && bytes)
+		r = fg_cohorts_load(c->cohorts, bytes, n, why, sizeof(why));
+	if (r)
+		fg_core_degraded(c, "baselines cannot be read (%s): learning begins anew",
+				 why[0] ? why : strerror(-r));
+}
+
+int fg_core_save(struct fg_core *c)
+{
+	_cleanup_free_ void *bytes = NULL;
+	size_t n;
+	int r = fg_cohorts_save(c->cohorts, &bytes, &n);
+
+	return r ? r : fg_store_put_blob(c->store, LEARNED, bytes, n);
+}
+
 int fg_core_open(struct fg_core *c, const struct fg_conf *conf, const char *state_dir,
 		 uint64_t now_ns, char *why, size_t n_why)
 {
@@ -67,12 +118,18 @@ int fg_core_open(struct fg_core *c, const struct fg_conf *conf, const char *stat
 	r = fg_store_open(state_dir, now_ns, &c->store, why, n_why);
 	if (!r)
 		r = load_static_allow(c, why, n_why);
+	if (!r) {
+		r = fg_cohorts_new(&c->cohorts);
+		if (r)
+			snprintf(why, n_why, "no memory for cells");
+	}
 	if (!r && conf->mode == FG_MODE_OBSERVE)
 		r = fg_store_observe(c->store);
 	if (r)
 		goto fail;
 	c->view = (struct fg_view){
 		.model = c->model,
+		.cohorts = c->cohorts,
 		.store = c->store,
 		.role = role_names[conf->role],
 		.mode = conf->mode == FG_MODE_ENFORCE ? "enforce" : "observe",
@@ -85,6 +142,11 @@ int fg_core_open(struct fg_core *c, const struct fg_conf *conf, const char *stat
 		.changed = view_nothing,
 		.overflow = view_overflow,
 	};
+	if (conf->asn_file)
+		r = load_networks(c, why, n_why);
+	if (r)
+		goto fail;
+	load_learned(c);
 	return 0;
 
 fail:
@@ -96,6 +158,8 @@ void fg_core_close(struct fg_core *c)
 {
 	fg_model_free(&c->model);
 	fg_store_close(&c->store);
+	fg_cohorts_free(&c->cohorts);
+	fg_networks_free(&c->networks);
 	free(c->samples);
 	c->samples = NULL;
 }
@@ -169,10 +233,11 @@ static int note(const struct fg_finding *f, void *arg)
 /* All detectors of one epoch in one transaction. */
 static int detect(struct fg_core *c)
 {
+	const struct fg_scene scene = { c->model, fg_cohorts_cells(c->cohorts), c->networks };
 	int r = fg_store_begin(c->store);
 
 	for (size_t i = 0; !r && fg_detectors[i]; i++)
-		r = fg_detectors[i]->run(c->model, &c->conf->detect, note, c);
+		r = fg_detectors[i]->run(&scene, &c->conf->detect, note, c);
 	if (!r)
 		return fg_store_commit(c->store);
 	fg_store_rollback(c->store);
@@ -213,10 +278,70 @@ static void tell_full(struct fg_core *c, const struct fg_totals *now)
 	c->before = *now;
 }
 
+/* Members of cohorts are verdicts that are renewed each hour. */
+static int note_members(struct fg_core *c)
+{
+	int r = fg_store_begin(c->store);
+
+	if (r)
+		return r;
+	r = fg_cohorts_members(c->cohorts, c->model, &c->conf->detect, note, c);
+	if (!r)
+		return fg_store_commit(c->store);
+	fg_store_rollback(c->store);
+	return r;
+}
+
+static int end_hour(struct fg_core *c)
+{
+	int r = fg_cohorts_hour(c->cohorts, c->model, c->networks, &c->conf->detect, c->hour);
+
+	fg_model_begin_hour(c->model);
+	if (!r)
+		r = note_members(c);
+	if (!r && c->hour % SAVE_HOURS == 0)
+		r = fg_core_save(c);
+	return r;
+}
+
+int fg_core_end(struct fg_core *c)
+{
+	int r = c->hour ? end_hour(c) : 0;
+
+	c->hour = 0;
+	return r ? r : fg_core_save(c);
+}
+
+/* Hours end when an epoch lies behind them. A clock that was set back stands still here until it is
+ * where it was. */
+static int on_hour(struct fg_core *c, const struct fg_epoch *epoch)
+{
+	uint32_t hour = (uint32_t)(epoch->start_ns / HOUR_NS);
+	int r = 0;
+
+	if (hour < c->hour) {
+		if (!c->back)
+			fg_core_degraded(c, CLOCK_BACK);
+		c->back = true;
+		return 0;
+	}
+	if (c->back)
+		fg_core_restored(c, CLOCK_BACK);
+	c->back = false;
+	if (c->hour && hour > c->hour)
+		r = end_hour(c);
+	c->hour = hour;
+	return r;
+}
+
 int fg_core_epoch(struct fg_core *c, struct fg_epoch *epoch, struct fg_taker *taker)
 {
 	int r;
 
+	/* with the model as it was at that hour's end */
+	r = on_hour(c, epoch);
+	if (r < 0)
+		fg_core_degraded(c, "cohorts cannot be told (%s)", strerror(-r));
 	c->now_ns = epoch->end_ns;
 	c->taker = taker;
 	tell_full(c, &epoch->received);
@@ -225,9 +350,8 @@ int fg_core_epoch(struct fg_core *c, struct fg_epoch *epoch, struct fg_taker *ta
 	r = fg_model_apply(c->model, epoch);
 	if (r)
 		return r;
-	for (size_t i = 0; i < c->n_samples; i++)
-		if (taker && !c->samples[i].status &&
-		    fg_model_knows(c->model, c->samples[i].hello.print))
+	for (size_t i = 0; taker && i < c->n_samples; i++)
+		if (!c->samples[i].status && fg_model_knows(c->model, c->samples[i].hello.print))
 			fg_taker_mark_known(taker, c->samples[i].hello.print);
 	c->n_samples = 0;
 	r = detect(c);

@@ -11,7 +11,9 @@
 #include <stdio.h>
 
 #include "agent/conf.h"
+#include "detect/cohort.h"
 #include "model/epoch.h"
+#include "model/networks.h"
 #include "serve/view.h"
 #include "source/take.h"
 
@@ -22,6 +24,10 @@ struct fg_core {
 	const struct fg_conf *conf;
 	struct fg_model *model;
 	struct fg_store *store;
+	struct fg_cohorts *cohorts;
+	struct fg_networks *networks; /* NULL = none is known */
+	uint32_t hour; /* since 1970, that is running; 0 = none yet */
+	bool back; /* the clock stands before that hour */
 	struct fg_view view;
 	struct fg_sample *samples;
 	size_t n_samples;
@@ -40,14 +46,18 @@ void fg_core_close(struct fg_core *core);
 /** fg_sample_fn: keeps the sample for the epoch's end. */
 void fg_core_sample(void *core, const struct fg_sample *sample);
 
-/** Adds an epoch (samples are put in here), names keys, runs the detectors, notes verdicts.
- * taker NULL: the epoch comes from no tables, nobody has to be told what is named.
- * @return 0, -errno; what could not be written is counted and said in the view. */
+/** Adds an epoch (samples are put in here), names keys, runs the detectors, notes verdicts. taker may
+ * be NULL where no program asks for names. @return 0, -errno; what could not be written is counted and said in the view. */
 int fg_core_epoch(struct fg_core *core, struct fg_epoch *epoch, struct fg_taker *taker);
 
 /** fg_view.write_export with the configuration's ports; agent is the core. */
 int fg_core_write_export(void *core, FILE *out, const char *format, enum fg_tier min_tier,
 			 bool dry_run);
+
+/** Keeps what was learned. @return 0, -errno. */
+int fg_core_save(struct fg_core *core);
+/** Ends the hour that is running, whole or not, and keeps what was learned. @return 0, -errno. */
+int fg_core_end(struct fg_core *core);
 
 /** The replay report. @return 0, -EIO. */
 int fg_core_report(struct fg_core *core, FILE *out, bool json);

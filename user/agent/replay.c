@@ -165,6 +165,8 @@ int fg_replay(struct fg_core *core, const struct fg_replay_conf *conf, char *why
 		snprintf(why, n_why, "the %s engine stopped: %s", conf->engine->name, strerror(-r));
 	if (!r || r == -EBADMSG) {
 		end = end_epoch(&p, p.last_ns, true);
+		if (!end && !conf->on_hello)
+			end = fg_core_end(core);
 		if (end) {
 			snprintf(why, n_why, "the last epoch could not be taken: %s",
 				 strerror(-end));

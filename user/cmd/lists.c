@@ -194,10 +194,13 @@ int fg_cmd_cohorts(struct fg_options *o, int argc, char **argv)
 {
 	static const struct column columns[] = {
 		{ "id", "COHORT", TEXT },
-		{ "ja4", "JA4", TEXT },
-		{ "sni", "SNI", TEXT },
-		{ "sources", "SOURCES", NUMBER },
+		{ "tier", "TIER", TEXT },
+		{ "sources", "MEMBERS", NUMBER },
 		{ "estimated_farm", "FARM", NUMBER },
+		{ "networks", "NETWORKS", NUMBER },
+		{ "exchanges", "EXCHANGES", NUMBER },
+		{ "first_flagged", "FIRST FLAGGED", TIME },
+		{ "cell", "CELL", TEXT },
 		{ 0 },
 	};
 

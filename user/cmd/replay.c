@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* farmgate replay: compose a core and run a capture through it. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -30,14 +31,14 @@ static int take_options(const struct fg_options *o, struct fg_conf *conf)
 {
 	int n;
 
-	if (o->asn && access(o->asn, R_OK)) {
-		fg_complain(o->asn, "%s", strerror(errno));
-		return FG_EXIT_ERROR;
+	if (o->asn) {
+		free(conf->asn_file);
+		conf->asn_file = strdup(o->asn);
+		if (!conf->asn_file) {
+			fg_complain(o->asn, "%s", strerror(ENOMEM));
+			return FG_EXIT_ERROR;
+		}
 	}
-	/* said aloud: the report would be the same without it */
-	if (o->asn)
-		fg_complain("--asn",
-			    "no detector of this version uses an ASN table; going on without");
 	conf->role = FG_ROLE_MIRROR;
 	if (!o->protect)
 		return 0;
@@ -64,6 +65,8 @@ static int run(const struct fg_options *o, const struct fg_conf *conf, const cha
 		fg_complain(o->state ? o->state : "replay", "%s", why);
 		return FG_EXIT_ERROR;
 	}
+	for (size_t i = 0; i < core.view.n_degraded; i++)
+		fg_complain("replay", "%s", core.view.degraded[i]);
 	r = fg_replay(&core, &rc, why, sizeof(why));
 	if (r)
 		fg_complain(path, "%s", why[0] ? why : strerror(-r));

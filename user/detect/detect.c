@@ -24,6 +24,8 @@ const struct fg_detect_conf fg_detect_defaults = {
 	.min_connections = 20,
 	.min_population = 50,
 	.shared_stems = 4,
+	.alert_per_million = FG_ALERT_PER_MILLION,
+	.enforce_per_million = FG_ENFORCE_PER_MILLION,
 };
 
 const struct fg_detector_ops *const fg_detectors[] = {

@@ -9,11 +9,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "detect/thresholds.h"
+#include "model/cells.h"
 #include "model/model.h"
 
-/* Enough that one false flag in a million source-days is expected: ln 1e6 (Wald, Ville). */
-#define FG_FLAG_NATS	13.8
-#define FG_MAX_EVIDENCE 4
+#define FG_MAX_EVIDENCE 5
 
 enum fg_family {
 	FG_FAMILY_VOLUME,
@@ -49,6 +49,9 @@ struct fg_finding {
 	uint64_t stem, stack, print; /* busiest client of the source; 0 = none */
 	double score; /* sum of nats */
 	bool proven; /* at least one connection with a proof other than none */
+	uint32_t cohort; /* id of the cohort it is a member of, 0 = flagged by itself */
+	bool no_enforce; /* alert at most: too young a baseline, or the budget is spent */
+	char no_enforce_why[96];
 	bool shared; /* many hosts seem to sit behind it: alert, never exported */
 	char shared_why[128];
 	struct fg_evidence evidence[FG_MAX_EVIDENCE];
@@ -61,15 +64,24 @@ struct fg_detect_conf {
 	uint32_t min_connections; /* never an opinion below this many in the window, default 20 */
 	uint32_t min_population; /* active sources needed as a population, default 50 */
 	uint32_t shared_stems; /* this many distinct stems make a source shared, default 4 */
+	/* budgets: false flags in a million legitimate sources and days, default 10 and 1 */
+	double alert_per_million, enforce_per_million;
 };
 extern const struct fg_detect_conf fg_detect_defaults;
 
 typedef int (*fg_finding_fn)(const struct fg_finding *finding, void *arg);
 
+/* What a detector looks at. */
+struct fg_scene {
+	const struct fg_model *model;
+	const struct fg_cells *cells; /* what is usual; NULL = nothing was learned */
+	const struct fg_networks *networks; /* NULL = none is known */
+};
+
 struct fg_detector_ops {
 	const char *name;
 	/** Calls emit for each finding; stops at its first non-zero answer and returns it. */
-	int (*run)(const struct fg_model *model, const struct fg_detect_conf *conf,
+	int (*run)(const struct fg_scene *scene, const struct fg_detect_conf *conf,
 		   fg_finding_fn emit, void *arg);
 };
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Volume: many proven connections from one source in the window, against the sources that are
- * active in the same window.
+ * Volume: many proven connections or exchanges from one source in the window, against the sources that
+ * are active in the same window.
  *
- * Signal    x = proven connections of the source in the window, for each host estimated behind it
+ * Signal    x = proven connections of the source in the window, or its exchanges where those are more
+ *           (connections that are kept alive), for each host estimated behind it
  *           (model/model.h, fg_model_estimated_hosts). Who shows many stems or keeps many clocks is
  *           divided by them, at most by sixteen clocks: evasion of this family costs that much.
  * Null      X - 1 ~ negative binomial(mean m, dispersion r). Being active takes one connection, the
@@ -16,8 +17,10 @@
  *           A farm among the sources makes the lower 75 % of all reach further up the others, so the
  *           fit is made again without those whom it would surprise (one in a thousand).
  * Evidence  nats = -ln P(X >= x), the tail summed in logarithms.
+ * Others    what the busiest client is like adds at most 10 nats (detect/families.h).
  * Gates     x at least min_connections and five times the usual; population at least
- *           min_population sources; otherwise silence (cold start).
+ *           min_population sources; otherwise silence (cold start). A source that was as busy on its
+ *           own days before (a week of them, a tenth of x) is heavy, and no news.
  * Shared    A source with many distinct stems, or with other marks of a crowd behind one address
  *           (model/hosts.h): the family counts at most 4 nats for it, so volume alone never flags
  *           it.
@@ -32,6 +35,7 @@
 #include <string.h>
 
 #include "detect/detect.h"
+#include "detect/families.h"
 #include "detect/volume.h"
 
 #define TRIM	  0.75
@@ -44,6 +48,8 @@
 #define MAX_FITS	4
 #define MIN_RATIO	5.0
 #define SHARED_CAP_NATS 4.0
+#define OWN_DAYS	7
+#define OWN_RATIO	10.0
 /* ln of the smallest double is -745; larger tails are said as this. */
 #define MAX_NATS 700.0
 
@@ -229,25 +235,52 @@ static size_t count_from(const uint32_t *counts, size_t n, uint32_t x)
 	return n - lo;
 }
 
-static void write_evidence(struct fg_finding *f, const struct null_model *null, uint32_t x,
-			   uint32_t hosts, size_t at_or_above, double nats, unsigned int window_s)
+/* How much a source does in the window. */
+struct volume {
+	uint32_t x, hosts;
+	bool exchanges; /* x counts them, and not connections */
+};
+
+static struct volume volume_of(const struct fg_model *m, const struct fg_model_source *s)
+{
+	uint32_t connections = fg_model_window_proven(m, s);
+	uint32_t exchanges = fg_model_window_exchanges(m, s);
+
+	return (struct volume){ .x = exchanges > connections ? exchanges : connections,
+				.exchanges = exchanges > connections };
+}
+
+/* As busy on its own days before: a tenth of this rate, all day long, for a week. */
+static bool is_usual_for_itself(const struct fg_model *m, const struct fg_model_source *s,
+				uint32_t x)
+{
+	double windows_a_day = (double)FG_DAY_NS / (double)fg_model_window_ns(m);
+
+	return s->days >= OWN_DAYS && x <= OWN_RATIO * (double)s->usual / windows_a_day;
+}
+
+static void write_evidence(struct fg_finding *f, const struct null_model *null,
+			   const struct volume *v, size_t at_or_above, double nats,
+			   unsigned int window_s)
 {
 	struct fg_evidence *e = &f->evidence[f->n_evidence++];
 
 	e->family = FG_FAMILY_VOLUME;
-	snprintf(e->name, sizeof(e->name), "proven_connections_%us", window_s);
-	e->observed = x;
+	snprintf(e->name, sizeof(e->name), "%s_%us",
+		 v->exchanges ? "exchanges" : "proven_connections", window_s);
+	e->observed = v->x;
 	e->expected = null->mean + 1;
 	/* of the others: the source itself is one of at_or_above */
 	e->base_rate = (double)at_or_above / (double)null->n;
 	e->nats = nats;
 	snprintf(
 		e->text, sizeof(e->text),
-		"%u proven connections in %u s where active sources usually make %.1f, from at "
+		"%u %s in %u s where active sources usually make %.1f, from at "
 		"least %u host%s; %zu of %zu active sources make so many. Benign explanations considered: many users behind one "
 		"address (%s); a monitoring probe, a crawler or one customer's API server looks the "
 		"same at this layer: allow it if it is yours.",
-		x, window_s, e->expected, hosts, hosts == 1 ? "" : "s", at_or_above, null->n,
+		v->x, v->exchanges ? "exchanges" : "proven connections", window_s, e->expected,
+		v->hosts, v->hosts == 1 ? "" : "s", at_or_above, null->n,
 		f->shared ? "yes: see shared" : "no: too few kinds of clients");
 }
 
@@ -270,39 +303,57 @@ static void fill_source(const struct fg_model *m, const struct fg_model_source *
 	}
 }
 
+/* The evidence of all families, volume first. */
+static void add_evidence(const struct fg_scene *scene, const struct fg_model_source *s,
+			 const struct null_model *null, const uint32_t *counts,
+			 const struct volume *v, double nats, struct fg_finding *f)
+{
+	const struct fg_model_client *busiest;
+
+	write_evidence(f, null, v, count_from(counts, null->n, v->x), nats,
+		       (unsigned int)(fg_model_window_ns(scene->model) / 1000000000ULL));
+	f->score = nats;
+	if (fg_model_clients_of(scene->model, s->addr, &busiest, 1) != 1)
+		return;
+	f->n_evidence += fg_families_judge(scene, s, busiest, &f->evidence[1], FG_MAX_EVIDENCE - 1);
+	f->score += fg_families_nats(&f->evidence[1], f->n_evidence - 1);
+}
+
 /* One source against the null; 0 or the answer of emit. */
-static int judge(const struct fg_model *m, const struct fg_model_source *s,
+static int judge(const struct fg_scene *scene, const struct fg_model_source *s,
 		 const struct fg_detect_conf *conf, const struct null_model *null,
 		 const uint32_t *counts, fg_finding_fn emit, void *arg)
 {
-	uint32_t x = fg_model_window_proven(m, s), hosts;
+	const struct fg_model *m = scene->model;
+	struct volume v = volume_of(m, s);
 	struct fg_finding f = { 0 };
 	struct fg_shared shared;
 	double each, nats;
 
-	if (x < conf->min_connections || x < MIN_RATIO * (null->mean + 1))
+	if (v.x < conf->min_connections || v.x < MIN_RATIO * (null->mean + 1) ||
+	    is_usual_for_itself(m, s, v.x))
 		return 0;
-	hosts = fg_model_estimated_hosts(m, s);
-	each = (double)x / hosts;
+	v.hosts = fg_model_estimated_hosts(m, s);
+	each = (double)v.x / v.hosts;
 	if (each < MIN_RATIO * (null->mean + 1))
 		return 0;
 	nats = -fg_volume_nb_log_tail(floor(each) - 1, null->mean, null->r);
 	shared = fg_model_shared(m, s, conf->shared_stems);
 	if (shared.shared)
 		nats = fmin(nats, SHARED_CAP_NATS);
-	if (nats < conf->flag_nats)
+	if (nats + FG_OTHERS_CAP_NATS < conf->flag_nats)
 		return 0;
 	fill_source(m, s, &shared, &f);
-	f.score = nats;
-	write_evidence(&f, null, x, hosts, count_from(counts, null->n, x), nats,
-		       (unsigned int)(fg_model_window_ns(m) / 1000000000ULL));
-	return emit(&f, arg);
+	add_evidence(scene, s, null, counts, &v, nats, &f);
+	return f.score < conf->flag_nats ? 0 : emit(&f, arg);
 }
 
-static int run(const struct fg_model *m, const struct fg_detect_conf *conf, fg_finding_fn emit,
+static int run(const struct fg_scene *scene, const struct fg_detect_conf *conf, fg_finding_fn emit,
 	       void *arg)
 {
-	size_t n = fg_model_n_sources(m), active = 0;
+	const struct fg_model *m = scene->model;
+	const uint32_t *places;
+	size_t n = fg_model_recent(m, &places), active = 0;
 	struct null_model null;
 	uint32_t *counts;
 	int r = 0;
@@ -313,7 +364,7 @@ static int run(const struct fg_model *m, const struct fg_detect_conf *conf, fg_f
 	if (!counts)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
-		uint32_t x = fg_model_window_proven(m, fg_model_source_at(m, i));
+		uint32_t x = volume_of(m, fg_model_source_at(m, places[i])).x;
 
 		if (x)
 			counts[active++] = x;
@@ -322,7 +373,8 @@ static int run(const struct fg_model *m, const struct fg_detect_conf *conf, fg_f
 		qsort(counts, active, sizeof(*counts), by_count);
 		null = fit_usual(counts, active);
 		for (size_t i = 0; i < n && !r; i++)
-			r = judge(m, fg_model_source_at(m, i), conf, &null, counts, emit, arg);
+			r = judge(scene, fg_model_source_at(m, places[i]), conf, &null, counts,
+				  emit, arg);
 	}
 	free(counts);
 	return r;

@@ -90,7 +90,8 @@ static int wanted(struct fg_xdp *x, const struct fg_export_set *set, const struc
 	for (size_t i = 0; i < fg_store_n(store); i++) {
 		const struct fg_verdict *v = fg_store_at(store, i);
 
-		if (!v->stem || v->origin != FG_ORIGIN_OPERATOR || v->until_ns <= now_ns ||
+		/* a client's block: an operator's, or a member's of a cohort */
+		if (!v->stem || v->tier < FG_TIER_ENFORCE || v->until_ns <= now_ns ||
 		    !is_source(v->addr, v->bits) ||
 		    fg_store_allowed(store, v->addr, v->bits, now_ns))
 			continue;

@@ -79,6 +79,13 @@ enum fg_stack_family fg_stack_family(uint64_t stack)
 	return FG_STACK_OTHER;
 }
 
+bool fg_stack_mss_small(uint64_t stack)
+{
+	unsigned int bucket = stack >> 18 & 15;
+
+	return bucket && bucket <= fg_stack_mss_bucket(1420);
+}
+
 const char *fg_stack_family_name(enum fg_stack_family family)
 {
 	static const char *const names[_FG_STACK_FAMILY_MAX] = { "-",	    "windows", "linux",

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum fg_stack_family {
@@ -19,5 +20,8 @@ enum fg_stack_family {
 };
 
 enum fg_stack_family fg_stack_family(uint64_t stack);
+/** Its MSS is smaller than that of whole Ethernet frames less a tunnel's or a dial-up's header: 1420
+ * or less. */
+bool fg_stack_mss_small(uint64_t stack);
 /** "windows", "linux", "android", "apple", "other"; "-" where unknown. */
 const char *fg_stack_family_name(enum fg_stack_family family);

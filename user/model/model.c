@@ -29,6 +29,8 @@
 /* Connections of one client that its stem's crypto time is learned from: no single client, however
  * busy, says what is usual. */
 #define CRYPTO_OF_CLIENT 8
+/* Days that a source's usual day is the mean of; older ones fade. */
+#define USUAL_DAYS 14
 
 struct index {
 	uint32_t *slots; /* position + 1, 0 = free */
@@ -54,6 +56,13 @@ struct fg_model {
 	struct fg_model_client *clients;
 	uint32_t *next_client;
 	uint16_t *moving; /* of each client: connections that moved within the epoch at last_ns */
+	uint32_t *recent; /* places of sources that were active within the window, or shortly before */
+	uint32_t n_recent, cap_recent;
+	uint32_t pruned_slot; /* when those that were not were last taken out */
+	struct fg_client_day *days; /* of each client */
+	uint32_t *active; /* places of clients, since fg_model_begin_hour() */
+	uint32_t n_active, cap_active;
+	uint32_t hour_mark; /* days[].hour of those that are in the list */
 	uint32_t n_clients, cap_clients;
 	struct index client_index;
 
@@ -68,7 +77,7 @@ struct fg_model {
 	struct pairs pairs, older_pairs; /* this generation and the one before */
 	uint32_t kept_pairs; /* of the older ones, seen in this generation too */
 
-	uint64_t now_ns, exchanges;
+	uint64_t began_ns, now_ns, exchanges;
 	uint64_t known_since_ns; /* fg_model_known_since_ns() */
 	struct fg_totals received, replies;
 	struct fg_model_refused refused;
@@ -317,7 +326,7 @@ static void unchain_all(struct fg_model *m, uint32_t source)
 
 static int make_source(struct fg_model *m, const uint8_t addr[16], uint32_t *ret_at)
 {
-	uint32_t at = m->n_sources;
+	uint32_t at = m->n_sources, n_before = at;
 
 	if (at == m->cap_sources && at < m->limits.sources) {
 		uint32_t cap = next_cap(at, m->limits.sources);
@@ -340,7 +349,9 @@ static int make_source(struct fg_model *m, const uint8_t addr[16], uint32_t *ret
 		unchain_all(m, at);
 		index_remove(m, &m->source_index, SOURCE, at);
 	}
-	memset(&m->sources[at], 0, sizeof(m->sources[at]));
+	/* a place is in the list of recent ones once, whoever has it */
+	m->sources[at] =
+		(struct fg_model_source){ .recent = at < n_before && m->sources[at].recent };
 	memcpy(m->sources[at].addr, addr, 16);
 	m->sources[at].first_ns = m->now_ns;
 	m->first_client[at] = NONE;
@@ -386,12 +397,14 @@ static int make_client(struct fg_model *m, const struct fg_epoch_client *in, uin
 		if (grow((void **)&m->clients, sizeof(*m->clients), cap) ||
 		    grow((void **)&m->next_client, sizeof(*m->next_client), cap) ||
 		    grow((void **)&m->moving, sizeof(*m->moving), cap) ||
+		    grow((void **)&m->days, sizeof(*m->days), cap) ||
 		    index_resize(m, &m->client_index, CLIENT, at, cap))
 			return -ENOMEM;
 		m->cap_clients = cap;
 	}
 	if (at < m->cap_clients) {
 		m->n_clients++;
+		m->days[at].hour = 0;
 	} else {
 		at = draw_idle(m, CLIENT, m->n_clients);
 		if (at == NONE) {
@@ -412,6 +425,8 @@ static int make_client(struct fg_model *m, const struct fg_epoch_client *in, uin
 	m->clients[at].print = NO_PRINT;
 	m->next_client[at] = UNCHAINED;
 	m->moving[at] = 0;
+	/* the hour stays: a place is in the list of active ones once, whoever has it */
+	m->days[at] = (struct fg_client_day){ .hour = m->days[at].hour };
 	index_put(&m->client_index, hash_client(m, in->addr, in->stem, in->stack), at);
 	*ret_at = at;
 	return 0;
@@ -563,12 +578,21 @@ static void window_advance(struct fg_model_source *s, uint32_t slot)
 {
 	uint32_t passed = slot - s->window_slot;
 
-	if (passed >= FG_WINDOW_SLOTS)
+	if (passed >= FG_WINDOW_SLOTS) {
 		memset(s->window, 0, sizeof(s->window));
-	else
-		for (uint32_t i = 1; i <= passed; i++)
+		memset(s->turns, 0, sizeof(s->turns));
+	} else {
+		for (uint32_t i = 1; i <= passed; i++) {
 			s->window[(s->window_slot + i) % FG_WINDOW_SLOTS] = 0;
+			s->turns[(s->window_slot + i) % FG_WINDOW_SLOTS] = 0;
+		}
+	}
 	s->window_slot = slot;
+}
+
+static void add16(uint16_t *to, uint64_t n)
+{
+	*to = n < (uint64_t)(UINT16_MAX - *to) ? (uint16_t)(*to + n) : UINT16_MAX;
 }
 
 /* Stops at its end instead of starting over. */
@@ -577,11 +601,68 @@ static void add32(uint32_t *to, uint64_t n)
 	*to = n < UINT32_MAX - *to ? *to + (uint32_t)n : UINT32_MAX;
 }
 
+/* The epoch's end is the next one's first moment, and may be the next day's. */
+static uint64_t last_moment(const struct fg_model *m)
+{
+	return m->now_ns ? m->now_ns - 1 : 0;
+}
+
+/* A day is over: what the source did on it joins what is usual for it. Days without it are not
+ * held against it. */
+static void source_day(struct fg_model *m, struct fg_model_source *s)
+{
+	uint16_t day = (uint16_t)(last_moment(m) / FG_DAY_NS);
+
+	if (s->day == day)
+		return;
+	if (s->day) {
+		s->days += s->days < UINT16_MAX;
+		s->usual += ((float)s->today - s->usual) /
+			    (s->days < USUAL_DAYS ? s->days : USUAL_DAYS);
+	}
+	s->day = day;
+	s->today = 0;
+}
+
+static void note_recent(struct fg_model *m, struct fg_model_source *s, int *error)
+{
+	if (s->recent)
+		return;
+	if (m->n_recent == m->cap_recent) {
+		uint32_t cap = next_cap(m->cap_recent, m->limits.sources);
+
+		if (grow((void **)&m->recent, sizeof(*m->recent), cap)) {
+			*error = -ENOMEM;
+			return;
+		}
+		m->cap_recent = cap;
+	}
+	s->recent = true;
+	m->recent[m->n_recent++] = (uint32_t)(s - m->sources);
+}
+
+/* Once a slot: those that were quiet for a whole window leave. */
+static void prune_recent(struct fg_model *m)
+{
+	uint32_t slot = slot_of(m, m->now_ns), kept = 0;
+
+	if (slot == m->pruned_slot)
+		return;
+	m->pruned_slot = slot;
+	for (uint32_t i = 0; i < m->n_recent; i++) {
+		struct fg_model_source *s = &m->sources[m->recent[i]];
+
+		s->recent = slot - s->window_slot < FG_WINDOW_SLOTS;
+		if (s->recent)
+			m->recent[kept++] = m->recent[i];
+	}
+	m->n_recent = kept;
+}
+
 static void apply_source(struct fg_model *m, const struct fg_epoch_source *in, int *error)
 {
 	struct fg_model_source *s = source_row(m, in->addr, error);
 	uint32_t slot = slot_of(m, m->now_ns);
-	uint16_t *now;
 
 	if (!s)
 		return;
@@ -593,9 +674,10 @@ static void apply_source(struct fg_model *m, const struct fg_epoch_source *in, i
 	add32(&s->fins, in->fins);
 	add32(&s->rsts, in->rsts);
 	window_advance(s, slot);
-	now = &s->window[slot % FG_WINDOW_SLOTS];
-	*now = in->proven < (uint64_t)(UINT16_MAX - *now) ? (uint16_t)(*now + in->proven) :
-							    UINT16_MAX;
+	add16(&s->window[slot % FG_WINDOW_SLOTS], in->proven);
+	note_recent(m, s, error);
+	source_day(m, s);
+	add32(&s->today, in->proven);
 }
 
 static void apply_print(struct fg_model *m, const struct fg_epoch_print *in, int *error)
@@ -623,12 +705,6 @@ static void count_distinct(struct fg_model *m, struct fg_model_source *s,
 		p->sources++;
 }
 
-/* The epoch's end is the next one's first moment, and may be the next day's. */
-static uint64_t last_moment(const struct fg_model *m)
-{
-	return m->now_ns ? m->now_ns - 1 : 0;
-}
-
 static void see_client(struct fg_model *m, uint32_t at)
 {
 	struct fg_model_client *c = &m->clients[at];
@@ -642,6 +718,36 @@ static void see_client(struct fg_model *m, uint32_t at)
 	if (c->last_ns != m->now_ns)
 		m->moving[at] = 0;
 	c->last_ns = m->now_ns;
+}
+
+/* Counts of the client's day; puts it on the list of this hour. No room for the list is no harm: its
+ * clients are told as idle (error). */
+static void act(struct fg_model *m, uint32_t at, uint64_t connections, uint64_t exchanges,
+		int *error)
+{
+	struct fg_client_day *d = &m->days[at];
+	uint16_t day = (uint16_t)(last_moment(m) / FG_DAY_NS);
+
+	if (d->day != day) {
+		d->before = d->day + 1 == day ? fg_client_turns(d) : 0;
+		d->exchanges = d->connections = 0;
+		d->day = day;
+	}
+	add16(&d->connections, connections);
+	add16(&d->exchanges, exchanges);
+	if (d->hour == m->hour_mark || (!connections && !exchanges))
+		return;
+	if (m->n_active == m->cap_active) {
+		uint32_t cap = next_cap(m->cap_active, m->limits.clients);
+
+		if (grow((void **)&m->active, sizeof(*m->active), cap)) {
+			*error = -ENOMEM;
+			return;
+		}
+		m->cap_active = cap;
+	}
+	d->hour = m->hour_mark;
+	m->active[m->n_active++] = at;
 }
 
 static void learn_stem(struct fg_model *m, const struct fg_epoch_client *in, bool is_new)
@@ -691,6 +797,7 @@ static void apply_client(struct fg_model *m, const struct fg_epoch_client *in, i
 	add32(&c->resumed, in->resumed);
 	c->by_handshake |= in->proof_socket < in->connections;
 	see_client(m, at);
+	act(m, at, in->connections, 0, error);
 }
 
 /* What the connection's SYN says about the host that sent it. */
@@ -757,6 +864,11 @@ static void apply_flow(struct fg_model *m, const struct fg_epoch_flow *in, int *
 	m->exchanges += in->exchanges;
 	if (s) {
 		add32(&s->exchanges, in->exchanges);
+		window_advance(s, slot_of(m, m->now_ns));
+		add16(&s->turns[s->window_slot % FG_WINDOW_SLOTS], in->exchanges);
+		note_recent(m, s, error);
+		source_day(m, s);
+		add32(&s->today, in->exchanges);
 		s->bytes_in += in->bytes_in;
 		s->bytes_out += in->bytes_out;
 		if (in->news & FG_NEWS_OPENED)
@@ -772,6 +884,7 @@ static void apply_flow(struct fg_model *m, const struct fg_epoch_flow *in, int *
 	c->bytes_in += in->bytes_in;
 	c->bytes_out += in->bytes_out;
 	see_client(m, at);
+	act(m, at, 0, in->exchanges, error);
 	if (in->bytes_in || in->bytes_out)
 		count_parallel(m, s, at);
 	apply_signals(m, in, at);
@@ -817,8 +930,10 @@ int fg_model_apply(struct fg_model *m, const struct fg_epoch *e)
 {
 	int error = 0;
 
-	if (!m->known_since_ns)
+	if (!m->known_since_ns) {
 		m->known_since_ns = e->end_ns;
+		m->began_ns = e->start_ns;
+	}
 	m->now_ns = e->end_ns;
 	m->received = e->received;
 	m->replies = e->replies;
@@ -834,6 +949,7 @@ int fg_model_apply(struct fg_model *m, const struct fg_epoch *e)
 		apply_full(m, &e->flows[i]);
 	for (size_t i = 0; i < e->n_flows; i++)
 		apply_flow(m, &e->flows[i], &error);
+	prune_recent(m);
 	return error;
 }
 
@@ -859,6 +975,7 @@ int fg_model_new(const struct fg_model_limits *limits, struct fg_model **ret_mod
 	if (!m)
 		return -ENOMEM;
 	m->limits = with_defaults(limits);
+	m->hour_mark = 1;
 	r = getrandom(m->seed, sizeof(m->seed), 0) == (ssize_t)sizeof(m->seed) ? 0 : -EIO;
 	if (!r)
 		r = fg_stems_new(m->seed, m->limits.stems, &m->stems);
@@ -884,6 +1001,9 @@ void fg_model_free(struct fg_model **model)
 	free(m->clients);
 	free(m->next_client);
 	free(m->moving);
+	free(m->days);
+	free(m->active);
+	free(m->recent);
 	free(m->client_index.slots);
 	free(m->prints);
 	free(m->print_index.slots);
@@ -906,6 +1026,11 @@ bool fg_model_knows(const struct fg_model *m, uint64_t print)
 uint64_t fg_model_now_ns(const struct fg_model *m)
 {
 	return m->now_ns;
+}
+
+uint64_t fg_model_began_ns(const struct fg_model *m)
+{
+	return m->began_ns;
 }
 
 uint64_t fg_model_window_ns(const struct fg_model *m)
@@ -948,6 +1073,14 @@ const struct fg_model_source *fg_model_source_find(const struct fg_model *m, con
 	uint32_t at = find_source(m, addr);
 
 	return at == NONE ? NULL : &m->sources[at];
+}
+
+const struct fg_model_client *fg_model_client_find(const struct fg_model *m, const uint8_t addr[16],
+						   uint64_t stem, uint64_t stack)
+{
+	uint32_t at = find_client(m, addr, stem, stack);
+
+	return at == NONE ? NULL : &m->clients[at];
 }
 
 const struct fg_model_print *fg_model_print_find(const struct fg_model *m, uint64_t print)
@@ -1001,14 +1134,48 @@ size_t fg_model_clients_of(const struct fg_model *m, const uint8_t addr[16],
 	return found;
 }
 
-uint32_t fg_model_window_proven(const struct fg_model *m, const struct fg_model_source *s)
+static uint32_t window_sum(const struct fg_model *m, const struct fg_model_source *s,
+			   const uint16_t *window)
 {
 	uint32_t age = slot_of(m, m->now_ns) - s->window_slot, sum = 0;
 
 	for (uint32_t i = 0; i < FG_WINDOW_SLOTS; i++)
 		if (age + i < FG_WINDOW_SLOTS)
-			sum += s->window[(s->window_slot - i) % FG_WINDOW_SLOTS];
+			sum += window[(s->window_slot - i) % FG_WINDOW_SLOTS];
 	return sum;
+}
+
+uint32_t fg_model_window_proven(const struct fg_model *m, const struct fg_model_source *s)
+{
+	return window_sum(m, s, s->window);
+}
+
+uint32_t fg_model_window_exchanges(const struct fg_model *m, const struct fg_model_source *s)
+{
+	return window_sum(m, s, s->turns);
+}
+
+size_t fg_model_active(const struct fg_model *m, const uint32_t **ret_places)
+{
+	*ret_places = m->active;
+	return m->n_active;
+}
+
+size_t fg_model_recent(const struct fg_model *m, const uint32_t **ret_places)
+{
+	*ret_places = m->recent;
+	return m->n_recent;
+}
+
+void fg_model_begin_hour(struct fg_model *m)
+{
+	m->hour_mark++;
+	m->n_active = 0;
+}
+
+const struct fg_client_day *fg_model_client_day(const struct fg_model *m, size_t i)
+{
+	return &m->days[i];
 }
 
 const struct fg_totals *fg_model_received(const struct fg_model *m)
@@ -1049,9 +1216,10 @@ static uint64_t index_bytes(const struct index *ix)
 static uint64_t row_bytes(const struct fg_model_limits *n, uint64_t pair_slots)
 {
 	return sizeof(struct fg_model) + fg_stems_bytes(n->stems) + fg_hosts_bytes(n->hosts) +
-	       (uint64_t)n->sources * (sizeof(struct fg_model_source) + sizeof(uint32_t)) +
+	       (uint64_t)n->sources * (sizeof(struct fg_model_source) + 2 * sizeof(uint32_t)) +
 	       (uint64_t)n->clients *
-		       (sizeof(struct fg_model_client) + sizeof(uint32_t) + sizeof(uint16_t)) +
+		       (sizeof(struct fg_model_client) + sizeof(struct fg_client_day) +
+			2 * sizeof(uint32_t) + sizeof(uint16_t)) +
 	       (uint64_t)n->fingerprints * sizeof(struct fg_model_print) +
 	       pair_slots * sizeof(uint64_t);
 }

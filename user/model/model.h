@@ -42,6 +42,7 @@ struct fg_model_source {
 	uint32_t stems; /* distinct stems */
 	uint32_t stacks; /* distinct stacks, "-" left out */
 	uint16_t window[FG_WINDOW_SLOTS]; /* proven connections, ring by slot number; stop */
+	uint16_t turns[FG_WINDOW_SLOTS]; /* exchanges, the same way */
 	uint32_t window_slot; /* slot number of the newest entry */
 	uint32_t tsval; /* of its latest SYN with a timestamp, at tsval_ns; 0 = none */
 	uint64_t tsval_ns;
@@ -49,6 +50,11 @@ struct fg_model_source {
 	uint16_t parallel; /* most of them in one epoch */
 	uint8_t hops_min, hops_max; /* of its SYNs, plus 1: initial TTL less what came; 0 = none */
 	uint16_t tsval_to; /* which address of ours that SYN came to, fg_hosts_to() */
+	uint16_t day; /* days since 1970 (UTC) that `today` is of */
+	uint32_t today; /* proven connections and exchanges of that day, together */
+	float usual; /* of its days before: mean that forgets within a week or two */
+	uint16_t days; /* that `usual` rests on; stops at its end */
+	bool recent; /* in the list of fg_model_recent() */
 };
 
 struct fg_model_client {
@@ -63,6 +69,20 @@ struct fg_model_client {
 };
 /* Two million of them are 512 MB. */
 _Static_assert(sizeof(struct fg_model_client) <= 256, "fg_model_client");
+
+/* What a client did on its latest day; lies beside its row. */
+struct fg_client_day {
+	uint32_t hour; /* number of the fg_model_begin_hour() since which it is on the list */
+	uint16_t day; /* days since 1970 (UTC) that the counts are of */
+	uint16_t exchanges, connections; /* of that day; stop at their end */
+	uint16_t before; /* turns of the day before, 0 where it was not active then */
+};
+/** Exchanges or proven connections, whichever are more: a connection without an exchange that could
+ * be seen counts, too. */
+static inline uint16_t fg_client_turns(const struct fg_client_day *d)
+{
+	return d->exchanges > d->connections ? d->exchanges : d->connections;
+}
 
 struct fg_model_print {
 	uint64_t print, stem; /* keys */
@@ -92,6 +112,8 @@ bool fg_model_knows(const struct fg_model *model, uint64_t print);
 /** End of the newest epoch; 0 before the first. */
 uint64_t fg_model_now_ns(const struct fg_model *model);
 uint64_t fg_model_window_ns(const struct fg_model *model);
+/** Start of its first epoch; 0 before. */
+uint64_t fg_model_began_ns(const struct fg_model *model);
 
 size_t fg_model_n_sources(const struct fg_model *model);
 size_t fg_model_n_clients(const struct fg_model *model);
@@ -105,6 +127,9 @@ const struct fg_model_print *fg_model_print_at(const struct fg_model *model, siz
 /** NULL where not there. */
 const struct fg_model_source *fg_model_source_find(const struct fg_model *model,
 						   const uint8_t addr[16]);
+const struct fg_model_client *fg_model_client_find(const struct fg_model *model,
+						   const uint8_t addr[16], uint64_t stem,
+						   uint64_t stack);
 const struct fg_model_print *fg_model_print_find(const struct fg_model *model, uint64_t print);
 /** The latest fingerprint of a client; NULL where fingerprints had no room for it. */
 const struct fg_model_print *fg_model_print_of(const struct fg_model *model,
@@ -120,6 +145,19 @@ size_t fg_model_clients_of(const struct fg_model *model, const uint8_t addr[16],
 
 /** Proven connections of a source inside the window that ends now. */
 uint32_t fg_model_window_proven(const struct fg_model *model, const struct fg_model_source *s);
+/** The same of its exchanges. */
+uint32_t fg_model_window_exchanges(const struct fg_model *model, const struct fg_model_source *s);
+
+/** Places (for fg_model_source_at()) of the sources that connected or exchanged within the window, and
+ * perhaps of some that did shortly before. @return how many. */
+size_t fg_model_recent(const struct fg_model *model, const uint32_t **ret_places);
+/** Places (for fg_model_client_at()) of the clients that connected or exchanged since the last
+ * fg_model_begin_hour(), each once. Valid until the next fg_model_apply(). @return how many. */
+size_t fg_model_active(const struct fg_model *model, const uint32_t **ret_places);
+/** Begins the list of active clients anew. */
+void fg_model_begin_hour(struct fg_model *model);
+/** i as for fg_model_client_at(). */
+const struct fg_client_day *fg_model_client_day(const struct fg_model *model, size_t i);
 
 /** What is usual for a stem; NULL where not there. */
 const struct fg_stem *fg_model_stem(const struct fg_model *model, uint64_t stem);

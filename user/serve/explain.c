@@ -7,6 +7,7 @@
 #include "lib/jsonw.h"
 #include "lib/num.h"
 #include "model/stack.h"
+#include "serve/cohorts.h"
 #include "serve/lists.h"
 #include "serve/report.h"
 #include "serve/signals.h"
@@ -81,8 +82,10 @@ static void say_verdict(struct fg_jsonw *w, const struct fg_verdict *v)
 			fg_num_time(v->until_ns, until), v->reason[0] ? "; reason: " : "",
 			v->reason);
 	else
-		fg_jsonw_stringf(w, "Flagged with %.1f nats, tier %s, from %s until %s.", v->score,
-				 fg_tier_name(v->tier), fg_num_time(v->first_ns, from),
+		fg_jsonw_stringf(w, "%s with %.1f nats, tier %s, from %s until %s.",
+				 v->cohort ? "Its client is flagged as a member of a cohort" :
+					     "Flagged",
+				 v->score, fg_tier_name(v->tier), fg_num_time(v->first_ns, from),
 				 fg_num_time(v->until_ns, until));
 	for (size_t i = 0; i < v->n_evidence; i++)
 		fg_jsonw_stringf(w, "%s (%s): %s (%.1f nats; %.4g of the population show as much.)",
@@ -183,17 +186,40 @@ static void write_signals(struct fg_jsonw *w, const struct fg_view *v,
 	fg_jsonw_array_end(w);
 }
 
+static int explain_cohort(FILE *out, struct fg_view *v, const char *id, char *why, size_t n_why)
+{
+	const struct fg_cohort *cohort =
+		v->cohorts ? fg_cohorts_find(v->cohorts, fg_cohort_id_parse(id)) : NULL;
+	struct fg_jsonw w;
+
+	if (!cohort) {
+		snprintf(why, n_why,
+			 "cohort: '%s' is none that stands; farmgate cohorts lists them", id);
+		return 404;
+	}
+	fg_jsonw_init(&w, out);
+	fg_jsonw_object(&w);
+	fg_cohort_explain(&w, v, cohort);
+	fg_jsonw_object_end(&w);
+	fputc('\n', out);
+	return fg_jsonw_finish(&w) ? 500 : 0;
+}
+
 int fg_explain(FILE *out, struct fg_view *v, const struct fg_query *q, char *why, size_t n_why)
 {
 	const struct fg_model_client *clients[MAX_CLIENTS];
 	const struct fg_verdict *verdicts[MAX_VERDICTS];
 	const struct fg_model_source *s;
+	const char *subject = q->argument(q->arg, "source");
 	char buf[FG_IP_TEXT];
 	struct fg_jsonw w;
 	uint8_t addr[16];
 	size_t n, n_clients;
-	int r = source_of(q, true, addr, why, n_why);
+	int r;
 
+	if (subject && fg_cohort_id_parse(subject))
+		return explain_cohort(out, v, subject, why, n_why);
+	r = source_of(q, true, addr, why, n_why);
 	if (r)
 		return r;
 	s = fg_model_source_find(v->model, addr);

@@ -9,6 +9,7 @@
 #include "lib/num.h"
 #include "model/family.h"
 #include "model/stack.h"
+#include "serve/cohorts.h"
 #include "serve/signals.h"
 
 #define DEFAULT_LIMIT 1000
@@ -385,25 +386,21 @@ int fg_list_fingerprints(FILE *out, struct fg_view *v, const struct fg_query *q,
 
 /* --- Cohorts and the allowlist ---------------------------------------------------------------- */
 
-/* No detector of this version finds cohorts: the list is there for readers, and empty. */
 int fg_list_cohorts(FILE *out, struct fg_view *v, const struct fg_query *q, char *why, size_t n_why)
 {
 	struct fg_jsonw w;
 	uint64_t since_ns;
-	size_t limit;
+	size_t limit, n;
 	int r = fg_list_limit(q, &limit, why, n_why);
 
-	(void)v;
 	if (!r)
 		r = fg_list_since(q, &since_ns, why, n_why);
 	if (r)
 		return r;
 	fg_jsonw_init(&w, out);
 	fg_jsonw_object(&w);
-	fg_jsonw_key(&w, "cohorts");
-	fg_jsonw_array(&w);
-	fg_jsonw_array_end(&w);
-	fg_jsonw_key_u64(&w, "total", 0);
+	n = fg_cohorts_write(&w, v, FG_TIER_OBSERVE, since_ns, limit);
+	fg_jsonw_key_u64(&w, "total", n);
 	fg_jsonw_object_end(&w);
 	fputc('\n', out);
 	return fg_jsonw_finish(&w) ? 500 : 0;

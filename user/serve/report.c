@@ -9,6 +9,7 @@
 #include "lib/mem.h"
 #include "lib/num.h"
 #include "model/family.h"
+#include "serve/cohorts.h"
 
 #define FG_NAME_TEXT(name) #name,
 static const char *const outcome_names[] = { FG_ACCOUNTED(FG_NAME_TEXT) FG_LOSSES(FG_NAME_TEXT) };
@@ -50,7 +51,7 @@ const char *fg_report_subject(const struct fg_verdict *v, char *buf)
 	return whole ? fg_ip_source(v->addr, buf) : fg_ip_prefix(v->addr, v->bits, buf);
 }
 
-static void write_evidence(struct fg_jsonw *w, const struct fg_evidence *e)
+void fg_report_evidence(struct fg_jsonw *w, const struct fg_evidence *e)
 {
 	fg_jsonw_object(w);
 	fg_jsonw_key_string(w, "family", fg_family_name(e->family));
@@ -65,7 +66,7 @@ static void write_evidence(struct fg_jsonw *w, const struct fg_evidence *e)
 
 void fg_report_verdict(struct fg_jsonw *w, const struct fg_verdict *v)
 {
-	char buf[FG_IP_TEXT];
+	char buf[FG_IP_TEXT], cohort[FG_COHORT_TEXT];
 
 	fg_jsonw_object(w);
 	fg_jsonw_key(w, "id");
@@ -75,10 +76,13 @@ void fg_report_verdict(struct fg_jsonw *w, const struct fg_verdict *v)
 	fg_jsonw_key_string(w, "stem", v->stem_text[0] ? v->stem_text : "-");
 	fg_jsonw_key_string(w, "stack", v->stack_text[0] ? v->stack_text : "-");
 	fg_jsonw_key_string(w, "stack_family", fg_stack_family_name(fg_stack_family(v->stack)));
-	fg_jsonw_key_string(w, "kind", "source");
+	fg_jsonw_key_string(w, "kind", v->cohort ? "member" : "source");
 	fg_jsonw_key_string(w, "tier", fg_tier_name(v->tier));
 	fg_jsonw_key(w, "cohort");
-	fg_jsonw_null(w);
+	if (v->cohort)
+		fg_jsonw_string(w, fg_cohort_id_text(v->cohort, cohort));
+	else
+		fg_jsonw_null(w);
 	fg_jsonw_key_double(w, "score", v->score);
 	fg_jsonw_key_time(w, "first_flagged", v->first_ns);
 	fg_jsonw_key_time(w, "until", v->until_ns);
@@ -89,7 +93,7 @@ void fg_report_verdict(struct fg_jsonw *w, const struct fg_verdict *v)
 	fg_jsonw_key(w, "evidence");
 	fg_jsonw_array(w);
 	for (size_t i = 0; i < v->n_evidence; i++)
-		write_evidence(w, &v->evidence[i]);
+		fg_report_evidence(w, &v->evidence[i]);
 	fg_jsonw_array_end(w);
 	fg_jsonw_object_end(w);
 }
@@ -212,10 +216,7 @@ int fg_report_flagged(FILE *out, struct fg_view *v, const struct fg_flagged_quer
 	named(&w, "incomplete_reasons", incomplete_names, t->incomplete, _FG_INCOMPLETE_MAX);
 	named(&w, "events", event_names, t->events, _FG_EVENT_MAX);
 	write_flagged(&w, rows, n, q->limit);
-	/* no detector of this version finds cohorts: the key is there for readers, and empty */
-	fg_jsonw_key(&w, "cohorts");
-	fg_jsonw_array(&w);
-	fg_jsonw_array_end(&w);
+	fg_cohorts_write(&w, v, q->min_tier, q->since_ns, q->limit);
 	fg_jsonw_object_end(&w);
 	fputc('\n', out);
 	return fg_jsonw_finish(&w);
@@ -306,6 +307,7 @@ int fg_report_status(FILE *out, struct fg_view *v)
 	named(&w, "replies", outcome_names, replies->frames, _FG_OUTCOME_MAX);
 	write_maps(&w, v);
 	write_model(&w, v->model);
+	fg_cohorts_write_state(&w, v);
 	fg_jsonw_key_double(&w, "uptime_s",
 			    (double)(now_ns > v->started_ns ? now_ns - v->started_ns : 0) / 1e9);
 	fg_jsonw_key(&w, "degraded");
@@ -328,6 +330,28 @@ static void list_nonzero(FILE *out, const char *title, const char *const *names,
 		if (counters[i])
 			fprintf(out, "  %s %llu", names[i], (unsigned long long)counters[i]);
 	fputc('\n', out);
+}
+
+static void cohorts_for_people(FILE *out, const struct fg_view *v)
+{
+	size_t n = v->cohorts ? fg_cohorts_n(v->cohorts) : 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct fg_cohort *c = fg_cohorts_at(v->cohorts, i);
+		struct fg_evidence evidence[FG_MAX_EVIDENCE];
+		size_t found = fg_cohort_evidence(c, evidence, FG_MAX_EVIDENCE);
+		char what[256], from[32];
+
+		if (c->part_of)
+			continue;
+		fg_cohort_what(c, v->model, what, sizeof(what));
+		fprintf(out, "cohort c%u     %s\n", c->id, what);
+		fprintf(out, "  since %s, %u members of %u networks, farm of about %.0f active%s\n",
+			fg_num_time(c->first_ns, from), c->members, c->networks, c->excess,
+			c->warm ? "" : "; a report only, the baseline is too young");
+		for (size_t k = 0; k < found; k++)
+			fprintf(out, "      %s\n", evidence[k].text);
+	}
 }
 
 static void flagged_for_people(FILE *out, const struct ranked *rows, size_t n)
@@ -369,6 +393,7 @@ static void write_people(FILE *out, const struct fg_view *v, const struct ranked
 	fprintf(out, "sources       %zu, clients %zu, fingerprints %zu\n",
 		fg_model_n_sources(v->model), fg_model_n_clients(v->model),
 		fg_model_n_prints(v->model));
+	cohorts_for_people(out, v);
 	flagged_for_people(out, rows, n);
 }
 

@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "detect/detect.h"
+#include "detect/cohort.h"
 #include "model/model.h"
 #include "verdict/store.h"
 
@@ -31,6 +31,8 @@ struct fg_view_map {
 struct fg_view {
 	const struct fg_model *model;
 	struct fg_store *store;
+	const struct fg_cohorts *cohorts; /* NULL = none are looked for */
+	const struct fg_networks *networks; /* NULL = none is known */
 	const char *role; /* terminate, transit, mirror */
 	const char *mode; /* observe, enforce */
 	uint32_t shared_stems; /* fg_detect_conf.shared_stems */

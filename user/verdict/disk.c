@@ -11,7 +11,7 @@
 
 #include "lib/ip.h"
 
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 /* Past decisions kept: strangers cause them by being flagged. About 200 B each, so 40 MB. */
 #define MAX_HISTORY 200000
 #define TEXT_OF(x)  #x
@@ -25,7 +25,8 @@ static const char schema[] =
 	" tier INTEGER NOT NULL, proven INTEGER NOT NULL, shared INTEGER NOT NULL, score REAL,"
 	" first_ns INTEGER NOT NULL, updated_ns INTEGER NOT NULL, until_ns INTEGER NOT NULL,"
 	" ja4 TEXT NOT NULL, stem_text TEXT NOT NULL, stack_text TEXT NOT NULL,"
-	" reason TEXT NOT NULL, ended INTEGER NOT NULL, UNIQUE (addr, bits, stem, origin));"
+	" reason TEXT NOT NULL, ended INTEGER NOT NULL, cohort INTEGER NOT NULL DEFAULT 0,"
+	" UNIQUE (addr, bits, stem, origin));"
 	"CREATE TABLE evidence (verdict INTEGER NOT NULL, i INTEGER NOT NULL,"
 	" family INTEGER NOT NULL, name TEXT NOT NULL, observed REAL, expected REAL,"
 	" base_rate REAL, nats REAL, text TEXT NOT NULL, PRIMARY KEY (verdict, i)) WITHOUT ROWID;"
@@ -37,6 +38,12 @@ static const char schema[] =
 	"CREATE INDEX history_addr ON history (addr);"
 	"CREATE TABLE state (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;"
 	"PRAGMA user_version = " TEXT(SCHEMA_VERSION) ";";
+
+/* From each version of the tables to the next. */
+static const char *const migrations[SCHEMA_VERSION] = {
+	[1] = "ALTER TABLE verdict ADD COLUMN cohort INTEGER NOT NULL DEFAULT 0;"
+	      "PRAGMA user_version = 2;",
+};
 
 enum stmt {
 	BEGIN,
@@ -66,7 +73,7 @@ static const char *const sql[_STMT_MAX] = {
 	[COMMIT] = "COMMIT",
 	[LIST_VERDICTS] = "SELECT id, addr, bits, stem, stack, origin, tier, proven, shared, score,"
 			  " first_ns, updated_ns, until_ns, ja4, stem_text, stack_text, reason,"
-			  " ended FROM verdict ORDER BY id",
+			  " ended, cohort FROM verdict ORDER BY id",
 	[LIST_EVIDENCE] = "SELECT family, name, observed, expected, base_rate, nats, text"
 			  " FROM evidence WHERE verdict = ? ORDER BY i",
 	[LIST_ALLOW] = "SELECT id, addr, bits, until_ns, reason FROM allow ORDER BY id",
@@ -74,7 +81,7 @@ static const char *const sql[_STMT_MAX] = {
 		    " ifnull((SELECT max(id) FROM allow), 0),"
 		    " ifnull((SELECT max(decision) FROM history), 0)) + 1",
 	[PUT_VERDICT] = "INSERT OR REPLACE INTO verdict"
-			" VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+			" VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 	[PUT_EVIDENCE] = "INSERT INTO evidence VALUES (?,?,?,?,?,?,?,?,?)",
 	[DROP_VERDICT] = "DELETE FROM verdict WHERE id = ?",
 	[DROP_EVIDENCE] = "DELETE FROM evidence WHERE verdict = ?",
@@ -195,6 +202,11 @@ static int make_schema(struct fg_disk *d)
 			d->path, (long long)version, SCHEMA_VERSION);
 		return -ENOTSUP;
 	}
+	if (version > 0) {
+		for (int64_t v = version; !r && v < SCHEMA_VERSION; v++)
+			r = exec(d, migrations[v]);
+		return r;
+	}
 	if (tables) {
 		snprintf(d->error, sizeof(d->error),
 			 "%.120s: holds another program's tables; take another --state", d->path);
@@ -220,6 +232,25 @@ static int set_up(struct fg_disk *d)
 		r = checked(d, sqlite3_prepare_v3(d->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT,
 						  &d->stmt[i], NULL));
 	return r;
+}
+
+int fg_disk_move_aside(const char *dir, char *ret_to, size_t n)
+{
+	static const char *const suffixes[] = { "", "-wal", "-shm" };
+
+	snprintf(ret_to, n, "%s/farmgate.db.damaged", dir);
+	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+		char from[PATH_MAX], to[PATH_MAX];
+
+		if ((size_t)snprintf(from, sizeof(from), "%s/farmgate.db%s", dir, suffixes[i]) >=
+			    sizeof(from) ||
+		    (size_t)snprintf(to, sizeof(to), "%s/farmgate.db.damaged%s", dir,
+				     suffixes[i]) >= sizeof(to))
+			return -ENAMETOOLONG;
+		if (rename(from, to) && (errno != ENOENT || i == 0))
+			return -errno;
+	}
+	return 0;
 }
 
 static int set_path(struct fg_disk *d, const char *dir)
@@ -363,6 +394,7 @@ static int load_verdict(struct fg_disk *d, const struct fg_disk_sink *sink)
 	take_text(s, 14, v.stem_text, sizeof(v.stem_text));
 	take_text(s, 15, v.stack_text, sizeof(v.stack_text));
 	take_text(s, 16, v.reason, sizeof(v.reason));
+	v.cohort = (uint32_t)sqlite3_column_int64(s, 18);
 	r = load_evidence(d, &v);
 	return r ? r : sink->verdict(sink->arg, &v, sqlite3_column_int(s, 17));
 }
@@ -474,6 +506,7 @@ int fg_disk_put_verdict(struct fg_disk *disk, const struct fg_verdict *v, bool e
 	bind_text(s, 16, v->stack_text);
 	bind_text(s, 17, v->reason);
 	sqlite3_bind_int(s, 18, ended);
+	sqlite3_bind_int64(s, 19, v->cohort);
 	r = run(disk, PUT_VERDICT);
 	if (!r)
 		r = drop_evidence(disk, v->id);
@@ -570,6 +603,29 @@ int fg_disk_get_blob(struct fg_disk *disk, const char *name, void *ret_buf, size
 			r = -EOVERFLOW;
 		else if (r)
 			memcpy(ret_buf, sqlite3_column_blob(s, 0), (size_t)r);
+	}
+	sqlite3_reset(s);
+	sqlite3_clear_bindings(s);
+	return r;
+}
+
+int fg_disk_load_blob(struct fg_disk *disk, const char *name, void **ret_bytes, size_t *ret_n)
+{
+	sqlite3_stmt *s = disk->stmt[GET_BLOB];
+	int code, r;
+
+	*ret_bytes = NULL;
+	*ret_n = 0;
+	bind_text(s, 1, name);
+	code = sqlite3_step(s);
+	r = checked(disk, code);
+	if (code == SQLITE_ROW && sqlite3_column_bytes(s, 0) > 0) {
+		*ret_n = (size_t)sqlite3_column_bytes(s, 0);
+		*ret_bytes = malloc(*ret_n);
+		if (*ret_bytes)
+			memcpy(*ret_bytes, sqlite3_column_blob(s, 0), *ret_n);
+		else
+			r = -ENOMEM;
 	}
 	sqlite3_reset(s);
 	sqlite3_clear_bindings(s);

@@ -9,11 +9,15 @@
 
 struct fg_disk;
 
-/** why gets one sentence with the cure. @return 0, -errno. */
+/** why gets one sentence with the cure. @return 0, -errno; -EUCLEAN where the file is damaged. */
 int fg_disk_open(const char *dir, struct fg_disk **ret_disk, char *why, size_t n_why);
 void fg_disk_close(struct fg_disk **disk);
 /** What the last failure was, in a sentence. */
 const char *fg_disk_error(const struct fg_disk *disk);
+
+/** Moves the files of a damaged state aside, to DIR/farmgate.db.damaged and the like; one that lies
+ * there already is overwritten. ret_to (at least 300 bytes) gets the name. @return 0, -errno. */
+int fg_disk_move_aside(const char *dir, char *ret_to, size_t n);
 
 struct fg_disk_sink {
 	int (*verdict)(void *arg, const struct fg_verdict *verdict, bool ended);
@@ -46,4 +50,5 @@ int fg_disk_put_past(struct fg_disk *disk, const struct fg_past *past);
 int fg_disk_history(struct fg_disk *disk, const uint8_t addr[16], fg_history_fn fn, void *arg);
 
 int fg_disk_get_blob(struct fg_disk *disk, const char *name, void *ret_buf, size_t n);
+int fg_disk_load_blob(struct fg_disk *disk, const char *name, void **ret_bytes, size_t *ret_n);
 int fg_disk_put_blob(struct fg_disk *disk, const char *name, const void *buf, size_t n);

@@ -69,6 +69,7 @@ struct fg_store {
 	size_t n_undo, undo_capacity;
 	unsigned int depth; /* of nested transactions */
 	int failed; /* first error inside the transaction */
+	char moved[300]; /* where a damaged file went */
 };
 
 /* --- Index ----------------------------------------------------------------------------------- */
@@ -567,6 +568,8 @@ static enum fg_tier judge(const struct fg_store *s, const struct fg_finding *f, 
 		snprintf(reason, 160, "not proven: its address may be forged");
 	else if (f->shared)
 		snprintf(reason, 160, "shared: %s", f->shared_why);
+	else if (f->no_enforce)
+		snprintf(reason, 160, "not sure enough: %s", f->no_enforce_why);
 	else if (!enforce)
 		snprintf(reason, 160, "mode is observe");
 	else
@@ -579,9 +582,9 @@ static bool same_kind(const struct fg_verdict *a, const struct fg_verdict *b)
 {
 	size_t n = strcspn(a->reason, ":");
 
-	if (a->tier != b->tier || a->proven != b->proven || a->shared != b->shared ||
-	    a->n_evidence != b->n_evidence || n != strcspn(b->reason, ":") ||
-	    memcmp(a->reason, b->reason, n))
+	if (a->cohort != b->cohort || a->tier != b->tier || a->proven != b->proven ||
+	    a->shared != b->shared || a->n_evidence != b->n_evidence ||
+	    n != strcspn(b->reason, ":") || memcmp(a->reason, b->reason, n))
 		return false;
 	for (size_t i = 0; i < a->n_evidence; i++)
 		if (a->evidence[i].family != b->evidence[i].family ||
@@ -594,6 +597,11 @@ static void describe(const struct fg_finding *f, const struct fg_names *names, s
 {
 	v->proven = f->proven;
 	v->shared = f->shared;
+	v->cohort = f->cohort;
+	if (f->cohort) {
+		v->stem = f->stem;
+		v->stack = f->stack;
+	}
 	v->score = f->score;
 	memcpy(v->ja4, names->ja4, sizeof(v->ja4));
 	memcpy(v->stem_text, names->stem_text, sizeof(v->stem_text));
@@ -628,7 +636,8 @@ int fg_store_note(struct fg_store *store, const struct fg_finding *finding,
 
 	store->now_ns = now_ns;
 	fg_ip_to_source(finding->source, v.addr, &v.bits);
-	e = lookup(store, v.addr, v.bits, 0, FG_ORIGIN_DETECTOR);
+	/* members are clients; who is flagged by itself is so with all its clients */
+	e = lookup(store, v.addr, v.bits, finding->cohort ? finding->stem : 0, FG_ORIGIN_DETECTOR);
 	fresh = !e || e->v.until_ns <= now_ns;
 	if (!fresh && e->state == ENDED)
 		return 0;
@@ -815,8 +824,8 @@ static int load(struct fg_store *s, uint64_t now_ns)
 	return now_ns ? fg_store_expire(s, now_ns) : 0;
 }
 
-int fg_store_open(const char *dir, uint64_t now_ns, struct fg_store **ret_store, char *why,
-		  size_t n_why)
+static int open_store(const char *dir, uint64_t now_ns, struct fg_store **ret_store, char *why,
+		      size_t n_why)
 {
 	struct fg_store *s = calloc(1, sizeof(*s));
 	int r;
@@ -845,6 +854,21 @@ int fg_store_open(const char *dir, uint64_t now_ns, struct fg_store **ret_store,
 
 fail:
 	fg_store_close(&s);
+	return r;
+}
+
+/* A damaged file must not keep a host blind: it goes aside, and what it held is lost. */
+int fg_store_open(const char *dir, uint64_t now_ns, struct fg_store **ret_store, char *why,
+		  size_t n_why)
+{
+	char moved[300] = "";
+	int r = open_store(dir, now_ns, ret_store, why, n_why);
+
+	if (r != -EUCLEAN || !dir || fg_disk_move_aside(dir, moved, sizeof(moved)))
+		return r;
+	r = open_store(dir, now_ns, ret_store, why, n_why);
+	if (!r)
+		memcpy((*ret_store)->moved, moved, sizeof(moved));
 	return r;
 }
 
@@ -940,6 +964,11 @@ uint64_t fg_store_refused(const struct fg_store *store)
 	return store->refused;
 }
 
+const char *fg_store_moved(const struct fg_store *store)
+{
+	return store->moved;
+}
+
 const char *fg_store_error(const struct fg_store *store)
 {
 	return fg_disk_error(store->disk);
@@ -953,6 +982,11 @@ int fg_store_history(struct fg_store *store, const uint8_t addr[16], fg_history_
 int fg_store_get_blob(struct fg_store *store, const char *name, void *ret_buf, size_t n)
 {
 	return fg_disk_get_blob(store->disk, name, ret_buf, n);
+}
+
+int fg_store_load_blob(struct fg_store *store, const char *name, void **ret_bytes, size_t *ret_n)
+{
+	return fg_disk_load_blob(store->disk, name, ret_bytes, ret_n);
 }
 
 int fg_store_put_blob(struct fg_store *store, const char *name, const void *buf, size_t n)

@@ -34,6 +34,7 @@ struct fg_verdict {
 	enum fg_origin origin;
 	enum fg_tier tier;
 	bool proven, shared;
+	uint32_t cohort; /* a member of it (fg_cohorts_find()); 0 = flagged by itself */
 	double score;
 	uint64_t first_ns, updated_ns, until_ns;
 	char ja4[40], stem_text[44], stack_text[96];
@@ -116,6 +117,8 @@ uint64_t fg_store_revision(const struct fg_store *store);
 
 /** Findings that found no room below FG_MAX_VERDICTS. */
 uint64_t fg_store_refused(const struct fg_store *store);
+/** Where a damaged state file was moved to when it was opened; "" = it was not. */
+const char *fg_store_moved(const struct fg_store *store);
 /** What the last failure of the state file was, in a sentence with the cure; "" = none yet. */
 const char *fg_store_error(const struct fg_store *store);
 
@@ -129,4 +132,7 @@ int fg_store_history(struct fg_store *store, const uint8_t addr[16], fg_history_
 
 /** Key/value state that must survive a restart (hash seed, ...). @return bytes read or 0/-errno. */
 int fg_store_get_blob(struct fg_store *store, const char *name, void *ret_buf, size_t n);
+/** The same of any length; *ret_bytes is the caller's to free, NULL where there is none.
+ * @return 0, -errno. */
+int fg_store_load_blob(struct fg_store *store, const char *name, void **ret_bytes, size_t *ret_n);
 int fg_store_put_blob(struct fg_store *store, const char *name, const void *buf, size_t n);

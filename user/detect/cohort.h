@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Cohorts: cells that changed as a farm changes them, and the clients that did it. Cohort first,
+ * members second: a quiet source cannot be convicted alone.
+ *
+ * Each hour, in each cell, each family's e-value (detect/cell_tests.h) goes into a recursion of its own
+ * (lib/betabin.h). An alarm needs
+ *   two families above FG_ALARM_NATS: relay and one of automation or clock; or, for machines in data
+ *     centres, automation and lifecycle, where the clients in excess are heavy, spread over networks,
+ *     and no monitoring service;
+ *   an effect: FG_MIN_EXCESS clients above what is usual, FG_MIN_EXCESS_SHARE of the cell;
+ *   a baseline of FG_WARM_DAYS. Before, a cohort is reported in tier observe, and makes no members.
+ * New sources alone are never evidence enough beside relays: every product has launches.
+ *
+ * False positive case: a product that sells its users one exit and one program to run at set hours.
+ * From outside it is a farm.
+ */
+#pragma once
+
+#include "detect/cell_tests.h"
+#include "detect/clock.h"
+
+/* Alarms of cells that are told apart; more are refused and counted. 500 bytes each. */
+#define FG_MAX_COHORTS 256
+/* Clients that are remembered as members; as many as there may be verdicts. 96 bytes each. */
+#define FG_MAX_MEMBERS 100000
+
+struct fg_cohort {
+	uint32_t id; /* "c7" in texts */
+	struct fg_cell_key key;
+	uint32_t part_of; /* id of the cohort that most of its clients are members of; 0 = its own */
+	bool residual; /* of all small cells of its kind */
+	bool in_alarm; /* now */
+	bool warm; /* else it is a report only */
+	bool machines; /* by the second rule: no relays */
+	uint64_t first_ns, alarm_ns; /* when it came up; last hour in alarm */
+	double log_r[_FG_FAMILY_MAX]; /* recursions, capped at FG_ALARM_MAX_NATS */
+	double active, excess; /* clients of the cell in the last hour in alarm, farm's of these */
+	uint32_t members; /* that stand */
+	double expected_false; /* of these, sum of their local false discovery rates */
+	uint64_t exchanges; /* of its members, as long as they were */
+	uint32_t networks; /* distinct /16 or /32 of its members */
+	struct fg_peak {
+		struct fg_test test;
+		int8_t share, hist; /* which; -1 = not this one */
+		double known; /* clients of which it was known */
+	} peaks[_FG_FAMILY_MAX]; /* what each family found in its strongest hour in alarm */
+	double relay_usual, turns_usual; /* base rates, for its members' evidence */
+	struct fg_clock clock; /* n is 0 where it was not asked */
+};
+
+struct fg_member {
+	uint8_t addr[16];
+	uint64_t stem, stack;
+	uint32_t cohort; /* id */
+	float log_odds; /* when last confirmed */
+	float nats[_FG_FAMILY_MAX];
+	float weight; /* 1 when confirmed, fades */
+	uint16_t day; /* since 1970, that the weight is of */
+	bool may_enforce; /* within the budget of false blocks */
+	uint8_t turns_bin, shape_bin, stack_bin, age_days, relayed, clock; /* when confirmed */
+	uint32_t exchanges; /* of the client when it became a member */
+	uint64_t first_ns;
+};
+
+struct fg_cohorts;
+
+/** @return 0, -ENOMEM. */
+int fg_cohorts_new(struct fg_cohorts **ret_cohorts);
+void fg_cohorts_free(struct fg_cohorts **cohorts);
+
+/**
+ * Ends an hour: counts the clients that were active in it (fg_model_active()), tests the cells, finds
+ * members and learns. The caller begins the model's next hour.
+ *
+ * @param networks  NULL = none is known
+ * @param hour  since 1970, the one that ends. An earlier one than the last is refused with -EINVAL.
+ * @return 0, -ENOMEM, -EINVAL.
+ */
+int fg_cohorts_hour(struct fg_cohorts *cohorts, const struct fg_model *model,
+		    const struct fg_networks *networks, const struct fg_detect_conf *conf,
+		    uint32_t hour);
+
+/** Calls emit for each member that stands; stops at its first non-zero answer and returns it. */
+int fg_cohorts_members(const struct fg_cohorts *cohorts, const struct fg_model *model,
+		       const struct fg_detect_conf *conf, fg_finding_fn emit, void *arg);
+/** A member's client was cleared by an operator: it is no member any more. */
+void fg_cohorts_forget(struct fg_cohorts *cohorts, const uint8_t addr[16], uint64_t stem,
+		       uint64_t stack);
+
+size_t fg_cohorts_n(const struct fg_cohorts *cohorts);
+const struct fg_cohort *fg_cohorts_at(const struct fg_cohorts *cohorts, size_t i);
+/** NULL where not there. */
+const struct fg_cohort *fg_cohorts_find(const struct fg_cohorts *cohorts, uint32_t id);
+size_t fg_cohorts_n_members(const struct fg_cohorts *cohorts);
+const struct fg_member *fg_cohorts_member_at(const struct fg_cohorts *cohorts, size_t i);
+/** What the cell is, in words. */
+void fg_cohort_what(const struct fg_cohort *cohort, const struct fg_model *model, char *text,
+		    size_t n);
+/** Evidence of a cohort, the strongest family first. @return how many, at most n. */
+size_t fg_cohort_evidence(const struct fg_cohort *cohort, struct fg_evidence *ret, size_t n);
+
+const struct fg_cells *fg_cohorts_cells(const struct fg_cohorts *cohorts);
+
+/* How far learning is, and what the last hour said. */
+struct fg_cohorts_state {
+	uint32_t hours; /* ended */
+	double days; /* that everybody's baseline rests on */
+	size_t tested, discoveries; /* cells in the last hour; e-BH at 5 % over current e-values */
+	size_t drifting; /* cells whose relayed share drifts without an explanation */
+	uint64_t refused; /* cohorts or members without room */
+	double alert_expected_false, enforce_expected_false; /* of the day's new members */
+	uint64_t legit_sources; /* sources that were active on the day, members left out */
+};
+struct fg_cohorts_state fg_cohorts_state(const struct fg_cohorts *cohorts);
+
+/** What must survive a restart, as bytes. *ret_bytes is the caller's to free. @return 0, -ENOMEM. */
+int fg_cohorts_save(const struct fg_cohorts *cohorts, void **ret_bytes, size_t *ret_n);
+/** @return 0, -ENOMEM, -EBADMSG with a sentence in why: nothing was read then. */
+int fg_cohorts_load(struct fg_cohorts *cohorts, const void *bytes, size_t n, char *why,
+		    size_t n_why);

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Evidence: what was observed, what was expected, how usual that is, and what else it could be. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "detect/cohort_state.h"
+#include "detect/thresholds.h"
+
+/* An e-value below e^2 in its strongest hour is not worth a sentence. */
+#define SAID_NATS 2.0
+
+void fg_cohort_what(const struct fg_cohort *cohort, const struct fg_model *model, char *text,
+		    size_t n)
+{
+	if (cohort->residual)
+		snprintf(text, n, "all rare cells of kind %s together",
+			 fg_cell_kind_name(cohort->key.kind));
+	else
+		fg_cell_text(&cohort->key, fg_model_stem_text(model, cohort->key.stem), text, n);
+}
+
+/* --- One cohort ------------------------------------------------------------------------------- */
+
+static const char *const share_texts[_FG_SHARE_MAX] = {
+	[FG_SHARE_RELAYED] =
+		"answer TLS later than TCP by more than their own cryptography takes: the TCP "
+		"connection ends at a relay",
+	[FG_SHARE_RELAYED_YOUNG] = "do so as far as one or two connections tell",
+	[FG_SHARE_IDLE] =
+		"close after 45, 60, 90, 180 or 300 s of silence, constants of proxy providers",
+	[FG_SHARE_V4] = "come over IPv4",
+	[FG_SHARE_BORN] = "come from sources that were first seen within a day",
+	[FG_SHARE_NOT_BACK] = "were not active on the day before",
+};
+
+static const char *const benign[_FG_FAMILY_MAX] = {
+	[FG_FAMILY_RELAY] =
+		" Benign explanations considered: a corporate gateway (would be few networks: here "
+		"%u), a privacy relay (would be in its published ranges: allow them), split TCP of a "
+		"mobile network (would be one network's sources). Any of them is refuted by many "
+		"networks of homes.",
+	[FG_FAMILY_AUTOMATION] =
+		" Benign explanations considered: a course or an event with one notebook (would be over "
+		"in days), a monitoring service (its gaps are fixed: counted out), a new client release "
+		"(would move everybody; networks here: %u).",
+	[FG_FAMILY_LIFECYCLE] =
+		" Benign explanations considered: a launch or a flash crowd (brings new sources without "
+		"relays; networks here: %u), addresses that change daily (do so at home, too).",
+	[FG_FAMILY_CLOCK] =
+		" Benign explanations considered: users of one country abroad (would come from few "
+		"networks: here %u), a scheduled job of many customers (would start on the hour).",
+};
+
+static void write_share(const struct fg_cohort *c, const struct fg_peak *p, char *text, size_t n)
+{
+	(void)c;
+	snprintf(text, n, "%.0f of %.0f clients %s; usual are %.0f.", p->test.observed, p->known,
+		 share_texts[p->share], p->test.expected);
+}
+
+static void write_hist(const struct fg_peak *p, char *text, size_t n)
+{
+	char bin[96];
+
+	switch (p->hist) {
+	case FG_HIST_TURNS:
+		fg_turn_bin_text(p->test.bin, bin, sizeof(bin));
+		snprintf(text, n,
+			 "%.0f of %.0f clients made %s turns of the day so far; usual are %.0f.",
+			 p->test.observed, p->known, bin, p->test.expected);
+		return;
+	case FG_HIST_SHAPE:
+		fg_shape_bin_text(p->test.bin, bin, sizeof(bin));
+		snprintf(text, n, "%.0f of %.0f clients mostly exchange %s; usual are %.0f.",
+			 p->test.observed, p->known, bin, p->test.expected);
+		return;
+	default:
+		fg_stack_bin_text(p->test.bin, bin, sizeof(bin));
+		snprintf(text, n, "%.0f of %.0f clients have the stack %s; usual are %.0f.",
+			 p->test.observed, p->known, bin, p->test.expected);
+	}
+}
+
+static void write_peak(const struct fg_cohort *c, enum fg_family family, struct fg_evidence *e)
+{
+	const struct fg_peak *p = &c->peaks[family];
+	size_t used;
+
+	*e = (struct fg_evidence){ .family = family,
+				   .observed = p->test.observed,
+				   .expected = p->test.expected,
+				   .base_rate = p->test.p,
+				   .nats = c->log_r[family] };
+	if (p->share >= 0) {
+		snprintf(e->name, sizeof(e->name), "%s", fg_share_name((enum fg_share)p->share));
+		write_share(c, p, e->text, sizeof(e->text));
+	} else {
+		snprintf(e->name, sizeof(e->name), "%s", fg_hist_name((enum fg_hist)p->hist));
+		write_hist(p, e->text, sizeof(e->text));
+	}
+	used = strlen(e->text);
+	snprintf(e->text + used, sizeof(e->text) - used, benign[family], c->networks);
+}
+
+static void write_clock(const struct fg_cohort *c, struct fg_evidence *e)
+{
+	size_t used;
+
+	*e = (struct fg_evidence){ .family = FG_FAMILY_CLOCK,
+				   .name = "one_clock",
+				   .observed = c->clock.votes,
+				   .expected = c->clock.usual * c->clock.n,
+				   .base_rate = c->clock.usual,
+				   .nats = c->log_r[FG_FAMILY_CLOCK] };
+	snprintf(e->text, sizeof(e->text),
+		 "%u of %u relayed clients keep one clock rather than the day of their countries; "
+		 "usual are %.0f.",
+		 c->clock.votes, c->clock.n, e->expected);
+	used = strlen(e->text);
+	snprintf(e->text + used, sizeof(e->text) - used, benign[FG_FAMILY_CLOCK], c->networks);
+}
+
+size_t fg_cohort_evidence(const struct fg_cohort *c, struct fg_evidence *ret, size_t n)
+{
+	static const enum fg_family order[] = { FG_FAMILY_RELAY, FG_FAMILY_AUTOMATION,
+						FG_FAMILY_CLOCK, FG_FAMILY_LIFECYCLE };
+	size_t found = 0;
+
+	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]) && found < n; i++) {
+		if (order[i] == FG_FAMILY_CLOCK && c->clock.n && c->clock.log_e > SAID_NATS)
+			write_clock(c, &ret[found++]);
+		else if (c->peaks[order[i]].test.log_e > SAID_NATS)
+			write_peak(c, order[i], &ret[found++]);
+	}
+	return found;
+}
+
+/* --- One member ------------------------------------------------------------------------------- */
+
+static void member_relay(const struct fg_cohort *c, const struct fg_model *model,
+			 const struct fg_model_client *client, const struct fg_member *m,
+			 struct fg_evidence *e)
+{
+	const struct fg_times t = fg_model_times(model, client);
+	char stack[64] = "-";
+
+	if (m->stack_bin != FG_BIN_UNKNOWN)
+		fg_stack_bin_text(m->stack_bin, stack, sizeof(stack));
+	e->family = FG_FAMILY_RELAY;
+	e->observed = t.gap_ms.median;
+	e->expected = 0;
+	e->base_rate = c->relay_usual;
+	snprintf(e->name, sizeof(e->name), "relay_gap_ms");
+	snprintf(e->text, sizeof(e->text),
+		 "TLS answers %.0f ms later than TCP (%u connections), stack %s: %s. A VPN or a "
+		 "gateway of one customer looks the same; it would not do what the cohort does.",
+		 t.gap_ms.median, t.gap_ms.n, stack,
+		 m->relayed ? "a relay ends its TCP connection" : "not relayed by itself");
+}
+
+static void member_automation(const struct fg_cohort *c, const struct fg_member *m,
+			      struct fg_evidence *e)
+{
+	char turns[64] = "-", shape[96] = "-";
+
+	if (m->turns_bin != FG_BIN_UNKNOWN)
+		fg_turn_bin_text(m->turns_bin, turns, sizeof(turns));
+	if (m->shape_bin != FG_BIN_UNKNOWN)
+		fg_shape_bin_text(m->shape_bin, shape, sizeof(shape));
+	e->family = FG_FAMILY_AUTOMATION;
+	e->observed = m->turns_bin != FG_BIN_UNKNOWN ? (double)(1U << m->turns_bin) : 0;
+	e->base_rate = c->turns_usual;
+	snprintf(e->name, sizeof(e->name), "turns_and_shape");
+	snprintf(e->text, sizeof(e->text),
+		 "made %s turns of the day, mostly %s, as the cohort does. Anybody may by chance; "
+		 "counted as often as they do.",
+		 turns, shape);
+}
+
+static void member_other(const struct fg_member *m, enum fg_family family, struct fg_evidence *e)
+{
+	e->family = family;
+	if (family == FG_FAMILY_CLOCK) {
+		e->observed = m->clock == 1;
+		e->expected = e->base_rate = 0.5;
+		snprintf(e->name, sizeof(e->name), "one_clock");
+		snprintf(e->text, sizeof(e->text), "keeps %s.",
+			 m->clock == 1 ? "the cohort's clock rather than its country's day" :
+					 "its country's day rather than the cohort's clock");
+		return;
+	}
+	e->observed = m->age_days;
+	snprintf(e->name, sizeof(e->name), "source_age_days");
+	snprintf(e->text, sizeof(e->text),
+		 "its source was first seen %u days before. Every new customer has that, too.",
+		 m->age_days);
+}
+
+static void fill_member(const struct fg_cohort *c, const struct fg_model *model,
+			const struct fg_model_client *client, const struct fg_member *m,
+			struct fg_finding *f)
+{
+	static const enum fg_family order[] = { FG_FAMILY_RELAY, FG_FAMILY_AUTOMATION,
+						FG_FAMILY_LIFECYCLE, FG_FAMILY_CLOCK };
+
+	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
+		struct fg_evidence *e = &f->evidence[f->n_evidence];
+
+		if (m->nats[order[i]] == 0)
+			continue;
+		*e = (struct fg_evidence){ .nats = m->nats[order[i]] };
+		if (order[i] == FG_FAMILY_RELAY)
+			member_relay(c, model, client, m, e);
+		else if (order[i] == FG_FAMILY_AUTOMATION)
+			member_automation(c, m, e);
+		else
+			member_other(m, order[i], e);
+		f->n_evidence++;
+	}
+}
+
+int fg_cohorts_members(const struct fg_cohorts *c, const struct fg_model *model,
+		       const struct fg_detect_conf *conf, fg_finding_fn emit, void *arg)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; i < c->n_members && !r; i++) {
+		const struct fg_member *m = &c->members[i];
+		const struct fg_cohort *cohort = fg_cohorts_find(c, m->cohort);
+		const struct fg_model_client *client =
+			fg_model_client_find(model, m->addr, m->stem, m->stack);
+		const struct fg_model_source *source = fg_model_source_find(model, m->addr);
+		struct fg_finding f = { .stem = m->stem, .stack = m->stack, .proven = true };
+		const struct fg_model_print *print;
+		struct fg_shared shared;
+
+		if (!cohort || !client || !source)
+			continue;
+		memcpy(f.source, m->addr, sizeof(f.source));
+		print = fg_model_print_of(model, client);
+		f.print = print ? print->print : 0;
+		f.cohort = m->cohort;
+		f.score = m->log_odds;
+		shared = fg_model_shared(model, source, conf->shared_stems);
+		f.shared = shared.shared;
+		snprintf(f.shared_why, sizeof(f.shared_why), "%s", shared.why);
+		f.no_enforce = !m->may_enforce;
+		snprintf(f.no_enforce_why, sizeof(f.no_enforce_why),
+			 "the day's budget of false blocks, or a baseline of %d days, is wanting",
+			 FG_WARM_ENFORCE_DAYS);
+		fill_member(cohort, model, client, m, &f);
+		r = emit(&f, arg);
+	}
+	return r;
+}

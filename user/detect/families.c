@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "detect/families.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "model/cells.h"
+
+#define STEADY_CV	0.5
+#define STEADY_GAPS	30
+#define STEADY_RATE	0.02
+#define FAN_STEMS	6
+#define FAN_RATE	0.02
+#define AWAKE_QUARTERS	80
+#define AWAKE_RATE	0.02
+#define ORPHAN_JUDGED	5
+#define ORPHAN_SHARE	0.5
+#define ORPHAN_RATE	0.03
+#define RELAY_RATE	0.05
+#define BORN_RATE	0.1
+#define STACK_RATE	0.01
+#define STACK_CLIENTS	100
+#define BORN_AFTER_DAYS 2
+
+/* A trait's weight by its base rate. */
+static double nats_of(double base_rate)
+{
+	double nats = log(FG_TRAIT_IN_FARMS / fmax(base_rate, FG_BASE_RATE_FLOOR));
+
+	return fmin(fmax(nats, 0), FG_FAMILY_CAP_NATS);
+}
+
+/* How many of the stem's clients are so; careful until it is learned. */
+static double rate_of(const struct fg_scene *s, uint64_t stem, enum fg_share share, double careful)
+{
+	return s->cells ? fmax(fg_cells_stem_share(s->cells, stem, share, careful),
+			       FG_BASE_RATE_FLOOR) :
+			  careful;
+}
+
+static void set(struct fg_evidence *e, enum fg_family family, const char *name, double observed,
+		double expected, double rate)
+{
+	*e = (struct fg_evidence){ .family = family,
+				   .observed = observed,
+				   .expected = expected,
+				   .base_rate = rate,
+				   .nats = nats_of(rate) };
+	snprintf(e->name, sizeof(e->name), "%s", name);
+}
+
+static bool judge_relay(const struct fg_scene *s, const struct fg_model_client *c,
+			struct fg_evidence *e)
+{
+	const struct fg_times t = fg_model_times(s->model, c);
+	const struct fg_stack_share stack =
+		fg_stem_stack(fg_model_stem(s->model, c->stem), c->stack);
+	double rate = rate_of(s, c->stem, FG_SHARE_RELAYED, RELAY_RATE);
+
+	if (t.relayed == FG_TRAIT_YES) {
+		set(e, FG_FAMILY_RELAY, "relay_gap_ms", t.gap_ms.median, 0, rate);
+		snprintf(e->text, sizeof(e->text),
+			 "TLS answers %.0f ms later than TCP in %u connections: the TCP connection "
+			 "ends at a relay. Benign explanations considered: a VPN or gateway of its "
+			 "owner; its other customers would show the same.",
+			 t.gap_ms.median, t.gap_ms.n);
+		return true;
+	}
+	if (stack.n < STACK_CLIENTS || stack.p >= STACK_RATE)
+		return false;
+	set(e, FG_FAMILY_RELAY, "stack_of_stem", stack.p, 1, stack.p);
+	snprintf(
+		e->text, sizeof(e->text),
+		"its TCP stack is that of %.2g %% of this stem's %llu clients. Benign explanations "
+		"considered: a gateway that ends TCP; a new system that others will have, too.",
+		100 * stack.p, (unsigned long long)stack.n);
+	return true;
+}
+
+static bool judge_automation(const struct fg_scene *s, const struct fg_model_source *source,
+			     const struct fg_model_client *c, struct fg_evidence *e)
+{
+	const struct fg_gaps gaps = fg_signals_gaps(&c->signals);
+	const struct fg_hosts_seen hosts = fg_model_hosts(s->model, source->addr);
+
+	if (gaps.n >= STEADY_GAPS && gaps.cv < STEADY_CV) {
+		set(e, FG_FAMILY_AUTOMATION, "gap_variation", gaps.cv, 1, STEADY_RATE);
+		snprintf(
+			e->text, sizeof(e->text),
+			"%u gaps between exchanges vary by %.2f of their mean; people and most "
+			"programs by 0.9 and more. Benign explanations considered: a monitoring probe "
+			"or a scheduled job of its owner: allow it if it is yours.",
+			gaps.n, gaps.cv);
+		return true;
+	}
+	if (!hosts.known || hosts.hosts != 1 || source->stems < FAN_STEMS)
+		return false;
+	set(e, FG_FAMILY_AUTOMATION, "stems_of_one_clock", source->stems, 2, FAN_RATE);
+	snprintf(e->text, sizeof(e->text),
+		 "%u kinds of clients on one machine's clock. Benign explanations considered: a "
+		 "developer's machine; it would not do so much.",
+		 source->stems);
+	return true;
+}
+
+static bool judge_clock(const struct fg_scene *s, const struct fg_model_client *c,
+			struct fg_evidence *e)
+{
+	struct fg_network network = { 0 };
+	unsigned int quarters = 0;
+
+	if (s->networks)
+		network = fg_networks_find(s->networks, c->addr);
+	if (network.class != FG_NET_RES && network.class != FG_NET_MOBILE)
+		return false;
+	for (unsigned int q = 0; q < FG_DAY_QUARTERS; q++)
+		quarters += fg_signals_active(&c->signals, 1, q);
+	if (quarters < AWAKE_QUARTERS)
+		return false;
+	set(e, FG_FAMILY_CLOCK, "awake_quarter_hours", quarters, 30, AWAKE_RATE);
+	snprintf(
+		e->text, sizeof(e->text),
+		"active in %u of the 96 quarter hours of yesterday, from a network of homes. Benign "
+		"explanations considered: a server at home.",
+		quarters);
+	return true;
+}
+
+static bool judge_lifecycle(const struct fg_scene *s, const struct fg_model_source *source,
+			    const struct fg_model_client *c, struct fg_evidence *e)
+{
+	const struct fg_lifecycle life = fg_signals_lifecycle(&c->signals);
+	uint64_t now_ns = fg_model_now_ns(s->model);
+
+	if (life.n_judged >= ORPHAN_JUDGED && life.orphan_share > ORPHAN_SHARE) {
+		set(e, FG_FAMILY_LIFECYCLE, "orphan_resumptions", life.orphan_share, 0,
+		    ORPHAN_RATE);
+		snprintf(e->text, sizeof(e->text),
+			 "%.0f %% of %u resumed sessions were never begun from here: its address "
+			 "changes. Benign explanations considered: a phone on the move.",
+			 100 * life.orphan_share, life.n_judged);
+		return true;
+	}
+	if (now_ns - source->first_ns >= FG_DAY_NS ||
+	    now_ns - fg_model_began_ns(s->model) < BORN_AFTER_DAYS * FG_DAY_NS)
+		return false;
+	set(e, FG_FAMILY_LIFECYCLE, "source_age_days",
+	    (double)(now_ns - source->first_ns) / (double)FG_DAY_NS, 7,
+	    rate_of(s, c->stem, FG_SHARE_BORN, BORN_RATE));
+	snprintf(e->text, sizeof(e->text),
+		 "first seen within a day. Benign explanations considered: every new customer is.");
+	return true;
+}
+
+size_t fg_families_judge(const struct fg_scene *s, const struct fg_model_source *source,
+			 const struct fg_model_client *c, struct fg_evidence *ret, size_t n)
+{
+	size_t found = 0;
+
+	if (found < n)
+		found += judge_relay(s, c, &ret[found]);
+	if (found < n)
+		found += judge_automation(s, source, c, &ret[found]);
+	if (found < n)
+		found += judge_clock(s, c, &ret[found]);
+	if (found < n)
+		found += judge_lifecycle(s, source, c, &ret[found]);
+	return found;
+}
+
+double fg_families_nats(const struct fg_evidence *e, size_t n)
+{
+	double sum = 0;
+
+	for (size_t i = 0; i < n; i++)
+		sum += e[i].nats;
+	return fmin(sum, FG_OTHERS_CAP_NATS);
+}

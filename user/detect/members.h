@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Who of a cell in alarm belongs to the farm.
+ *
+ * Model     the cell is a mixture: a share pi of its active clients is the farm, the rest is what is
+ *           usual for the cell (model/cells.h), which stays as it was learned before the alarm. Each
+ *           attribute of a client (relay by stack, turns, shape, age of its source, clock) has one
+ *           histogram for either part. pi and the farm's histograms are fitted by expectation
+ *           maximisation (Dempster, Laird and Rubin 1977).
+ * Cross-fit clients are parted in two by a hash of their address; each half is judged by the histograms
+ *           of the other, so that no client is evidence against itself.
+ * Posterior ln odds = ln(pi / (1 - pi)) + the attributes' ln(farm / usual), capped by family like those
+ *           of one source (detect/thresholds.h): relay and stack are one attribute, not two.
+ *           1 / (1 + odds) is the local false discovery rate (Efron 2005).
+ * False positive case: a legitimate client of the same cell that comes through a relay, does as much a
+ *           day as a farm's client, of the same shape. Of such, FG_MEMBER_LFDR are taken for members.
+ */
+#pragma once
+
+#include "detect/detect.h"
+#include "model/cells.h"
+
+/* A client of the cell, and what is found. */
+struct fg_suspect {
+	const struct fg_traits *traits;
+	uint8_t half; /* 0 or 1 */
+	uint8_t clock; /* 1 = nearer the cell's own clock, 0 = the local one, FG_BIN_UNKNOWN */
+	float nats[_FG_FAMILY_MAX]; /* ln(farm / usual) of each, capped */
+	float log_odds;
+};
+
+struct fg_mixture {
+	double share; /* pi */
+	double clock_usual; /* base rate of suspects' clock == 1 */
+};
+
+/**
+ * Fits the mixture and fills in nats and log_odds of each suspect.
+ *
+ * @param suspects  all clients of the cell that were active
+ * @param excess  how many of them are estimated to be the farm's, to begin with
+ */
+void fg_members_fit(const struct fg_cells *cells, const struct fg_cell *cell,
+		    struct fg_suspect *suspects, size_t n, double excess, double clock_usual,
+		    struct fg_mixture *ret);
+
+/** Local false discovery rate of a suspect. */
+double fg_member_lfdr(const struct fg_suspect *suspect);

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Every number that a verdict hangs on, with where it comes from. Those of a measurement's definition
+ * (what counts as relayed, a mode of silence, an exchange) stand where it is defined.
+ */
+#pragma once
+
+/* --- One source ------------------------------------------------------------------------------- */
+
+/* ln 1e6: under a likelihood ratio test this is passed by chance by at most one source in a million
+ * (Wald 1945; Ville 1939 for any stopping time). One a day at a million sources is a case that a
+ * person can look at. */
+#define FG_FLAG_NATS 13.8
+
+/* A trait counts once, by how rare it is: the cap on a family is that of a trait of 2 % (ln 50 = 3.9).
+ * Four families at their caps are 16; what is not volume may be 10 in all, so that nobody is flagged
+ * for how it looks, 13.8 - 10 = 3.8 nats of volume at least. */
+#define FG_FAMILY_CAP_NATS   4.0
+#define FG_FAMILY_FLOOR_NATS (-3.0)
+#define FG_OTHERS_CAP_NATS   10.0
+/* A trait is never taken for rarer than one in a hundred: base rates are measured on hosts that an
+ * unknown share of farms is among. */
+#define FG_BASE_RATE_FLOOR 0.01
+/* Share of a farm's clients that show the trait it is built on: what is not measured may be missing,
+ * and a client without the trait is cleared by ln(1 - 0.9) = -2.3 at most. */
+#define FG_TRAIT_IN_FARMS 0.9
+
+/* --- Cohorts ---------------------------------------------------------------------------------- */
+
+/* ln(4,096 cells x 720 hours): the Shiryaev-Roberts recursion's mean time to a false alarm is at
+ * least its threshold, so that a kind of cells has one in thirty days (Pollak 1987). */
+#define FG_ALARM_NATS 14.9
+/* A recursion stops growing here: once the cause is gone it is below the alarm again after a day or
+ * two, and not after as many weeks as the farm was there. */
+#define FG_ALARM_MAX_NATS 40.0
+/* Effects smaller than these are left alone, however sure: legitimate shifts of that size are
+ * everyday (a privacy option sold to a few hundred honest users). */
+#define FG_MIN_EXCESS	    100.0
+#define FG_MIN_EXCESS_SHARE 0.2
+/* Fewer active clients in an hour say nothing about a share. */
+#define FG_MIN_ACTIVE 20
+/* A cell must have learned for so many days before it, or what it leans on, may alarm at all, and for
+ * so many before anything in it may be enforced. Shape and prefix cells lean on nothing like them. */
+#define FG_WARM_DAYS	     3
+#define FG_WARM_ENFORCE_DAYS 14
+/* Learning stops in a cell in which one family's recursion is above this (e^5, one hour in 150 by
+ * chance), so that a slow farm does not become what is usual; but for two weeks at most: a change
+ * that no second family calls a farm is the new usual, and is reported as drift. */
+#define FG_SUSPECT_NATS 5.0
+#define FG_SUSPECT_DAYS 14
+/* Drift by a quarter in a month that no release explains is told. */
+#define FG_DRIFT_SHARE 0.25
+
+/* Cohorts without relays (machines in data centres) must be heavy and spread: so many turns a client
+ * and day, above what a person does, over so many networks, above what one customer has. */
+#define FG_HEAVY_TURNS	  256
+#define FG_HEAVY_NETWORKS 5
+/* A monitoring service is just that, too, but its requests are one like the other. */
+#define FG_PROBE_CV	     0.15
+#define FG_PROBE_SHAPE_SHARE 0.9
+
+/* --- Members ---------------------------------------------------------------------------------- */
+
+/* Local false discovery rate: of clients that look just like this one, so many are none. */
+#define FG_MEMBER_LFDR 0.01
+/* Below this no client is a member, whatever it looks like: a median and a spread need three. */
+#define FG_MEMBER_MEASURED 3
+/* A member that is not confirmed is one to 0.8 after a day, and none after seven (0.8^7 = 0.21). */
+#define FG_MEMBER_DECAY 0.8
+#define FG_MEMBER_LEAST 0.25
+
+/* --- Budgets, configurable -------------------------------------------------------------------- */
+
+/* False flags in a million legitimate sources and days. */
+#define FG_ALERT_PER_MILLION   10.0
+#define FG_ENFORCE_PER_MILLION 1.0
