@@ -322,6 +322,24 @@ static void test_levels_agree_on_connections_without_a_request(void **state)
 	}
 }
 
+/* A pass that finds a part of the hello only: the agent counts it for the source, not for the client. */
+static void test_levels_agree_on_a_hello_within_a_pass(void **state)
+{
+	struct cg_connection c;
+
+	(void)state;
+	for (uint64_t us = 0; us < 40; us++) {
+		/* hello from 31.515 ms behind the SYN on, two frames */
+		c = plain(S - 31515000 - us * 1000);
+		c.hello = BROWSER;
+		agree(&c, 1);
+		c.syn_ns += 59 * S;
+		c.exchanges[0].start_ns += 59 * S;
+		c.close_ns += 59 * S;
+		agree(&c, 1);
+	}
+}
+
 /* One of many: clients of all kinds, IPv4 and IPv6, at random times. */
 static void random_connection(struct fg_prng *r, uint64_t *now_ns, struct cg_connection *c)
 {
@@ -670,6 +688,7 @@ int main(void)
 		cmocka_unit_test(test_levels_agree_on_quick_exchanges),
 		cmocka_unit_test(test_levels_agree_on_bulk),
 		cmocka_unit_test(test_levels_agree_on_connections_without_a_request),
+		cmocka_unit_test(test_levels_agree_on_a_hello_within_a_pass),
 		cmocka_unit_test(test_levels_agree_on_many_connections),
 		cmocka_unit_test(test_levels_that_differ_are_told),
 		cmocka_unit_test(test_levels_epochs_say_what_was_played),
