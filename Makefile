@@ -65,8 +65,8 @@ TOOLS := tests/harness/tlsload.c tests/harness/rawsend.c tests/harness/delay.c
 HARNESS := $(filter-out $(TOOLS),$(sort $(wildcard tests/harness/*.c)))
 # The simulated campaign: what is proven about detection. In flow order as above.
 CAMPAIGN_MAIN := tests/campaign/campaign.c
-CAMPAIGN_FIRST := $(wildcard $(patsubst %,tests/campaign/%.c,world plan keys epochs packets score \
-	run agree))
+CAMPAIGN_FIRST := $(wildcard $(patsubst %,tests/campaign/%.c,world plan keys epochs packets \
+	compare score run agree))
 CAMPAIGN := $(CAMPAIGN_FIRST) \
 	$(filter-out $(CAMPAIGN_FIRST) $(CAMPAIGN_MAIN),$(sort $(wildcard tests/campaign/*.c)))
 
@@ -178,7 +178,8 @@ $(FUZZ_BIN): $(OUT)/tests/%: $(OUT)/obj/tests/%.o $(if $(FUZZER),,$(OUT)/obj/tes
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(SANFLAGS) $(if $(FUZZER),-fsanitize=fuzzer) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(ALL_LIBS)
 
-$(BENCH_BIN): $(OUT)/bench/%: $(OUT)/obj/tests/bench/%.o $(HARNESS_OBJ) $(OUT)/libfarmgate.a
+$(BENCH_BIN): $(OUT)/bench/%: $(OUT)/obj/tests/bench/%.o $(OUT)/libcampaign.a \
+		$(HARNESS_OBJ) $(OUT)/libfarmgate.a
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(SANFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(ALL_LIBS)

@@ -23,6 +23,8 @@ static const struct {
 	const char *what;
 } commands[] = {
 	{ "run", cg_run, "simulate, feed the agent's core, score its verdicts" },
+	{ "agree", cg_agree, "the same as epochs and as frames: what the agent knows must agree" },
+	{ "packets", cg_packets_write, "frames as a capture file on stdout" },
 };
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -72,7 +74,7 @@ static int usage(int code)
 		"  --heavy-cap N    most exchanges of a legitimate source a day\n"
 		"  --asn 0|1        give the agent the table of networks (default 1)\n"
 		"  --ablation NAME  no-times, ingress-only, loss, restart, jitter\n"
-		"  --epoch S        seconds an epoch (run: 60, agree: 1)\n"
+		"  --epoch S        seconds an epoch, a part of an hour (run: 60, agree: 1)\n"
 		"  --connections N  stop after so many\n"
 		"  --state DIR      the agent's state (run)\n"
 		"  --no-header      the row without the names of its columns (run)\n");
@@ -145,8 +147,9 @@ static int set_option(struct cg_options *o, int c, const char *text)
 		return r;
 	case 'b':
 		return ablation_of(text, &o->ablation);
-	case 'e':
-		return number32(text, 1, 3600, &o->epoch_s);
+	case 'e': /* hours end with an epoch */
+		r = number32(text, 1, 3600, &o->epoch_s);
+		return r || 3600 % o->epoch_s ? -EINVAL : 0;
 	case 'c':
 		return fg_num_u64(text, 0, UINT64_MAX, &o->max_connections);
 	default:

@@ -40,3 +40,5 @@ int cg_open(const struct cg_conf *conf, struct cg_world **ret_world, struct cg_k
 
 /** Each @return 0, 1 where the proof fails, -errno with a sentence on stderr. */
 int cg_run(const struct cg_options *options);
+int cg_agree(const struct cg_options *options);
+int cg_packets_write(const struct cg_options *options);

@@ -165,6 +165,16 @@ struct sum {
 	uint32_t exchanges;
 };
 
+/* Bytes of a hello that a pass found unfinished, which the agent counts for the source, and for no
+ * client; *ret_pass_ns is that pass. 0 nearly always: a hello takes microseconds. */
+static uint32_t early_bytes(const struct cg_plan *p, uint64_t *ret_pass_ns)
+{
+	*ret_pass_ns = pass_behind(p->hello_ns);
+	if (*ret_pass_ns > p->hello_end_ns)
+		return 0;
+	return (uint32_t)((*ret_pass_ns - p->hello_ns - 1) / CG_FRAME_NS + 1) * p->segment;
+}
+
 static void add_turn(const struct cg_turn *t, uint64_t ns, struct sum *s)
 {
 	s->in += t->up_bytes;
@@ -198,9 +208,12 @@ static void add_bulk(const struct cg_plan *p, uint64_t ns, struct sum *s)
 static struct sum sum_until(const struct cg_plan *p, uint64_t ns)
 {
 	struct sum s = { 0 };
+	uint64_t pass_ns;
 
 	if (p->hello_end_ns < ns)
 		s.in += p->hello_bytes;
+	else if (p->hello_ns < ns)
+		s.in += early_bytes(p, &pass_ns);
 	if (p->flight_end_ns < ns)
 		s.out += p->flight_bytes;
 	if (p->finish_ns < ns)
@@ -509,15 +522,36 @@ static int tell_progress(struct cg_epochs *e, const struct open *o, uint32_t exc
 	return 0;
 }
 
+/* The row of a hello's beginning. *ret_bytes are in it, and in no other. */
+static int tell_early(struct cg_epochs *e, const struct open *o, uint32_t *ret_bytes)
+{
+	struct fg_epoch_flow f;
+	uint64_t pass_ns;
+
+	*ret_bytes = early_bytes(&o->plan, &pass_ns);
+	if (!*ret_bytes || !told_between(e, o, pass_ns)) {
+		*ret_bytes = 0;
+		return 0;
+	}
+	memset(&f, 0, offsetof(struct fg_epoch_flow, turns));
+	memcpy(f.addr, o->source, sizeof(f.addr));
+	f.stack = o->stack;
+	f.bytes_in = *ret_bytes;
+	return put_flow(e, &f);
+}
+
 static int tell_flow(struct cg_epochs *e, struct open *o, const struct sum *now, uint64_t *turn_ns)
 {
 	struct fg_epoch_flow f;
+	uint32_t early;
 
+	if (tell_early(e, o, &early))
+		return -ENOMEM;
 	memset(&f, 0, offsetof(struct fg_epoch_flow, turns));
 	memcpy(f.addr, o->source, sizeof(f.addr));
 	f.stem = o->plan.hello_end_ns < e->end_ns ? o->stem : 0;
 	f.stack = o->stack;
-	f.bytes_in = now->in - o->bytes_in;
+	f.bytes_in = now->in - o->bytes_in - early;
 	f.bytes_out = now->out - o->bytes_out;
 	f.exchanges = now->exchanges - o->exchanges;
 	if (within(e, o, o->plan.hello_end_ns))
@@ -542,8 +576,8 @@ static uint64_t sooner(uint64_t a, uint64_t b)
 static uint64_t next_event(const struct cg_epochs *e, const struct open *o, uint64_t turn_ns)
 {
 	const struct cg_plan *p = &o->plan;
-	const uint64_t events[] = { p->ack_ns,	  p->hello_end_ns, p->flight_end_ns,
-				    p->finish_ns, p->ticket_ns,	   times_pass(p) - 1 };
+	const uint64_t events[] = { p->ack_ns,	  p->hello_ns,	p->hello_end_ns,  p->flight_end_ns,
+				    p->finish_ns, p->ticket_ns, times_pass(p) - 1 };
 	/* passes tell what came before them */
 	uint64_t next = sooner(p->close_ns, turn_ns - 1);
 	struct cg_turn t;

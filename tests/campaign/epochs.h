@@ -64,5 +64,5 @@ const struct cg_progress *cg_epochs_progress(const struct cg_epochs *epochs, siz
 /** The agent restarted: what it had in its tables is gone, and names are asked for again. Its store
  * is not ours. */
 void cg_epochs_restart(struct cg_epochs *epochs);
-/** Connections that still have something to tell. */
+/** Connections that have something to tell behind the running epoch. */
 size_t cg_epochs_open(const struct cg_epochs *epochs);

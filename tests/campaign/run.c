@@ -59,11 +59,16 @@ static int open_score(struct run *r)
 	return cg_score_new(&sc, &r->score);
 }
 
+static uint64_t epoch_ns(const struct cg_options *o)
+{
+	return (o->epoch_s ? o->epoch_s : EPOCH_S) * 1000000000ULL;
+}
+
 static int open_epochs(struct run *r)
 {
 	const struct cg_options *o = r->options;
 	const struct cg_epochs_conf ec = {
-		.epoch_ns = (o->epoch_s ? o->epoch_s : EPOCH_S) * 1000000000ULL,
+		.epoch_ns = epoch_ns(o),
 		.server = cg_server_address,
 		.no_times = o->ablation == CG_NO_TIMES,
 		.ingress_only = o->ablation == CG_INGRESS_ONLY,
@@ -249,15 +254,17 @@ static int read_hour(struct run *r, uint64_t now_ns)
 static int restart(struct run *r, uint64_t now_ns)
 {
 	uint64_t day = r->options->world.farm_day + RESTART_DAYS;
+	int e;
 
 	if (r->options->ablation != CG_RESTART || r->restarted ||
 	    now_ns < CG_START_NS + day * CG_DAY_NS)
 		return 0;
 	r->restarted = true;
 	r->store_errors += r->core.store_errors;
+	e = fg_core_save(&r->core);
 	fg_core_close(&r->core);
 	cg_epochs_restart(r->epochs);
-	return open_core(r, now_ns);
+	return e ? e : open_core(r, now_ns);
 }
 
 static int take_epoch(struct run *r, struct fg_epoch *epoch)
@@ -272,10 +279,12 @@ static int take_epoch(struct run *r, struct fg_epoch *epoch)
 	e = fg_core_epoch(&r->core, epoch, NULL);
 	if (e)
 		return e;
+	/* the core ends an hour when an epoch lies behind it; this one is not of that hour */
+	if (epoch->start_ns % CG_HOUR_NS == 0 && epoch->start_ns > CG_START_NS)
+		e = read_hour(r, epoch->start_ns);
 	progress = cg_epochs_progress(r->epochs, &n);
-	e = cg_score_progress(r->score, progress, n);
-	if (!e && epoch->end_ns % CG_HOUR_NS == 0)
-		e = read_hour(r, epoch->end_ns);
+	if (!e)
+		e = cg_score_progress(r->score, progress, n);
 	return e ? e : restart(r, epoch->end_ns);
 }
 
@@ -307,7 +316,7 @@ static int simulate(struct run *r)
 	}
 	if (!e && more < 0)
 		e = more;
-	return e ? e : take_until(r, r->end_ns);
+	return e ? e : take_until(r, r->end_ns + epoch_ns(r->options));
 }
 
 static void print(const struct run *r)

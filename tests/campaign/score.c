@@ -439,7 +439,7 @@ static void see_members(struct cg_score *s, uint64_t now_ns)
 			continue;
 		c->hour = s->hours + 1;
 		active++;
-		members += flagged_within(s, e->keys, CG_ALERT, now_ns - 1, now_ns);
+		members += flagged_within(s, e->keys, CG_ALERT, now_ns, now_ns + 1);
 	}
 	for (int i = 0; i < 2; i++)
 		if (active && members * 100 >= active * percent[i] && !s->m.member_ns[i])
@@ -453,7 +453,7 @@ static void tell_flagged(struct cg_score *s, uint64_t now_ns)
 	for
 		EACH(struct client, c, &s->clients)
 		{
-			if (c->told || !flagged_within(s, c->keys, CG_ALERT, now_ns - 1, now_ns))
+			if (c->told || !flagged_within(s, c->keys, CG_ALERT, now_ns, now_ns + 1))
 				continue;
 			c->told = true;
 			s->conf.flagged(s->conf.arg, c->actor, now_ns);

@@ -218,15 +218,17 @@ static void name_finding(const struct fg_core *c, const struct fg_finding *f,
 		 fg_stack_text(f->stack, stack));
 }
 
+/* Members of cohorts are judged once an hour: their time runs from when they are judged again. */
 static int note(const struct fg_finding *f, void *arg)
 {
 	struct fg_core *c = arg;
+	uint32_t wait_s = f->cohort ? HOUR_NS / 1000000000ULL : 0;
 	struct fg_names names;
 	int r;
 
 	name_finding(c, f, &names);
-	r = fg_store_note(c->store, f, &names, c->conf->mode == FG_MODE_ENFORCE, c->conf->ttl_s,
-			  c->now_ns);
+	r = fg_store_note(c->store, f, &names, c->conf->mode == FG_MODE_ENFORCE,
+			  c->conf->ttl_s + wait_s, c->now_ns);
 	return r < 0 ? r : 0;
 }
 
