@@ -77,7 +77,8 @@ static int usage(int code)
 		"  --epoch S        seconds an epoch, a part of an hour (run: 60, agree: 1)\n"
 		"  --connections N  stop after so many\n"
 		"  --state DIR      the agent's state (run)\n"
-		"  --no-header      the row without the names of its columns (run)\n");
+		"  --no-header      the row without the names of its columns (run)\n"
+		"  --verbose        who is flagged and why, as it happens (run)\n");
 	return code;
 }
 
@@ -175,6 +176,7 @@ static int parse(int argc, char **argv, struct cg_options *o)
 		{ "connections", required_argument, NULL, 'c' },
 		{ "state", required_argument, NULL, 't' },
 		{ "no-header", no_argument, NULL, 'q' },
+		{ "verbose", no_argument, NULL, 'v' },
 		{ 0 },
 	};
 	int c, at;
@@ -184,6 +186,8 @@ static int parse(int argc, char **argv, struct cg_options *o)
 			return -EINVAL;
 		if (c == 'q')
 			o->no_header = true;
+		else if (c == 'v')
+			o->verbose = true;
 		else if (set_option(o, c, optarg))
 			return bad(options[at].name, optarg);
 	}

@@ -28,6 +28,7 @@ struct cg_options {
 	uint64_t max_connections; /* 0 = all */
 	const char *state_dir; /* NULL = memory, or a temporary one where it restarts */
 	bool no_header;
+	bool verbose; /* who is flagged and why, as it happens */
 };
 
 const char *cg_ablation_name(enum cg_ablation ablation);

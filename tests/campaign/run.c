@@ -16,6 +16,7 @@
 #include "campaign/campaign.h"
 #include "campaign/epochs.h"
 #include "campaign/score.h"
+#include "lib/ip.h"
 #include "lib/mem.h"
 
 #define EPOCH_S	     60
@@ -32,7 +33,7 @@ struct run {
 	struct fg_core core;
 	char asn_file[64], state_dir[64];
 	bool restarted;
-	uint64_t end_ns, connections, records, store_errors;
+	uint64_t read_ns, end_ns, connections, records, store_errors;
 	uint32_t last_alarm, next_alarm; /* ids of cohorts that were told */
 };
 
@@ -168,6 +169,19 @@ static void close_all(struct run *r)
 	remove_state(r);
 }
 
+/* Who was flagged for itself since the last reading. */
+static void tell_verdict(const struct fg_verdict *v)
+{
+	char who[FG_IP_TEXT];
+
+	fprintf(stderr, "day %.2f %s %s, tier %s, %.1f nats%s%s\n",
+		(double)(v->first_ns - CG_START_NS) / (double)CG_DAY_NS,
+		fg_ip_prefix(v->addr, v->bits, who), v->stem_text, fg_tier_name(v->tier),
+		v->score, v->reason[0] ? ": " : "", v->reason);
+	for (size_t i = 0; i < v->n_evidence; i++)
+		fprintf(stderr, "  %.1f %s\n", v->evidence[i].nats, v->evidence[i].text);
+}
+
 /* What stands in the store, told to the scorer. */
 static int read_verdicts(struct run *r)
 {
@@ -176,6 +190,8 @@ static int read_verdicts(struct run *r)
 	for (size_t i = 0; !e && i < fg_store_n(r->core.store); i++) {
 		const struct fg_verdict *v = fg_store_at(r->core.store, i);
 
+		if (r->options->verbose && !v->cohort && v->first_ns > r->read_ns)
+			tell_verdict(v);
 		e = cg_score_verdict(r->score, v->addr, v->stem, v->stack, v->tier, v->first_ns,
 				     v->until_ns);
 	}
@@ -220,7 +236,7 @@ static void judge_alarm(struct run *r, const struct fg_cohort *cohort)
 
 		alarm.enforced |= m->cohort == cohort->id && m->may_enforce;
 	}
-	if (getenv("CAMPAIGN_VERBOSE"))
+	if (r->options->verbose)
 		tell_alarm(r, cohort, &alarm);
 	cg_score_alarm(r->score, &alarm);
 }
@@ -247,6 +263,7 @@ static int read_hour(struct run *r, uint64_t now_ns)
 
 	if (!e)
 		e = read_cohorts(r);
+	r->read_ns = now_ns;
 	return e ? e : cg_score_hour(r->score, now_ns);
 }
 

@@ -218,6 +218,17 @@ static void name_finding(const struct fg_core *c, const struct fg_finding *f,
 		 fg_stack_text(f->stack, stack));
 }
 
+/* A day on which a source was flagged for itself is not what is usual for it. Who was here when learning
+ * began is: there was nothing to be unlike to. */
+static void hold(struct fg_core *c, const struct fg_finding *f)
+{
+	const struct fg_model_source *s = f->cohort ? NULL :
+						      fg_model_source_find(c->model, f->source);
+
+	if (s && s->first_ns > fg_model_began_ns(c->model) + FG_OWN_DAYS * FG_DAY_NS)
+		fg_model_hold(c->model, f->source);
+}
+
 /* Members of cohorts are judged once an hour: their time runs from when they are judged again. */
 static int note(const struct fg_finding *f, void *arg)
 {
@@ -226,6 +237,7 @@ static int note(const struct fg_finding *f, void *arg)
 	struct fg_names names;
 	int r;
 
+	hold(c, f);
 	name_finding(c, f, &names);
 	r = fg_store_note(c->store, f, &names, c->conf->mode == FG_MODE_ENFORCE,
 			  c->conf->ttl_s + wait_s, c->now_ns);

@@ -19,8 +19,9 @@
  * Evidence  nats = -ln P(X >= x), the tail summed in logarithms.
  * Others    what the busiest client is like adds at most 10 nats (detect/families.h).
  * Gates     x at least min_connections and five times the usual; population at least
- *           min_population sources; otherwise silence (cold start). A source that was as busy on its
- *           own days before (a week of them, a tenth of x) is heavy, and no news.
+ *           min_population sources; otherwise silence (cold start). A source that is known for a
+ *           week is judged by its own busiest windows, too: who was as busy before is no news. Days
+ *           on which it was flagged do not count, but for who was here when learning began.
  * Shared    A source with many distinct stems, or with other marks of a crowd behind one address
  *           (model/hosts.h): the family counts at most 4 nats for it, so volume alone never flags
  *           it.
@@ -48,8 +49,6 @@
 #define MAX_FITS	4
 #define MIN_RATIO	5.0
 #define SHARED_CAP_NATS 4.0
-#define OWN_DAYS	7
-#define OWN_RATIO	10.0
 /* ln of the smallest double is -745; larger tails are said as this. */
 #define MAX_NATS 700.0
 
@@ -250,13 +249,15 @@ static struct volume volume_of(const struct fg_model *m, const struct fg_model_s
 				.exchanges = exchanges > connections };
 }
 
-/* As busy on its own days before: a tenth of this rate, all day long, for a week. */
-static bool is_usual_for_itself(const struct fg_model *m, const struct fg_model_source *s,
-				uint32_t x)
+/* A source that is known is judged by its own days as well, and what is less surprising counts. That
+ * today's busiest window is above those of n days before has a chance of 1 / (n + 1), whatever their
+ * distribution is (days are exchangeable: Renyi 1962 on records); k times as busy, under a tail
+ * like a power law, k^-FG_OWN_TAIL of that. */
+static double own_nats(const struct fg_model_source *s, uint32_t x)
 {
-	double windows_a_day = (double)FG_DAY_NS / (double)fg_model_window_ns(m);
-
-	return s->days >= OWN_DAYS && x <= OWN_RATIO * (double)s->usual / windows_a_day;
+	if (s->days < FG_OWN_DAYS || !s->peak)
+		return INFINITY;
+	return fmax(0, log(s->days + 1.0) + FG_OWN_TAIL * log((double)x / s->peak));
 }
 
 static void write_evidence(struct fg_finding *f, const struct null_model *null,
@@ -330,14 +331,14 @@ static int judge(const struct fg_scene *scene, const struct fg_model_source *s,
 	struct fg_shared shared;
 	double each, nats;
 
-	if (v.x < conf->min_connections || v.x < MIN_RATIO * (null->mean + 1) ||
-	    is_usual_for_itself(m, s, v.x))
+	if (v.x < conf->min_connections || v.x < MIN_RATIO * (null->mean + 1))
 		return 0;
 	v.hosts = fg_model_estimated_hosts(m, s);
 	each = (double)v.x / v.hosts;
 	if (each < MIN_RATIO * (null->mean + 1))
 		return 0;
 	nats = -fg_volume_nb_log_tail(floor(each) - 1, null->mean, null->r);
+	nats = fmin(nats, own_nats(s, v.x));
 	shared = fg_model_shared(m, s, conf->shared_stems);
 	if (shared.shared)
 		nats = fmin(nats, SHARED_CAP_NATS);

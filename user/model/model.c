@@ -10,6 +10,7 @@
 #include "model/model.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -31,6 +32,8 @@
 #define CRYPTO_OF_CLIENT 8
 /* Days that a source's usual day is the mean of; older ones fade. */
 #define USUAL_DAYS 14
+/* Of a source's busiest window of earlier days so much is left a day later: half after a week. */
+#define PEAK_KEPT 0.9F
 
 struct index {
 	uint32_t *slots; /* position + 1, 0 = free */
@@ -615,13 +618,34 @@ static void source_day(struct fg_model *m, struct fg_model_source *s)
 
 	if (s->day == day)
 		return;
-	if (s->day) {
+	if (s->day && !s->held) {
 		s->days += s->days < UINT16_MAX;
 		s->usual += ((float)s->today - s->usual) /
 			    (s->days < USUAL_DAYS ? s->days : USUAL_DAYS);
+		s->peak = (uint16_t)fmaxf(s->peak_today, PEAK_KEPT * s->peak);
 	}
 	s->day = day;
 	s->today = 0;
+	s->peak_today = 0;
+	s->held = false;
+}
+
+void fg_model_hold(struct fg_model *m, const uint8_t addr[16])
+{
+	struct fg_model_source *s = (struct fg_model_source *)fg_model_source_find(m, addr);
+
+	if (s)
+		s->held = true;
+}
+
+/* Behind each change of its window. */
+static void source_peak(const struct fg_model *m, struct fg_model_source *s)
+{
+	uint32_t connections = fg_model_window_proven(m, s), turns = fg_model_window_exchanges(m, s);
+	uint32_t most = turns > connections ? turns : connections;
+
+	if (most > s->peak_today)
+		s->peak_today = most < UINT16_MAX ? (uint16_t)most : UINT16_MAX;
 }
 
 static void note_recent(struct fg_model *m, struct fg_model_source *s, int *error)
@@ -678,6 +702,7 @@ static void apply_source(struct fg_model *m, const struct fg_epoch_source *in, i
 	note_recent(m, s, error);
 	source_day(m, s);
 	add32(&s->today, in->proven);
+	source_peak(m, s);
 }
 
 static void apply_print(struct fg_model *m, const struct fg_epoch_print *in, int *error)
@@ -869,6 +894,7 @@ static void apply_flow(struct fg_model *m, const struct fg_epoch_flow *in, int *
 		note_recent(m, s, error);
 		source_day(m, s);
 		add32(&s->today, in->exchanges);
+		source_peak(m, s);
 		s->bytes_in += in->bytes_in;
 		s->bytes_out += in->bytes_out;
 		if (in->news & FG_NEWS_OPENED)

@@ -54,7 +54,10 @@ struct fg_model_source {
 	uint32_t today; /* proven connections and exchanges of that day, together */
 	float usual; /* of its days before: mean that forgets within a week or two */
 	uint16_t days; /* that `usual` rests on; stops at its end */
+	/* most turns or proven connections in one window: today so far, and on days before, fading */
+	uint16_t peak_today, peak;
 	bool recent; /* in the list of fg_model_recent() */
+	bool held; /* nothing is learned from this day: fg_model_hold() */
 };
 
 struct fg_model_client {
@@ -147,6 +150,9 @@ size_t fg_model_clients_of(const struct fg_model *model, const uint8_t addr[16],
 uint32_t fg_model_window_proven(const struct fg_model *model, const struct fg_model_source *s);
 /** The same of its exchanges. */
 uint32_t fg_model_window_exchanges(const struct fg_model *model, const struct fg_model_source *s);
+
+/** The source's running day does not become what is usual for it: it was flagged. */
+void fg_model_hold(struct fg_model *model, const uint8_t addr[16]);
 
 /** Places (for fg_model_source_at()) of the sources that connected or exchanged within the window, and
  * perhaps of some that did shortly before. @return how many. */
