@@ -145,7 +145,9 @@ int cg_agree(const struct cg_options *options)
 
 int cg_packets_write(const struct cg_options *options)
 {
-	struct cg_packets_conf pc = { .server = cg_server_address, .emit = cg_pcap_frame };
+	struct cg_packets_conf pc = { .server = cg_server_address,
+				      .emit = cg_pcap_frame,
+				      .keep_bytes = options->keep_bytes };
 	const struct cg_connection *c;
 	struct levels l = { 0 };
 	struct cg_pcap *pcap = NULL;

@@ -72,6 +72,9 @@ static int usage(int code)
 		"  --farm-day N     first scored day (default 14)\n"
 		"  --knob X         moves the variant's knobs, -0.3 .. 0.3\n"
 		"  --heavy-cap N    most exchanges of a legitimate source a day\n"
+		"  --flush N        tokens in a frame of a streamed answer (default 2.5)\n"
+		"  --keep N         payload bytes that a frame of the capture keeps, 16 or more;\n"
+		"                   hellos stay whole (packets)\n"
 		"  --asn 0|1        give the agent the table of networks (default 1)\n"
 		"  --ablation NAME  no-times, ingress-only, loss, restart, jitter\n"
 		"  --epoch S        seconds an epoch, a part of an hour (run: 60, agree: 1)\n"
@@ -142,6 +145,10 @@ static int set_option(struct cg_options *o, int c, const char *text)
 		return knob_of(text, &o->world.knob);
 	case 'h':
 		return number32(text, 0, UINT32_MAX, &o->world.heavy_cap);
+	case 'K':
+		return number32(text, 16, 65535, &o->keep_bytes);
+	case 'F':
+		return number32(text, 1, 1000, &o->world.flush_tokens);
 	case 'a':
 		r = number32(text, 0, 1, &flag);
 		o->asn = !r && flag;
@@ -170,6 +177,8 @@ static int parse(int argc, char **argv, struct cg_options *o)
 		{ "farm-day", required_argument, NULL, 'f' },
 		{ "knob", required_argument, NULL, 'k' },
 		{ "heavy-cap", required_argument, NULL, 'h' },
+		{ "keep", required_argument, NULL, 'K' },
+		{ "flush", required_argument, NULL, 'F' },
 		{ "asn", required_argument, NULL, 'a' },
 		{ "ablation", required_argument, NULL, 'b' },
 		{ "epoch", required_argument, NULL, 'e' },

@@ -27,6 +27,7 @@ struct cg_options {
 	uint32_t epoch_s;
 	uint64_t max_connections; /* 0 = all */
 	const char *state_dir; /* NULL = memory, or a temporary one where it restarts */
+	uint32_t keep_bytes; /* of a frame's payload; 0 = all */
 	bool no_header;
 	bool verbose; /* who is flagged and why, as it happens */
 };

@@ -139,14 +139,14 @@ static int pass_until(struct cg_side *s, uint64_t ns)
 	return r;
 }
 
-int cg_side_frame(void *side, uint64_t time_ns, const uint8_t *frame, size_t len)
+int cg_side_frame(void *side, uint64_t time_ns, const uint8_t *frame, size_t len, size_t wire_len)
 {
 	struct cg_side *s = side;
 	const struct fg_capture_frame f = { .time_ns = time_ns,
 					    .data = frame,
 					    .len = (uint32_t)len,
-					    .frame_len = (uint32_t)len,
-					    .wire_len = (uint32_t)len };
+					    .frame_len = (uint32_t)wire_len,
+					    .wire_len = (uint32_t)wire_len };
 	int r = pass_until(s, time_ns);
 
 	s->quiet = 0;

@@ -22,7 +22,7 @@ struct cg_side;
 int cg_side_new(const uint64_t seed[4], uint64_t table_bytes, struct cg_side **ret_side);
 void cg_side_free(struct cg_side **side);
 /** cg_frame_fn. @return 0, -errno. */
-int cg_side_frame(void *side, uint64_t time_ns, const uint8_t *frame, size_t len);
+int cg_side_frame(void *side, uint64_t time_ns, const uint8_t *frame, size_t len, size_t wire_len);
 /** The last passes, until nothing new can be told. @return 0, -errno. */
 int cg_side_finish(struct cg_side *side);
 struct fg_model *cg_side_model(struct cg_side *side);

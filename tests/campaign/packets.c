@@ -272,29 +272,30 @@ static void put_request(const uint8_t *random, uint32_t all, uint32_t offset, ui
 	}
 }
 
-static void put_payload(struct cg_packets *p, const struct flow *f, const struct step *s,
+/* The first n bytes of a step's payload. */
+static void put_payload(struct cg_packets *p, const struct flow *f, const struct step *s, uint32_t n,
 			uint8_t *to)
 {
 	const uint8_t *random = p->pool + ((f->pool_at + s->offset * 7) & (POOL_BYTES - 1) & ~1U);
 
 	switch (f->data.phase) {
 	case HELLO:
-		memcpy(to, f->form->stream + s->offset, s->bytes);
+		memcpy(to, f->form->stream + s->offset, n);
 		break;
 	case FLIGHT:
-		memcpy(to, p->flights[f->tls13][f->resumed].bytes + s->offset, s->bytes);
+		memcpy(to, p->flights[f->tls13][f->resumed].bytes + s->offset, n);
 		break;
 	case FINISH:
-		memcpy(to, p->finishes[f->tls13][f->resumed].bytes, s->bytes);
+		memcpy(to, p->finishes[f->tls13][f->resumed].bytes, n);
 		break;
 	case TICKET:
-		memcpy(to, p->tickets[f->tls13][f->resumed].bytes, s->bytes);
+		memcpy(to, p->tickets[f->tls13][f->resumed].bytes, n);
 		break;
 	case REQUEST:
-		put_request(random, f->at.up_bytes, s->offset, s->bytes, to);
+		put_request(random, f->at.up_bytes, s->offset, n, to);
 		break;
 	default: /* a record of its own: an answer's step, or the alert in front of a close */
-		memcpy(to, random, s->bytes);
+		memcpy(to, random, n);
 		put_header(to, f->tls13 || f->data.phase == ANSWER ? 23 : 21, s->bytes - 5);
 	}
 }
@@ -391,6 +392,14 @@ static size_t put_tcp(struct cg_packets *p, const struct flow *f, const struct s
 	return 20 + options;
 }
 
+/* Payload bytes that a capture keeps: of hellos all. */
+static uint32_t kept_of(const struct cg_packets *p, const struct flow *f, const struct step *s)
+{
+	if (!p->conf.keep_bytes || f->data.phase == HELLO || s->bytes < p->conf.keep_bytes)
+		return s->bytes;
+	return p->conf.keep_bytes;
+}
+
 static int emit(struct cg_packets *p, const struct flow *f, const struct step *s)
 {
 	static const uint8_t macs[2][12] = { { 2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1 },
@@ -398,22 +407,27 @@ static int emit(struct cg_packets *p, const struct flow *f, const struct step *s
 	bool v4 = !f->client[0] && !f->client[1] && f->client[10] == 0xff;
 	uint8_t *ip = p->frame + ETH_LEN, *tcp = ip + (v4 ? 20 : 40);
 	size_t head = put_tcp(p, f, s, v4, tcp), l4_len = head + s->bytes;
+	uint32_t kept = kept_of(p, f, s);
 	const uint8_t *from = s->from_server ? f->server : f->client;
 	const uint8_t *to = s->from_server ? f->client : f->server;
 	uint16_t pseudo[2];
+	size_t len;
 
 	memcpy(p->frame, macs[s->from_server], 12);
 	put16(p->frame + 12, v4 ? 0x0800 : 0x86dd);
 	put_ip(ip, v4, from, to, s->from_server ? 64 : f->ttl, l4_len);
-	if (s->bytes)
-		put_payload(p, f, s, tcp + head);
+	if (kept)
+		put_payload(p, f, s, kept, tcp + head);
+	p->frames++;
+	len = (size_t)(tcp - p->frame) + l4_len;
+	if (kept < s->bytes) /* whose checksum nobody can know */
+		return p->conf.emit(p->conf.arg, s->ns, p->frame, len - s->bytes + kept, len);
 	put16((uint8_t *)pseudo, 6);
 	put16((uint8_t *)(pseudo + 1), (uint32_t)l4_len);
 	put_sum(tcp + 16, sum_bytes(tcp, l4_len, 0) + pseudo[0] + pseudo[1] +
 				  sum_bytes(from + (v4 ? 12 : 0), v4 ? 4 : 16, 0) +
 				  sum_bytes(to + (v4 ? 12 : 0), v4 ? 4 : 16, 0));
-	p->frames++;
-	return p->conf.emit(p->conf.arg, s->ns, p->frame, (size_t)(tcp - p->frame) + l4_len);
+	return p->conf.emit(p->conf.arg, s->ns, p->frame, len, len);
 }
 
 /* --- The data cursor --------------------------------------------------------------------------- */
@@ -874,11 +888,12 @@ static int flush(struct cg_pcap *p)
 	return 0;
 }
 
-int cg_pcap_frame(void *pcap, uint64_t time_ns, const uint8_t *frame, size_t len)
+int cg_pcap_frame(void *pcap, uint64_t time_ns, const uint8_t *frame, size_t len, size_t wire_len)
 {
 	struct cg_pcap *p = pcap;
 	const uint32_t head[4] = { (uint32_t)(time_ns / 1000000000),
-				   (uint32_t)(time_ns % 1000000000), (uint32_t)len, (uint32_t)len };
+				   (uint32_t)(time_ns % 1000000000), (uint32_t)len,
+				   (uint32_t)wire_len };
 	int r = 0;
 
 	if (p->n + sizeof(head) + len > sizeof(p->bytes))

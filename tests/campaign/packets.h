@@ -14,14 +14,19 @@
 /* Connections open at a time: 2 GB of them. */
 #define CG_MAX_FLOWS (4U << 20)
 
-/** Takes one frame; it is gone when the call returns. @return 0, or what ends the run. */
-typedef int (*cg_frame_fn)(void *arg, uint64_t time_ns, const uint8_t *frame, size_t len);
+/** Takes one frame, of whose wire_len bytes len are there; it is gone when the call returns.
+ * @return 0, or what ends the run. */
+typedef int (*cg_frame_fn)(void *arg, uint64_t time_ns, const uint8_t *frame, size_t len,
+			   size_t wire_len);
 
 struct cg_packets_conf {
 	/** Our address that a source came to, cg_server_address(). */
 	void (*server)(const uint8_t source[16], uint8_t server, uint8_t ret_addr[16]);
 	cg_frame_fn emit;
 	void *arg;
+	/* Payload that a frame keeps, 16 or more; 0 = all. Hellos stay whole. What is cut off is not
+	 * made either, and its frame's checksum is not filled in. */
+	uint32_t keep_bytes;
 };
 
 struct cg_packets;
@@ -43,6 +48,6 @@ struct cg_pcap;
 /** @return 0, -ENOMEM. */
 int cg_pcap_new(int fd, struct cg_pcap **ret_pcap);
 /** cg_frame_fn. @return 0, -errno. */
-int cg_pcap_frame(void *pcap, uint64_t time_ns, const uint8_t *frame, size_t len);
+int cg_pcap_frame(void *pcap, uint64_t time_ns, const uint8_t *frame, size_t len, size_t wire_len);
 /** Writes what is left and frees. @return 0, -errno. */
 int cg_pcap_close(struct cg_pcap **pcap);

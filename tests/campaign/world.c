@@ -374,6 +374,7 @@ static void fill_exchange(struct cg_world *w, const struct cg_actor *a, uint64_t
 	double in = cg_lognormal(r, a->in_tokens, h->in_sigma * 0.7);
 	double out = fmin(cg_lognormal(r, a->out_tokens, h->out_sigma * 0.7), 16000);
 	bool stream = cg_uniform(r) < h->stream;
+	double flush = w->conf.flush_tokens ? w->conf.flush_tokens : 2.5;
 	double first_s = fmin(cg_lognormal(r, 0.9, 0.6), 20);
 	double seconds_of = first_s + out / (30 + 50 * cg_uniform(r));
 
@@ -382,7 +383,7 @@ static void fill_exchange(struct cg_world *w, const struct cg_actor *a, uint64_t
 		.up_bytes = (uint32_t)fmin(700 + 4.3 * in, 4e6),
 		.down_bytes = (uint32_t)(stream ? 500 + 160 * out / 2.5 : 500 + 4.5 * out),
 		.first_ms = (uint32_t)(1000 * (stream ? first_s : seconds_of)),
-		.chunks = stream ? (uint16_t)fmin(1 + out / 2.5, 4000) : 1,
+		.chunks = stream ? (uint16_t)fmin(1 + out / flush, 4000) : 1,
 	};
 	e->lasted_ms = (uint32_t)(1000 * seconds_of) + (stream ? 0 : 5);
 	/* a step is larger than what the agent takes for quiet */

@@ -29,6 +29,7 @@ struct cg_conf {
 	uint32_t farm_day; /* the farm or surprise begins within four days from here on */
 	double knob; /* -0.3 .. 0.3: moves the variant's knobs by that share; 0 = centre */
 	uint32_t heavy_cap; /* most exchanges of one legitimate source a day; 0 = as modelled */
+	uint32_t flush_tokens; /* that a streamed answer's frame carries, 0 = one event's 2.5 */
 	uint32_t jitter_us; /* added to clock readings (ablation) */
 };
 

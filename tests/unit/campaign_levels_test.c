@@ -595,15 +595,17 @@ struct order {
 	struct cg_pcap *pcap;
 };
 
-static int keep_order(void *arg, uint64_t time_ns, const uint8_t *frame, size_t len)
+static int keep_order(void *arg, uint64_t time_ns, const uint8_t *frame, size_t len,
+		      size_t wire_len)
 {
 	struct order *o = arg;
 
 	assert_true(time_ns >= o->last_ns);
 	assert_in_range(len, 54, 1514);
+	assert_int_equal(wire_len, len);
 	o->last_ns = time_ns;
 	o->frames++;
-	return cg_pcap_frame(o->pcap, time_ns, frame, len);
+	return cg_pcap_frame(o->pcap, time_ns, frame, len, wire_len);
 }
 
 static void write_capture(int fd, struct order *o)
