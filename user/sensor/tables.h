@@ -9,6 +9,16 @@
 
 #include "farmgate/abi.h"
 
+/*
+ * Where something may have changed: for each set (streams: row) in how many passes it is still to be
+ * looked at. Kept by the engine on this host, which touches few rows between
+ * two passes over a large table; NULL where the kernel's programs write: all of it is looked at.
+ */
+#define FG_HOT_PASSES 6 /* a row has news up to four passes after it was touched last */
+struct fg_hot {
+	uint8_t *flows, *knocks, *sources, *clients, *prints, *streams;
+};
+
 struct fg_tables {
 	struct fg_flow_set *flows;
 	struct fg_timing *timings; /* one for each row of flows */
@@ -20,6 +30,7 @@ struct fg_tables {
 	struct fg_stash *stash; /* NULL where it is the kernel's: the agent does not read it */
 	struct fg_overflow *overflow; /* FG_OVERFLOW_COLUMNS */
 	struct fg_meta *meta;
+	struct fg_hot hot;
 	/* sets (streams, stash: rows); powers of two */
 	uint32_t n_flows, n_knocks, n_sources, n_clients, n_prints, n_streams, n_stash;
 };

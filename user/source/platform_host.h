@@ -26,6 +26,7 @@ struct fg_env {
 
 static inline struct fg_flow_set *fg_flow_set(struct fg_env *env, uint32_t i)
 {
+	env->tables->hot.flows[i] = FG_HOT_PASSES;
 	return &env->tables->flows[i];
 }
 
@@ -36,26 +37,31 @@ static inline struct fg_timing *fg_timing_at(struct fg_env *env, uint32_t i)
 
 static inline struct fg_knock_set *fg_knock_set(struct fg_env *env, uint32_t i)
 {
+	env->tables->hot.knocks[i] = FG_HOT_PASSES;
 	return &env->tables->knocks[i];
 }
 
 static inline struct fg_source_set *fg_source_set(struct fg_env *env, uint32_t i)
 {
+	env->tables->hot.sources[i] = FG_HOT_PASSES;
 	return &env->tables->sources[i];
 }
 
 static inline struct fg_client_set *fg_client_set(struct fg_env *env, uint32_t i)
 {
+	env->tables->hot.clients[i] = FG_HOT_PASSES;
 	return &env->tables->clients[i];
 }
 
 static inline struct fg_print_set *fg_print_set(struct fg_env *env, uint32_t i)
 {
+	env->tables->hot.prints[i] = FG_HOT_PASSES;
 	return &env->tables->prints[i];
 }
 
 static inline struct fg_stream *fg_stream_at(struct fg_env *env, uint32_t i)
 {
+	env->tables->hot.streams[i] = FG_HOT_PASSES;
 	return &env->tables->streams[i];
 }
 

@@ -42,10 +42,26 @@ struct fg_taker {
 	size_t n_sources, cap_sources, n_clients, cap_clients, n_prints, cap_prints, n_flows,
 		cap_flows;
 	uint64_t incomplete[_FG_INCOMPLETE_MAX];
+	/* live rows: of each block as of its last visit, and their sums */
+	struct fg_hot filled;
 	struct fg_fill fill;
 	fg_given_up_fn given_up;
 	void *given_up_arg;
 };
+
+static int make_filled(struct fg_taker *k)
+{
+	k->filled.flows = calloc(k->t.n_flows, 1);
+	k->filled.knocks = calloc(k->t.n_knocks, 1);
+	k->filled.sources = calloc(k->t.n_sources, 1);
+	k->filled.clients = calloc(k->t.n_clients, 1);
+	k->filled.prints = calloc(k->t.n_prints, 1);
+	k->filled.streams = calloc(k->t.n_streams, 1);
+	return k->filled.flows && k->filled.knocks && k->filled.sources && k->filled.clients &&
+			       k->filled.prints && k->filled.streams ?
+		       0 :
+		       -ENOMEM;
+}
 
 int fg_taker_new(const struct fg_tables *tables, struct fg_taker **ret_taker)
 {
@@ -58,7 +74,7 @@ int fg_taker_new(const struct fg_tables *tables, struct fg_taker **ret_taker)
 	k->sources = calloc((size_t)tables->n_sources * FG_WAYS, sizeof(*k->sources));
 	k->clients = calloc((size_t)tables->n_clients * FG_WAYS, sizeof(*k->clients));
 	k->prints = calloc((size_t)tables->n_prints * FG_WAYS, sizeof(*k->prints));
-	if (!k->flows || !k->sources || !k->clients || !k->prints) {
+	if (!k->flows || !k->sources || !k->clients || !k->prints || make_filled(k)) {
 		fg_taker_free(&k);
 		return -ENOMEM;
 	}
@@ -76,6 +92,12 @@ void fg_taker_free(struct fg_taker **taker)
 	free(k->sources);
 	free(k->clients);
 	free(k->prints);
+	free(k->filled.flows);
+	free(k->filled.knocks);
+	free(k->filled.sources);
+	free(k->filled.clients);
+	free(k->filled.prints);
+	free(k->filled.streams);
 	free(k->out_sources);
 	free(k->out_clients);
 	free(k->out_prints);
@@ -382,40 +404,108 @@ static int take_print(struct fg_taker *k, const struct fg_print *row, const uint
 	return 0;
 }
 
-/* Gives up hellos whose time is over. Who frees the row counts the hello. */
-static int take_streams(struct fg_taker *k, uint64_t ticks, uint64_t tick_ns, bool all)
+/* --- Over the tables -------------------------------------------------------------------------- */
+
+/* A way through the sets of one table, past those in which nothing can have changed. */
+struct walk {
+	uint8_t *hot; /* NULL = all sets */
+	uint8_t *filled;
+	uint64_t *fill;
+	uint32_t n, at;
+};
+
+#define WALK(k, what)                                                                           \
+	{                                                                                       \
+		(k)->t.hot.what, (k)->filled.what, &(k)->fill.what, (k)->t.n_##what, UINT32_MAX \
+	}
+
+/* Eight sets at a time: in most seconds most of a table rests. */
+static uint32_t skip_cold(const struct walk *w, uint32_t i)
+{
+	uint64_t eight;
+
+	while (w->n - i >= 8 && (memcpy(&eight, w->hot + i, 8), !eight))
+		i += 8;
+	while (i < w->n && !w->hot[i])
+		i++;
+	return i;
+}
+
+/* The next set to look at; false behind the last. */
+static bool next_set(struct walk *w)
+{
+	w->at++;
+	if (!w->hot)
+		return w->at < w->n;
+	w->at = skip_cold(w, w->at);
+	if (w->at >= w->n)
+		return false;
+	w->hot[w->at]--;
+	return true;
+}
+
+static void note_filled(struct walk *w, uint8_t live)
+{
+	*w->fill += (uint64_t)live - w->filled[w->at];
+	w->filled[w->at] = live;
+}
+
+/* Walks the rows of one table; runs the statement for each live one. */
+#define FOR_EACH_ROW(k, what, statement)                                           \
+	for (struct walk _w = WALK(k, what); next_set(&_w);) {                     \
+		uint32_t _set = _w.at;                                             \
+		uint8_t _live = 0;                                                 \
+                                                                                   \
+		for (uint32_t _way = 0; _way < FG_WAYS; _way++) {                  \
+			if (!is_live(__atomic_load_n(&(k)->t.what[_set].tag[_way], \
+						     __ATOMIC_ACQUIRE)))           \
+				continue;                                          \
+			_live++;                                                   \
+			statement                                                  \
+		}                                                                  \
+		note_filled(&_w, _live);                                           \
+	}
+
+/* Who frees the row counts the hello. */
+static void give_up(struct fg_taker *k, struct fg_stream *row, enum fg_incomplete reason)
+{
+	struct fg_epoch_source *out;
+
+	k->incomplete[reason]++;
+	if (k->given_up)
+		k->given_up(k->given_up_arg, row, reason);
+	if (row->proof != FG_PROOF_NONE) {
+		out = PUSH(k, sources);
+		if (out) {
+			source_of(row->client, out->addr);
+			out->incomplete = 1;
+		}
+	}
+	__atomic_store_n(&row->tag, FG_TAG_FREE, __ATOMIC_RELEASE);
+}
+
+/* Gives up hellos whose time is over; those that wait are looked at again. */
+static void take_streams(struct fg_taker *k, uint64_t ticks, uint64_t tick_ns, bool all)
 {
 	int32_t limit = (int32_t)(FG_HELLO_TIMEOUT_NS / (tick_ns ? tick_ns : 1));
-	enum fg_incomplete why = all ? FG_INCOMPLETE_end : FG_INCOMPLETE_timeout, reason;
+	enum fg_incomplete why = all ? FG_INCOMPLETE_end : FG_INCOMPLETE_timeout;
 
-	for (uint32_t i = 0; i < k->t.n_streams; i++) {
-		struct fg_stream *row = &k->t.streams[i];
+	for (struct walk w = WALK(k, streams); next_set(&w);) {
+		struct fg_stream *row = &k->t.streams[w.at];
 		uint64_t tag = __atomic_load_n(&row->tag, __ATOMIC_ACQUIRE);
-		struct fg_epoch_source *out;
 
+		note_filled(&w, is_live(tag));
 		if (!is_live(tag))
 			continue;
-		k->fill.streams++;
+		if (w.hot)
+			w.hot[w.at] = FG_HOT_PASSES;
 		/* signed: the row may be younger than the caller's tick */
 		if (!all && (int32_t)((uint32_t)ticks - row->ticks) <= limit)
 			continue;
-		if (!__atomic_compare_exchange_n(&row->tag, &tag, FG_TAG_BUSY, false,
-						 __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
-			continue;
-		reason = row->gap ? FG_INCOMPLETE_gap : why;
-		k->incomplete[reason]++;
-		if (k->given_up)
-			k->given_up(k->given_up_arg, row, reason);
-		if (row->proof != FG_PROOF_NONE) {
-			out = PUSH(k, sources);
-			if (out) {
-				source_of(row->client, out->addr);
-				out->incomplete = 1;
-			}
-		}
-		__atomic_store_n(&row->tag, FG_TAG_FREE, __ATOMIC_RELEASE);
+		if (__atomic_compare_exchange_n(&row->tag, &tag, FG_TAG_BUSY, false,
+						__ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+			give_up(k, row, row->gap ? FG_INCOMPLETE_gap : why);
 	}
-	return 0;
 }
 
 static uint32_t next_epoch(struct fg_taker *k, uint64_t ticks)
@@ -427,13 +517,6 @@ static uint32_t next_epoch(struct fg_taker *k, uint64_t ticks)
 	return e;
 }
 
-/* Walks the rows of one table; runs the statement for each live one. */
-#define FOR_EACH_ROW(table, n, what)                                                              \
-	for (uint32_t _set = 0; _set < (n); _set++)                                               \
-		for (uint32_t _way = 0; _way < FG_WAYS; _way++)                                   \
-			if (is_live(__atomic_load_n(&(table)[_set].tag[_way], __ATOMIC_ACQUIRE))) \
-	what
-
 int fg_taker_take(struct fg_taker *k, uint64_t ticks, uint64_t tick_ns, bool all,
 		  struct fg_epoch *epoch)
 {
@@ -444,34 +527,29 @@ int fg_taker_take(struct fg_taker *k, uint64_t ticks, uint64_t tick_ns, bool all
 	int r = 0;
 
 	k->n_flows = k->n_sources = k->n_clients = k->n_prints = 0;
-	memset(&k->fill, 0, sizeof(k->fill));
-	FOR_EACH_ROW(k->t.flows, k->t.n_flows, {
-		k->fill.flows++;
+	FOR_EACH_ROW(k, flows, {
 		r |= take_flow(k, &k->t.flows[_set].row[_way],
 			       (const uint64_t *)&k->t.flows[_set].tag[_way],
 			       &k->t.timings[_set * FG_WAYS + _way],
 			       &k->flows[_set * FG_WAYS + _way], &pass);
 	})
-	FOR_EACH_ROW(k->t.sources, k->t.n_sources, {
-		k->fill.sources++;
+	FOR_EACH_ROW(k, sources, {
 		r |= take_source(k, &k->t.sources[_set].row[_way],
 				 (const uint64_t *)&k->t.sources[_set].tag[_way],
 				 &k->sources[_set * FG_WAYS + _way], e);
 	})
-	FOR_EACH_ROW(k->t.clients, k->t.n_clients, {
-		k->fill.clients++;
+	FOR_EACH_ROW(k, clients, {
 		r |= take_client(k, &k->t.clients[_set].row[_way],
 				 (const uint64_t *)&k->t.clients[_set].tag[_way],
 				 &k->clients[_set * FG_WAYS + _way], e);
 	})
-	FOR_EACH_ROW(k->t.prints, k->t.n_prints, {
-		k->fill.prints++;
+	FOR_EACH_ROW(k, prints, {
 		r |= take_print(k, &k->t.prints[_set].row[_way],
 				(const uint64_t *)&k->t.prints[_set].tag[_way],
 				&k->prints[_set * FG_WAYS + _way], e);
 	})
-	FOR_EACH_ROW(k->t.knocks, k->t.n_knocks, k->fill.knocks++;)
-	r |= take_streams(k, ticks, tick_ns, all);
+	FOR_EACH_ROW(k, knocks, ;)
+	take_streams(k, ticks, tick_ns, all);
 	epoch->flows = k->out_flows;
 	epoch->n_flows = k->n_flows;
 	epoch->sources = k->out_sources;
