@@ -257,12 +257,37 @@ static int read_cohorts(struct run *r)
 	return 0;
 }
 
+/* Members of the last hour that are no farm's. */
+static void tell_false_members(const struct run *r)
+{
+	char who[FG_IP_TEXT];
+
+	for (size_t i = 0; i < fg_cohorts_n_members(r->core.cohorts); i++) {
+		const struct fg_member *m = fg_cohorts_member_at(r->core.cohorts, i);
+		const char *stem = fg_model_stem_text(r->core.model, m->stem);
+
+		if (m->first_ns <= r->read_ns ||
+		    cg_score_is_farm(r->score, m->addr, m->stem, m->stack))
+			continue;
+		fprintf(stderr,
+			"day %.2f c%u %s %s is no farm's: odds %.1f, nats R %.1f A %.1f C %.1f L "
+			"%.1f; relayed %u stack %u turns %u shape %u age %u clock %u\n",
+			(double)(m->first_ns - CG_START_NS) / (double)CG_DAY_NS, m->cohort,
+			fg_ip_source(m->addr, who), stem ? stem : "-", m->log_odds,
+			m->nats[FG_FAMILY_RELAY], m->nats[FG_FAMILY_AUTOMATION],
+			m->nats[FG_FAMILY_CLOCK], m->nats[FG_FAMILY_LIFECYCLE], m->relayed,
+			m->stack_bin, m->turns_bin, m->shape_bin, m->age_days, m->clock);
+	}
+}
+
 static int read_hour(struct run *r, uint64_t now_ns)
 {
 	int e = read_verdicts(r);
 
 	if (!e)
 		e = read_cohorts(r);
+	if (r->options->verbose)
+		tell_false_members(r);
 	r->read_ns = now_ns;
 	return e ? e : cg_score_hour(r->score, now_ns);
 }

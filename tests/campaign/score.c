@@ -10,86 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_VALUES (1U << 31)
-
-/* --- A map from 64 bits to values that lie side by side ---------------------------------------- */
-
-struct map {
-	uint64_t *keys; /* of the values, in their order */
-	uint32_t *slots; /* place + 1 */
-	char *values;
-	size_t size; /* of a value */
-	uint32_t n, cap, mask;
-};
-
-static uint32_t *map_slot(const struct map *m, uint64_t key)
-{
-	uint32_t i = (uint32_t)((key * 0x9e3779b97f4a7c15ULL) >> 32) & m->mask;
-
-	while (m->slots[i] && m->keys[m->slots[i] - 1] != key)
-		i = (i + 1) & m->mask;
-	return &m->slots[i];
-}
-
-static void *map_find(const struct map *m, uint64_t key)
-{
-	uint32_t at = m->slots ? *map_slot(m, key) : 0;
-
-	return at ? m->values + (at - 1) * m->size : NULL;
-}
-
-static int map_grow(struct map *m)
-{
-	uint32_t cap = m->cap ? m->cap * 2 : 1024;
-	uint64_t *keys = reallocarray(m->keys, cap, sizeof(*keys));
-	uint32_t *slots = calloc((size_t)cap * 2, sizeof(*slots));
-	char *values;
-
-	m->keys = keys ? keys : m->keys;
-	values = reallocarray(m->values, cap, m->size);
-	m->values = values ? values : m->values;
-	if (!keys || !slots || !values || cap >= MAX_VALUES) {
-		free(slots);
-		return -ENOMEM;
-	}
-	free(m->slots);
-	m->slots = slots;
-	m->cap = cap;
-	m->mask = cap * 2 - 1;
-	for (uint32_t i = 0; i < m->n; i++)
-		*map_slot(m, m->keys[i]) = i + 1;
-	return 0;
-}
-
-/* The value of a key, a new one all zero; NULL without memory. Valid until the next call. */
-static void *map_put(struct map *m, uint64_t key)
-{
-	void *value = map_find(m, key);
-
-	if (value)
-		return value;
-	if (m->n == m->cap && map_grow(m))
-		return NULL;
-	m->keys[m->n] = key;
-	*map_slot(m, key) = m->n + 1;
-	return memset(m->values + m->n++ * m->size, 0, m->size);
-}
-
-static void map_clear(struct map *m)
-{
-	if (m->slots)
-		memset(m->slots, 0, ((size_t)m->mask + 1) * sizeof(*m->slots));
-	m->n = 0;
-}
-
-static void map_free(struct map *m)
-{
-	free(m->keys);
-	free(m->slots);
-	free(m->values);
-}
-
-#define EACH(type, v, map) (type *v = (type *)(map)->values, *_end = v + (map)->n; v < _end; v++)
+#include "campaign/map.h"
 
 /* --- What is kept ------------------------------------------------------------------------------ */
 
@@ -152,25 +73,20 @@ struct cg_score {
 	uint64_t day_ns, read_ns; /* the running day; the last hour's end */
 	struct entry *log;
 	size_t n_log, cap_log;
-	struct map clients, sources; /* of the day */
-	struct map flags; /* by key of any scope */
-	struct map harmed[GROUPS], actors;
+	struct cg_map clients, sources; /* of the day */
+	struct cg_map flags; /* by key of any scope */
+	struct cg_map harmed[GROUPS], actors;
 	uint64_t farm_clients; /* today so far */
 	uint32_t hours;
 };
-
-static uint64_t mix(uint64_t h, uint64_t word)
-{
-	h = (h ^ word) * 0x9e3779b97f4a7c15ULL;
-	return h ^ h >> 29;
-}
 
 static uint64_t key_of(const uint8_t source[16], uint64_t stem, uint64_t stack)
 {
 	uint64_t words[2];
 
 	memcpy(words, source, sizeof(words));
-	return mix(mix(mix(mix(0x243f6a8885a308d3ULL, words[0]), words[1]), stem), stack);
+	return cg_mix(cg_mix(cg_mix(cg_mix(0x243f6a8885a308d3ULL, words[0]), words[1]), stem),
+		      stack);
 }
 
 static void keys_of(const struct cg_progress *p, uint64_t keys[SCOPES])
@@ -205,21 +121,43 @@ void cg_score_free(struct cg_score **score)
 
 	if (!s)
 		return;
-	map_free(&s->clients);
-	map_free(&s->sources);
-	map_free(&s->flags);
-	map_free(&s->actors);
+	cg_map_free(&s->clients);
+	cg_map_free(&s->sources);
+	cg_map_free(&s->flags);
+	cg_map_free(&s->actors);
 	for (int i = 0; i < GROUPS; i++)
-		map_free(&s->harmed[i]);
+		cg_map_free(&s->harmed[i]);
 	free(s->log);
 	free(s);
 	*score = NULL;
+}
+
+static int note_client(struct cg_score *s, const struct entry *e)
+{
+	struct client *c = cg_map_put(&s->clients, e->keys[CLIENT]);
+	struct source *source = cg_map_put(&s->sources, e->keys[SOURCE]);
+
+	if (!c || !source)
+		return -ENOMEM;
+	memcpy(c->keys, e->keys, sizeof(c->keys));
+	c->actor = e->actor;
+	if (e->farm) {
+		s->farm_clients += !c->farm;
+		c->farm += e->exchanges;
+		return 0;
+	}
+	c->legit += e->exchanges;
+	if (!source->legit)
+		source->actor = e->actor;
+	source->legit = true;
+	return 0;
 }
 
 int cg_score_progress(struct cg_score *s, const struct cg_progress *p, size_t n)
 {
 	struct entry *larger;
 	size_t cap;
+	int r = 0;
 
 	if (s->n_log + n > s->cap_log) {
 		cap = (s->n_log + n) * 2;
@@ -229,7 +167,7 @@ int cg_score_progress(struct cg_score *s, const struct cg_progress *p, size_t n)
 		s->log = larger;
 		s->cap_log = cap;
 	}
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; !r && i < n; i++) {
 		struct entry *e = &s->log[s->n_log++];
 
 		keys_of(&p[i], e->keys);
@@ -237,8 +175,9 @@ int cg_score_progress(struct cg_score *s, const struct cg_progress *p, size_t n)
 		e->actor = p[i].actor;
 		e->exchanges = p[i].exchanges;
 		e->farm = p[i].farm;
+		r = note_client(s, e);
 	}
-	return 0;
+	return r;
 }
 
 /* --- Verdicts ----------------------------------------------------------------------------------- */
@@ -261,7 +200,7 @@ int cg_score_verdict(struct cg_score *s, const uint8_t source[16], uint64_t stem
 
 	if (tier < FG_TIER_ALERT)
 		return 0;
-	f = map_put(&s->flags, key_of(source, stem, stack));
+	f = cg_map_put(&s->flags, key_of(source, stem, stack));
 	if (!f)
 		return -ENOMEM;
 	if (!f->first_ns || first_ns < f->first_ns)
@@ -286,7 +225,7 @@ static bool flagged_within(const struct cg_score *s, const uint64_t keys[SCOPES]
 			   uint64_t from_ns, uint64_t to_ns)
 {
 	for (int i = 0; i < SCOPES; i++) {
-		const struct flag *f = map_find(&s->flags, keys[i]);
+		const struct flag *f = cg_map_find(&s->flags, keys[i]);
 
 		if (f && f->spans[tier].seen_ns && f->spans[tier].since_ns < to_ns &&
 		    span_end(&f->spans[tier]) > from_ns)
@@ -301,7 +240,7 @@ static uint64_t first_flagged(const struct cg_score *s, const uint64_t keys[SCOP
 	uint64_t first = UINT64_MAX;
 
 	for (int i = 0; i < SCOPES; i++) {
-		const struct flag *f = map_find(&s->flags, keys[i]);
+		const struct flag *f = cg_map_find(&s->flags, keys[i]);
 
 		if (f && f->first_ns < first)
 			first = f->first_ns;
@@ -332,14 +271,14 @@ void cg_score_alarm(struct cg_score *s, const struct cg_alarm *a)
 
 /* --- The hour ----------------------------------------------------------------------------------- */
 
-static int harm_of(struct map *map, const char *name, uint32_t *ret_at)
+static int harm_of(struct cg_map *map, const char *name, uint32_t *ret_at)
 {
 	uint64_t key = 0;
 	struct harmed *h;
 
 	for (const char *c = name; *c; c++)
-		key = mix(key, (uint8_t)*c);
-	h = map_put(map, key);
+		key = cg_mix(key, (uint8_t)*c);
+	h = cg_map_put(map, key);
 	if (!h)
 		return -ENOMEM;
 	if (!h->name[0])
@@ -351,13 +290,13 @@ static int harm_of(struct map *map, const char *name, uint32_t *ret_at)
 /* The three rows that speak of an actor, remembered. @return 0, -ENOMEM. */
 static int harms_of(struct cg_score *s, uint32_t actor, struct cg_harm *ret[GROUPS])
 {
-	struct known *known = map_find(&s->actors, actor);
+	struct known *known = cg_map_find(&s->actors, actor);
 	struct cg_actor_info info;
 	char asn[16];
 	int r = 0;
 
 	if (!known) {
-		known = map_put(&s->actors, actor);
+		known = cg_map_put(&s->actors, actor);
 		if (!known)
 			return -ENOMEM;
 		info = s->conf.actor(s->conf.arg, actor);
@@ -404,27 +343,6 @@ static void count_farm(struct cg_score *s, const struct entry *e)
 		see_alarm(s, first > e->time_ns ? first : e->time_ns);
 }
 
-static int note_client(struct cg_score *s, const struct entry *e)
-{
-	struct client *c = map_put(&s->clients, e->keys[CLIENT]);
-	struct source *source = map_put(&s->sources, e->keys[SOURCE]);
-
-	if (!c || !source)
-		return -ENOMEM;
-	memcpy(c->keys, e->keys, sizeof(c->keys));
-	c->actor = e->actor;
-	if (e->farm) {
-		s->farm_clients += !c->farm;
-		c->farm += e->exchanges;
-		return 0;
-	}
-	c->legit += e->exchanges;
-	if (!source->legit)
-		source->actor = e->actor;
-	source->legit = true;
-	return 0;
-}
-
 /* How much of the farm that was active in this hour is under a verdict now? */
 static void see_members(struct cg_score *s, uint64_t now_ns)
 {
@@ -433,7 +351,7 @@ static void see_members(struct cg_score *s, uint64_t now_ns)
 
 	for (size_t i = 0; i < s->n_log; i++) {
 		const struct entry *e = &s->log[i];
-		struct client *c = e->farm ? map_find(&s->clients, e->keys[CLIENT]) : NULL;
+		struct client *c = e->farm ? cg_map_find(&s->clients, e->keys[CLIENT]) : NULL;
 
 		if (!c || c->hour == s->hours + 1)
 			continue;
@@ -451,7 +369,7 @@ static void tell_flagged(struct cg_score *s, uint64_t now_ns)
 	if (!s->conf.flagged)
 		return;
 	for
-		EACH(struct client, c, &s->clients)
+		CG_EACH(struct client, c, &s->clients)
 		{
 			if (c->told || !flagged_within(s, c->keys, CG_ALERT, now_ns, now_ns + 1))
 				continue;
@@ -502,7 +420,7 @@ static int judge_sources(struct cg_score *s)
 	struct cg_harm *harms[GROUPS];
 
 	for
-		EACH(struct source, source, &s->sources)
+		CG_EACH(struct source, source, &s->sources)
 		{
 			if (!source->legit)
 				continue;
@@ -543,13 +461,13 @@ static int judge_day(struct cg_score *s)
 	if (s->day_ns >= s->conf.scored_ns) {
 		s->m.scored_days++;
 		for
-			EACH(struct client, c, &s->clients)
+			CG_EACH(struct client, c, &s->clients)
 		r = r ? r : judge_client(s, c, steady);
 		r = r ? r : judge_sources(s);
 	}
 	log_day(s, &before);
-	map_clear(&s->clients);
-	map_clear(&s->sources);
+	cg_map_clear(&s->clients);
+	cg_map_clear(&s->sources);
 	s->farm_clients = 0;
 	s->day_ns += CG_DAY_NS;
 	return r;
@@ -560,10 +478,9 @@ int cg_score_hour(struct cg_score *s, uint64_t now_ns)
 	int r = 0;
 
 	for (size_t i = 0; !r && i < s->n_log; i++) {
-		r = note_client(s, &s->log[i]);
 		if (s->log[i].farm)
 			count_farm(s, &s->log[i]);
-		else if (!r)
+		else
 			r = count_legit(s, &s->log[i]);
 	}
 	if (r)
@@ -579,7 +496,7 @@ int cg_score_hour(struct cg_score *s, uint64_t now_ns)
 bool cg_score_is_farm(const struct cg_score *s, const uint8_t source[16], uint64_t stem,
 		      uint64_t stack)
 {
-	const struct client *c = map_find(&s->clients, key_of(source, stem, stack));
+	const struct client *c = cg_map_find(&s->clients, key_of(source, stem, stack));
 
 	return c && c->farm;
 }
@@ -632,12 +549,12 @@ double cg_poisson_upper(uint64_t n)
 }
 
 /* The one that was blocked most, of those with at least so many source-days; NULL where none is. */
-static const struct harmed *worst(const struct map *map, uint64_t min_source_days)
+static const struct harmed *worst(const struct cg_map *map, uint64_t min_source_days)
 {
 	const struct harmed *found = NULL;
 
 	for
-		EACH(const struct harmed, h, map)
+		CG_EACH(const struct harmed, h, map)
 	if (h->harm.source_days >= min_source_days && h->harm.exchanges &&
 	    (!found || cg_share(h->harm.blocked, h->harm.exchanges) >
 			       cg_share(found->harm.blocked, found->harm.exchanges)))
@@ -658,13 +575,13 @@ static double blocked_share(const struct harmed *h)
 	return h ? cg_share(h->harm.blocked, h->harm.exchanges) : NAN;
 }
 
-static double mean_blocked(const struct map *map)
+static double mean_blocked(const struct cg_map *map)
 {
 	double sum = 0;
 	unsigned int n = 0;
 
 	for
-		EACH(const struct harmed, h, map)
+		CG_EACH(const struct harmed, h, map)
 		{
 			if (!h->harm.exchanges)
 				continue;
@@ -758,12 +675,12 @@ void cg_score_row(const struct cg_score *s, FILE *out)
 #undef VALUE
 }
 
-static void print_harm(const struct map *map, const char *what, FILE *out)
+static void print_harm(const struct cg_map *map, const char *what, FILE *out)
 {
 	fprintf(out, "\n%-10s %12s %12s %8s %8s %14s %10s\n", what, "source-days", "client-days",
 		"alert", "enforce", "exchanges", "blocked");
 	for
-		EACH(const struct harmed, h, map)
+		CG_EACH(const struct harmed, h, map)
 	fprintf(out, "%-10s %12llu %12llu %8llu %8llu %14llu %10.2g\n", h->name,
 		(unsigned long long)h->harm.source_days, (unsigned long long)h->harm.client_days,
 		(unsigned long long)h->harm.flagged[CG_ALERT],

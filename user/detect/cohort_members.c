@@ -214,9 +214,14 @@ static void confirm(struct fg_member *m, const struct fg_suspect *s, uint32_t ho
 	m->clock = s->clock;
 }
 
-static bool qualifies(const struct fg_suspect *s)
+/* Of a farm behind relays nobody is a member who was measured to come straight: what the mixture takes
+ * for independent (new and of the farm's shape, say) goes together in other trades, too. */
+static bool qualifies(const struct fg_cohort *cohort, const struct fg_suspect *s)
 {
-	return s->traits->measured >= FG_MEMBER_MEASURED && fg_member_lfdr(s) <= FG_MEMBER_LFDR;
+	bool relayed = s->traits->yes >> FG_SHARE_RELAYED & 1;
+
+	return (cohort->machines || relayed) && s->traits->measured >= FG_MEMBER_MEASURED &&
+	       fg_member_lfdr(s) <= FG_MEMBER_LFDR;
 }
 
 static struct fg_member *member_of(const struct fg_cohorts *c, const struct fg_model *model,
@@ -237,7 +242,7 @@ static uint32_t owner_of(const struct fg_cohorts *c, const struct fg_model *mode
 	for (size_t i = 0; i < n; i++) {
 		const struct fg_member *m;
 
-		if (!qualifies(&c->suspects[i]))
+		if (!qualifies(cohort, &c->suspects[i]))
 			continue;
 		qualified++;
 		m = member_of(c, model, &c->suspects[i]);
@@ -292,7 +297,7 @@ int fg_cohort_find_members(struct fg_cohorts *c, const struct fg_model *model,
 	qsort(c->suspects, n, sizeof(*c->suspects), by_odds);
 	cohort->part_of = owner_of(c, model, cohort, n);
 	for (size_t i = 0; i < n && !r; i++)
-		if (qualifies(&c->suspects[i]))
+		if (qualifies(cohort, &c->suspects[i]))
 			r = claim(c, model, cohort->part_of ? cohort->part_of : cohort->id,
 				  &c->suspects[i]);
 	return r;
