@@ -12,8 +12,8 @@
 #include "farmgate/hash.h"
 
 #define S_NS 1000000000ULL
-/* Old rows are looked for this often; a day more or less by an hour. */
-#define FORGET_S 3600
+/* Old rows are looked for this often: what is kept for a day is kept for ten minutes more at most. */
+#define FORGET_S 600
 /* ... and where there is no room, at most this often. */
 #define FORGET_FULL_S 60
 #define JUDGE_S	      60
