@@ -428,6 +428,43 @@ static void test_accounts_large_farm_is_one_community(void **state)
 	assert_int_equal(judge(NULL), 60);
 }
 
+/* A pool so large that no two accounts meet three times: 900 accounts, each on 8 of 600 exits. */
+static void test_accounts_rovers_are_found(void **state)
+{
+	struct fg_communities c;
+	struct fg_scene scene;
+
+	(void)state;
+	population(2000);
+	farm(0, 900, 8, 600, 40, FG_AGE_WEEK);
+	scene = (struct fg_scene){ .model = model, .accounts = accounts };
+	assert_int_equal(fg_communities_find(&scene, &fg_detect_defaults, &c), 0);
+	assert_int_equal(c.n, 1);
+	assert_true(c.list[0].accounts >= 850 && c.list[0].accounts <= 900);
+	fg_communities_done(&c);
+	assert_true(judge(NULL) >= 500);
+	for (size_t i = 0; i < found.n; i++)
+		assert_true(found.list[i].source[13] < 40);
+}
+
+/* Forty new offices and schools, each a crowd of its own whose people also go home and to cafés. */
+static void test_accounts_many_new_offices_are_quiet(void **state)
+{
+	(void)state;
+	population(2000);
+	for (uint32_t i = 0; i < 2000; i++) {
+		uint32_t office = i % 40, home = 1 + i % 150;
+
+		if (i < 40)
+			connect_source(office, 0, 1);
+		push(i, office, 0, FG_AGE_DAY);
+		push(i, home % 100, 10 + i / 100, FG_AGE_DAY);
+		push(i, 150 + i % 30, 7, FG_AGE_DAY);
+		push(i, 150 + i % 30, 8, FG_AGE_DAY);
+	}
+	assert_int_equal(judge(NULL), 0);
+}
+
 /* Shape alone flags nobody: the same with accounts as old as everybody's. A company's fleet with the keys
  * of forty teams in three regions is that. */
 static void test_accounts_old_community_is_quiet(void **state)
@@ -646,6 +683,8 @@ int main(void)
 		TEST(handover_needs_another_source_and_time),
 		TEST(farm_of_thirty_is_found),
 		TEST(large_farm_is_one_community),
+		TEST(rovers_are_found),
+		TEST(many_new_offices_are_quiet),
 		TEST(old_community_is_quiet),
 		TEST(old_community_that_is_banned_is_found),
 		TEST(small_effects_are_quiet),

@@ -46,6 +46,15 @@ double fg_accounts_binomial_nats(double x, double n, double share)
 	return fmin(fmax(-sum, 0), MAX_NATS);
 }
 
+double fg_accounts_excess_nats(uint32_t x, uint32_t n, double share)
+{
+	double here = (double)x / fmax(n, 1);
+
+	if (here < FG_ACCOUNTS_SHARE || here * (1 - share) < FG_ACCOUNTS_ODDS * share * (1 - here))
+		return 0;
+	return fg_accounts_binomial_nats(x, n, share);
+}
+
 /* What one pass works with. */
 struct pass {
 	const struct fg_scene *scene;
@@ -178,16 +187,6 @@ struct told {
 	uint32_t n, banned, known, young;
 };
 
-/* x of n where others have this share: what it is worth. */
-static double excess_nats(uint32_t x, uint32_t n, double share)
-{
-	double here = (double)x / fmax(n, 1);
-
-	if (here < FG_ACCOUNTS_SHARE || here * (1 - share) < FG_ACCOUNTS_ODDS * share * (1 - here))
-		return 0;
-	return fg_accounts_binomial_nats(x, n, share);
-}
-
 /* What is said of the accounts themselves: the strongest. */
 static void add_lifecycle(const struct pass *p, struct fg_finding *f, const struct told *told)
 {
@@ -195,8 +194,8 @@ static void add_lifecycle(const struct pass *p, struct fg_finding *f, const stru
 	const struct fg_handover *h = fg_handovers_of(&p->handovers, f->stem, told->group);
 	double young_share = share_of(c->others_young, c->others_known);
 	double banned_share = share_of(c->others_banned, c->others);
-	double young = excess_nats(told->young, told->known, young_share);
-	double banned = excess_nats(told->banned, told->n, banned_share);
+	double young = fg_accounts_excess_nats(told->young, told->known, young_share);
+	double banned = fg_accounts_excess_nats(told->banned, told->n, banned_share);
 	double replaced = h ? -log(h->p) : 0, most = fmax(young, fmax(banned, replaced));
 	double nats = fmin(most, FG_FAMILY_CAP_NATS);
 	struct fg_evidence *e;

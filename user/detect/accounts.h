@@ -31,3 +31,5 @@ extern const struct fg_detector_ops fg_detect_accounts;
 
 /** -ln P(X >= x) of a binomial of n with this share, at most 700. */
 double fg_accounts_binomial_nats(double x, double n, double share);
+/** The same where x of n is no small effect (FG_ACCOUNTS_SHARE, FG_ACCOUNTS_ODDS), else 0. */
+double fg_accounts_excess_nats(uint32_t x, uint32_t n, double share);

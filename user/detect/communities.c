@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Pairs are sorted by client, and by account, into rows of places (compressed sparse rows); then one pass
- * over accounts joins, one over clients and one over accounts spreads.
+ * Pairs are sorted by client, and by account, into rows of places (compressed sparse rows); then two
+ * passes over accounts join, one over clients and one over accounts spread.
  */
 #define _GNU_SOURCE
 #include "detect/communities.h"
@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "detect/accounts.h"
 
 /* Accounts that stand for a client's. Work is pairs times this, so it is halved down to the least while
  * that is more than STEPS: half a second. */
@@ -32,7 +34,9 @@ struct search {
 	size_t n_accounts, n_clients, n_pairs;
 	bool *usable; /* clients */
 	uint64_t *network; /* of clients */
-	struct rows of_client, of_account; /* of_client: smallest keys first */
+	bool *crowd; /* clients with too many young accounts */
+	struct rows of_client,
+		of_account; /* of_client: the sample, with the smallest keys, first */
 	uint32_t *parent; /* of accounts: union-find */
 	bool *joined; /* accounts */
 	struct met *met;
@@ -101,11 +105,13 @@ static int by_key(const void *a, const void *b, void *arg)
 	return x < y ? -1 : x > y;
 }
 
+/* Only where not all accounts stand for the client. */
 static void sort_by_key(const struct search *s)
 {
 	for (size_t c = 0; c < s->n_clients; c++)
-		qsort_r(s->of_client.at + s->of_client.first[c], row_n(&s->of_client, c),
-			sizeof(uint32_t), by_key, (void *)s->accounts);
+		if (row_n(&s->of_client, c) > s->sample)
+			qsort_r(s->of_client.at + s->of_client.first[c], row_n(&s->of_client, c),
+				sizeof(uint32_t), by_key, (void *)s->accounts);
 }
 
 static uint32_t sample_n(const struct search *s, uint32_t client)
@@ -120,8 +126,9 @@ static bool stands(const struct search *s, uint32_t account, uint32_t client)
 {
 	uint32_t last = s->of_client.first[client] + sample_n(s, client) - 1;
 
-	return fg_accounts_at(s->accounts, account)->key <=
-	       fg_accounts_at(s->accounts, s->of_client.at[last])->key;
+	return row_n(&s->of_client, client) <= s->sample ||
+	       fg_accounts_at(s->accounts, account)->key <=
+		       fg_accounts_at(s->accounts, s->of_client.at[last])->key;
 }
 
 /* As many accounts stand for a client as can be gone through. */
@@ -178,8 +185,9 @@ static size_t meet(struct search *s, uint32_t account)
 	for (uint32_t i = s->of_account.first[account]; i < s->of_account.first[account + 1]; i++) {
 		uint32_t client = s->of_account.at[i];
 		const uint32_t *at = s->of_client.at + s->of_client.first[client];
+		uint32_t others = stands(s, account, client) ? sample_n(s, client) : 0;
 
-		for (uint32_t k = 0; stands(s, account, client) && k < sample_n(s, client); k++)
+		for (uint32_t k = 0; k < others; k++)
 			if (at[k] > account)
 				s->met[n++] = (struct met){ at[k], s->network[client] };
 	}
@@ -211,7 +219,6 @@ static int join_all(struct search *s)
 	for (size_t a = 0; a < s->n_accounts; a++) {
 		uint32_t n = row_n(&s->of_account, a);
 
-		s->parent[a] = (uint32_t)a;
 		most = n > most ? n : most;
 	}
 	s->met = calloc(most * s->sample + 1, sizeof(*s->met));
@@ -220,6 +227,87 @@ static int join_all(struct search *s)
 	for (uint32_t a = 0; a < s->n_accounts; a++)
 		if (row_n(&s->of_account, a) >= FG_COMMUNITY_NETWORKS)
 			join_account(s, a);
+	return 0;
+}
+
+/* --- Rovers ------------------------------------------------------------------------------------ */
+
+/* Share of young accounts among all whose age is known. */
+static double young_share(const struct search *s)
+{
+	size_t known = 0, young = 0;
+
+	for (size_t i = 0; i < s->n_accounts; i++) {
+		const struct fg_account *a = fg_accounts_at(s->accounts, i);
+
+		known += a->age != FG_AGE_UNKNOWN;
+		young += fg_account_young(a);
+	}
+	return ((double)young + 1) / ((double)known + 1);
+}
+
+static void find_crowds(struct search *s)
+{
+	double share = young_share(s);
+
+	for (size_t c = 0; c < s->n_clients; c++) {
+		uint32_t known = 0, young = 0;
+
+		for (uint32_t i = s->of_client.first[c]; i < s->of_client.first[c + 1]; i++) {
+			const struct fg_account *a =
+				fg_accounts_at(s->accounts, s->of_client.at[i]);
+
+			known += a->age != FG_AGE_UNKNOWN;
+			young += fg_account_young(a);
+		}
+		s->crowd[c] = young >= FG_ACCOUNTS_LEAST &&
+			      fg_accounts_excess_nats(young, known, share) >= FG_FAMILY_CAP_NATS;
+	}
+}
+
+/* Was the account on crowds in enough networks? */
+static bool roves(const struct search *s, uint32_t account)
+{
+	uint64_t seen[FG_COMMUNITY_NETWORKS];
+	size_t n = 0;
+
+	for (uint32_t i = s->of_account.first[account];
+	     i < s->of_account.first[account + 1] && n < FG_COMMUNITY_NETWORKS; i++) {
+		uint32_t client = s->of_account.at[i];
+		size_t k = 0;
+
+		if (!s->crowd[client])
+			continue;
+		while (k < n && seen[k] != s->network[client])
+			k++;
+		if (k == n)
+			seen[n++] = s->network[client];
+	}
+	return n == FG_COMMUNITY_NETWORKS;
+}
+
+/* Each crowd joins the rovers that were on it. */
+static int join_rovers(struct search *s)
+{
+	uint32_t *on = calloc(s->n_clients + 1, sizeof(*on)); /* a rover there, plus 1 */
+
+	if (!on)
+		return -ENOMEM;
+	find_crowds(s);
+	for (uint32_t a = 0; a < s->n_accounts; a++) {
+		if (!roves(s, a))
+			continue;
+		for (uint32_t i = s->of_account.first[a]; i < s->of_account.first[a + 1]; i++) {
+			uint32_t client = s->of_account.at[i];
+
+			if (!s->crowd[client])
+				continue;
+			if (on[client])
+				join(s, on[client] - 1, a);
+			on[client] = a + 1;
+		}
+	}
+	free(on);
 	return 0;
 }
 
@@ -407,19 +495,24 @@ static int open_search(struct search *s, struct fg_communities *c)
 	s->n_pairs = fg_accounts_n_pairs(s->accounts);
 	s->usable = calloc(s->n_clients + 1, sizeof(*s->usable));
 	s->network = calloc(s->n_clients + 1, sizeof(*s->network));
+	s->crowd = calloc(s->n_clients + 1, sizeof(*s->crowd));
 	s->parent = calloc(s->n_accounts + 1, sizeof(*s->parent));
 	s->joined = calloc(s->n_accounts + 1, sizeof(*s->joined));
 	c->of_account = calloc(s->n_accounts + 1, sizeof(*c->of_account));
 	c->of_client = calloc(s->n_clients + 1, sizeof(*c->of_client));
-	return s->usable && s->network && s->parent && s->joined && c->of_account && c->of_client ?
-		       0 :
-		       -ENOMEM;
+	if (!s->usable || !s->network || !s->crowd || !s->parent || !s->joined || !c->of_account ||
+	    !c->of_client)
+		return -ENOMEM;
+	for (size_t i = 0; i < s->n_accounts; i++)
+		s->parent[i] = (uint32_t)i;
+	return 0;
 }
 
 static void close_search(struct search *s)
 {
 	free(s->usable);
 	free(s->network);
+	free(s->crowd);
 	free(s->parent);
 	free(s->joined);
 	free(s->met);
@@ -457,10 +550,12 @@ int fg_communities_find(const struct fg_scene *scene, const struct fg_detect_con
 	if (!r)
 		r = sort_pairs(&s, false, &s.of_account);
 	if (!r) {
-		sort_by_key(&s);
 		choose_sample(&s);
+		sort_by_key(&s);
 		r = join_all(&s);
 	}
+	if (!r)
+		r = join_rovers(&s);
 	if (!r) {
 		assign_clients(&s, &c);
 		assign_accounts(&s, &c);

@@ -6,6 +6,10 @@
  *           within a day (EvilCohort, Stringhini et al., USENIX Security 2015, which joins by shared
  *           addresses; networks instead, so that the several addresses of one office or of one mobile
  *           operator are one). Connected components of it are communities.
+ * Rovers    where a pool of exits is large no two accounts meet three times. So accounts are joined, too,
+ *           that each were on crowds in so many networks, and share one of them: a crowd is a client with
+ *           FG_ACCOUNTS_LEAST young accounts or more, and a larger share of them, by FG_FAMILY_CAP_NATS,
+ *           than all clients have. Who opens an account at a new office is on one crowd.
  * Left out  clients of shared sources, clients with one account, and those with so many that pairs are
  *           no longer remembered. Of a client with many accounts those with the smallest keys stand for
  *           all (the same ones everywhere, so that those who stand are still joined: a bottom-k sample,
