@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Accounts on clients, where the operator's application tells of them (model/accounts.h). Once a minute.
+ * Accounts on clients, where the operator's application tells of them (model/accounts.h). Once a minute;
+ * half a second with full tables (bench/accounts).
  *
  * Shape     either many young accounts on one client: k, for each host estimated behind its source,
  *           against the clients of the same stem (of all stems where those are few);

@@ -16,6 +16,10 @@
  *           Broder 1997); the others join a community when they were on its clients in as many networks.
  * Members   clients with two accounts of a community or more, if these are FG_COMMUNITY_OWN of its own.
  *
+ * False positive case: visitors of a fair, with accounts made for it, on the same three networks: hence the
+ * advice in detect/accounts.h. Of rovers it is the three crowds that tell; that they are young, which is then
+ * evidence, too, they have in common with the people of any one of them.
+ *
  * A family is joined, and small. An office shares one network and perhaps two; one account on a thousand
  * clients is joined to nobody.
  */

@@ -87,10 +87,11 @@
  * accounts. */
 #define FG_ACCOUNTS_SHARE 0.1
 #define FG_ACCOUNTS_ODDS  3.0
-/* Fewer young accounts on a client are a family's: a household has 2.5 people, one in a thousand 8. */
+/* Fewer young accounts on a client are a family's: with 1 and Poisson(1.5) others in a household, one in a
+ * thousand has 8. */
 #define FG_ACCOUNTS_LEAST 8
 /* Young accounts on a client are counted as if they had this dispersion (variance mean + 2 mean^2) and no
- * smaller mean than FG_ACCOUNTS_MEAN: one is usual, a dozen is one in 14,000. */
+ * smaller mean than FG_ACCOUNTS_MEAN: a dozen is one in 19,000, 13 are worth the cap. */
 #define FG_ACCOUNTS_DISPERSION 0.5
 #define FG_ACCOUNTS_MEAN       0.5
 
@@ -98,8 +99,8 @@
  * lives together shares the home and the mobile network; colleagues the office, perhaps its gateway
  * elsewhere; a third is common to couples on a journey, which are two. Farms draw exits from many. */
 #define FG_COMMUNITY_NETWORKS 3
-/* The floor: about 30 accounts (EvilCohort, Stringhini et al., USENIX Security 2015, found communities of
- * that size the smallest worth acting on), less a fifth that did not connect that day. */
+/* The floor: about 30 accounts, less a fifth that did not connect that day. What lives together and is
+ * joined has a handful. */
 #define FG_COMMUNITY_ACCOUNTS 24
 /* A client belongs to a community with two of its accounts or more, if they are at least so many of all
  * its accounts: beside them it may have users of its own, who would be hurt. */

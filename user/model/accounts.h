@@ -39,7 +39,7 @@ enum fg_account_age {
 /** "unknown", "new", "day", "week", "month", "old". */
 const char *fg_account_age_name(enum fg_account_age age);
 
-/* Half a million accounts a day, each on two clients: 74 MB with their indexes when full. More are
+/* Half a million accounts a day, each on two clients: 80 MB with their indexes when full. More are
  * refused, and counted; who has more gives each ingress host its share of the application's messages. */
 #define FG_ACCOUNTS_MAX		(1U << 19)
 #define FG_ACCOUNTS_MAX_CLIENTS (1U << 19)
