@@ -602,6 +602,89 @@ static void test_feed_verdict_is_the_clients_own(void **state)
 	fg_store_close(&store);
 }
 
+static void exit_at(uint32_t i, uint8_t ret_addr[16])
+{
+	memset(ret_addr, 0, 16);
+	ret_addr[10] = ret_addr[11] = 0xff;
+	ret_addr[12] = 20;
+	ret_addr[13] = (uint8_t)i;
+	ret_addr[15] = 1;
+}
+
+static void push(struct fg_accounts *accounts, uint64_t account, uint32_t at,
+		 enum fg_account_age age)
+{
+	struct fg_account_push p = {
+		.key = account * 0x9e3779b97f4a7c15ULL, .stem = 100, .stack = 7, .age = age
+	};
+
+	exit_at(at, p.source);
+	assert_int_equal(fg_accounts_push(accounts, &p, NOW), 0);
+}
+
+/* The verdict of the detectors on an exit. */
+static const struct fg_verdict *verdict_on(const struct fg_store *store, uint32_t at)
+{
+	const struct fg_verdict *v;
+	uint8_t addr[16];
+
+	exit_at(at, addr);
+	assert_int_equal(fg_store_find(store, addr, &v, 1), 1);
+	return v;
+}
+
+static void flag_exit(struct fg_store *store, uint32_t at, double score)
+{
+	const struct fg_names names = { .ja4 = "-" };
+	struct fg_finding f = {
+		.stem = 100, .stack = 7, .cohort = 5, .proven = true, .score = score
+	};
+
+	exit_at(at, f.source);
+	assert_true(fg_store_note(store, &f, &names, false, 3600, NOW) >= 0);
+}
+
+/* A farm on six exits, through the agent's core. Two exits are members of a cohort, too: surer there, or
+ * surer here. */
+static void test_feed_stronger_opinion_stands(void **state)
+{
+	struct fg_epoch epoch = { .start_ns = NOW - S, .end_ns = NOW };
+	struct fg_conf conf;
+	struct fg_core core;
+
+	(void)state;
+	fg_conf_init(&conf);
+	assert_int_equal(fg_core_open(&core, &conf, NULL, NOW - S, why, sizeof(why)), 0);
+	assert_int_equal(fg_accounts_new(NULL, &core.accounts), 0);
+	for (uint32_t i = 0; i < 100; i++)
+		push(core.accounts, 1000 + i, 100 + i, FG_AGE_OLD);
+	for (uint32_t i = 0; i < 30; i++)
+		for (uint32_t k = 0; k < 6; k++)
+			push(core.accounts, 1 + i, k, FG_AGE_NEW);
+	flag_exit(core.store, 1, 50);
+	flag_exit(core.store, 2, 1);
+	for (int minute = 0; minute < 3; minute++) {
+		assert_int_equal(fg_core_epoch(&core, &epoch, NULL), 0);
+		assert_int_equal(fg_store_n(core.store), 6);
+		assert_true(verdict_on(core.store, 0)->cohort & FG_COMMUNITY);
+		assert_true(verdict_on(core.store, 2)->cohort & FG_COMMUNITY);
+		assert_int_equal(verdict_on(core.store, 1)->cohort, 5);
+		assert_true(verdict_on(core.store, 1)->score == 50);
+		epoch.start_ns += 60 * S;
+		epoch.end_ns += 60 * S;
+	}
+	/* the weaker is there when the stronger has ended */
+	for (int minute = 0; minute < 60; minute++) {
+		assert_int_equal(fg_core_epoch(&core, &epoch, NULL), 0);
+		epoch.start_ns += 60 * S;
+		epoch.end_ns += 60 * S;
+	}
+	assert_true(verdict_on(core.store, 1)->cohort & FG_COMMUNITY);
+	fg_accounts_free(&core.accounts);
+	fg_core_close(&core);
+	fg_conf_done(&conf);
+}
+
 int main(void)
 {
 #define SOCKET(name) cmocka_unit_test_setup_teardown(test_feed_##name, set_up, tear_down)
@@ -619,6 +702,7 @@ int main(void)
 		SOCKET(answers_a_burst),
 		cmocka_unit_test(test_feed_connection_has_a_client),
 		cmocka_unit_test(test_feed_verdict_is_the_clients_own),
+		cmocka_unit_test(test_feed_stronger_opinion_stands),
 	};
 
 	return cmocka_run_group_tests_name("feed", tests, NULL, NULL);
