@@ -63,6 +63,8 @@ static void test_conf_defaults_are_the_contracts(void **state)
 	assert_string_equal(conf.socket_path, "/run/farmgate/farmgate.sock");
 	assert_string_equal(conf.state_dir, "/var/lib/farmgate");
 	assert_null(conf.asn_file);
+	assert_null(conf.feed_socket);
+	assert_null(conf.feed_group);
 	fg_conf_done(&conf);
 }
 
@@ -94,7 +96,8 @@ static void test_conf_reads_every_key(void **state)
 		"log: {format: json, level: debug}\n"
 		"socket: /tmp/s\n"
 		"state: /tmp/d\n"
-		"asn: {file: /tmp/a}\n";
+		"asn: {file: /tmp/a}\n"
+		"feed: {socket: /tmp/f, group: app}\n";
 	struct fg_conf conf;
 
 	(void)state;
@@ -135,6 +138,8 @@ static void test_conf_reads_every_key(void **state)
 	assert_string_equal(conf.socket_path, "/tmp/s");
 	assert_string_equal(conf.state_dir, "/tmp/d");
 	assert_string_equal(conf.asn_file, "/tmp/a");
+	assert_string_equal(conf.feed_socket, "/tmp/f");
+	assert_string_equal(conf.feed_group, "app");
 	fg_conf_done(&conf);
 }
 
@@ -396,6 +401,21 @@ static void test_conf_example_is_the_defaults(void **state)
 	fg_conf_done(&defaults);
 }
 
+static void test_conf_feed(void **state)
+{
+	(void)state;
+	refuse("feed: {socket: feed.sock}\n",
+	       "f.yaml:1: feed.socket: 'feed.sock' is no absolute path");
+	refuse("socket: /tmp/s\nfeed:\n  socket: /tmp/s\n",
+	       "f.yaml:3: feed.socket: '/tmp/s' is the commands' own socket");
+	refuse("feed: {group: app}\n",
+	       "f.yaml:1: feed.group: without feed.socket there is no feed");
+	refuse("feed: {socket: /tmp/f, group: ''}\n",
+	       "f.yaml:1: feed.group: empty: name a group of this host");
+	refuse("feed: {sockets: /tmp/f}\n",
+	       "f.yaml:1: unknown key 'sockets' (did you mean 'feed.socket'?)");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -410,6 +430,7 @@ int main(void)
 		cmocka_unit_test(test_conf_refusal_leaves_earlier_values),
 		cmocka_unit_test(test_conf_survives_damage),
 		cmocka_unit_test(test_conf_load_names_the_file),
+		cmocka_unit_test(test_conf_feed),
 		cmocka_unit_test(test_conf_example_is_the_defaults),
 	};
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * interfaces ─► sensor ─► taker ─► core (model, detect, store) ─► exports
- *                                    └─► http
+ *                  application feed ───┘ └─► http
  * One thread, one loop: an epoch a second, samples and requests as they come.
  */
 #include "agent/agent.h"
@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "agent/core.h"
+#include "agent/feed.h"
 #include "export/export.h"
 #include "export/xdp.h"
 #include "lib/log.h"
@@ -40,6 +41,7 @@ struct agent {
 	struct fg_taker *taker;
 	struct fg_loop *loop;
 	struct fg_http *http;
+	struct fg_agent_feed *feed; /* NULL = off */
 	struct fg_nft *nft;
 	struct fg_xdp *xdp;
 	struct fg_export_conf export_conf;
@@ -232,6 +234,8 @@ static int on_epoch(void *arg, uint32_t periods)
 	if (fg_store_revision(a->core.store) != a->exported_revision)
 		export_now(a, a->core.now_ns);
 	fg_http_run(a->http); /* connection time-outs */
+	if (a->feed)
+		fg_agent_feed_run(a->feed);
 	fg_notify_watchdog();
 	return 0;
 }
@@ -249,6 +253,13 @@ static int on_http(void *arg, uint32_t events)
 {
 	(void)events;
 	fg_http_run(((struct agent *)arg)->http);
+	return 0;
+}
+
+static int on_feed(void *arg, uint32_t events)
+{
+	(void)events;
+	fg_agent_feed_run(((struct agent *)arg)->feed);
 	return 0;
 }
 
@@ -362,6 +373,8 @@ static int open_loop(struct agent *a)
 		r = fg_loop_add(a->loop, fg_sensor_sample_fd(a->sensor), EPOLLIN, on_samples, a);
 	if (!r)
 		r = fg_loop_add(a->loop, fg_http_fd(a->http), EPOLLIN, on_http, a);
+	if (!r && a->feed)
+		r = fg_loop_add(a->loop, fg_agent_feed_fd(a->feed), EPOLLIN, on_feed, a);
 	return r;
 }
 
@@ -384,6 +397,9 @@ static int start(struct agent *a)
 		return fail(a, a->conf->socket_path);
 	if (open_sensor(a))
 		return fail(a, "sensor");
+	if (a->conf->feed_socket &&
+	    fg_agent_feed_open(&a->core, a->taker, &a->feed, a->why, a->n_why))
+		return fail(a, a->conf->feed_socket);
 	if (fg_sensor_attach(a->sensor, modes[a->conf->attach], a->why, a->n_why))
 		return fail(a, "attach");
 	if (open_exports(a) || open_loop(a)) {
@@ -393,6 +409,8 @@ static int start(struct agent *a)
 	introduce(a);
 	a->epoch_start_ns = unix_ns();
 	fg_log_info("serving %s, mode %s", a->conf->socket_path, a->core.view.mode);
+	if (a->feed)
+		fg_log_info("application feed at %s", a->conf->feed_socket);
 	fg_notify_ready();
 	return 0;
 }
@@ -414,6 +432,7 @@ int fg_agent_run(const struct fg_conf *conf, char *what, size_t n_what, char *wh
 			r = take_epoch(&a);
 		}
 	}
+	fg_agent_feed_close(&a.feed);
 	fg_http_close(&a.http);
 	fg_loop_free(&a.loop);
 	fg_xdp_free(&a.xdp);

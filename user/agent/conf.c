@@ -74,6 +74,9 @@ struct raw {
 	struct {
 		char *file;
 	} asn;
+	struct {
+		char *socket, *group;
+	} feed;
 };
 
 /* --- Schema ---------------------------------------------------------------------------------- */
@@ -145,6 +148,11 @@ static const cyaml_schema_field_t asn_fields[] = {
 	TEXT("file", NESTED(asn), file),
 	CYAML_FIELD_END,
 };
+static const cyaml_schema_field_t feed_fields[] = {
+	TEXT("socket", NESTED(feed), socket),
+	TEXT("group", NESTED(feed), group),
+	CYAML_FIELD_END,
+};
 static const cyaml_schema_field_t root_fields[] = {
 	TEXTS("interfaces", struct raw, interfaces, 1, FG_MAX_IFACES),
 	ENUM("role", struct raw, role, roles),
@@ -162,6 +170,7 @@ static const cyaml_schema_field_t root_fields[] = {
 	TEXT("socket", struct raw, socket),
 	TEXT("state", struct raw, state),
 	CYAML_FIELD_MAPPING("asn", OPTIONAL, struct raw, asn, asn_fields),
+	CYAML_FIELD_MAPPING("feed", OPTIONAL, struct raw, feed, feed_fields),
 	CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t root_schema = { CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER,
@@ -206,6 +215,8 @@ void fg_conf_done(struct fg_conf *conf)
 	free(conf->socket_path);
 	free(conf->state_dir);
 	free(conf->asn_file);
+	free(conf->feed_socket);
+	free(conf->feed_group);
 	*conf = (struct fg_conf){ 0 };
 }
 
@@ -240,12 +251,15 @@ static int copy_conf(struct fg_conf *next, const struct fg_conf *conf)
 	*next = *conf;
 	next->n_interfaces = next->n_allow = 0;
 	next->socket_path = next->state_dir = next->asn_file = NULL;
+	next->feed_socket = next->feed_group = NULL;
 	if (copy_texts(next->interfaces, &next->n_interfaces, conf->interfaces,
 		       conf->n_interfaces) < 0 ||
 	    copy_texts(next->allow, &next->n_allow, conf->allow, conf->n_allow) < 0 ||
 	    copy_text(&next->socket_path, conf->socket_path) < 0 ||
 	    copy_text(&next->state_dir, conf->state_dir) < 0 ||
-	    copy_text(&next->asn_file, conf->asn_file) < 0)
+	    copy_text(&next->asn_file, conf->asn_file) < 0 ||
+	    copy_text(&next->feed_socket, conf->feed_socket) < 0 ||
+	    copy_text(&next->feed_group, conf->feed_group) < 0)
 		return -ENOMEM;
 	return 0;
 }
@@ -480,6 +494,25 @@ static int apply_paths(struct fg_conf *conf, const struct raw *raw, const struct
 	return r;
 }
 
+static int apply_feed(struct fg_conf *conf, const struct raw *raw, const struct fg_yaml *y)
+{
+	const size_t max_socket = sizeof(((struct sockaddr_un *)0)->sun_path);
+	int r = apply_path(&conf->feed_socket, "feed.socket", raw->feed.socket, max_socket, y);
+
+	if (r)
+		return r;
+	if (fg_yaml_line(y, "feed.socket") && !strcmp(conf->feed_socket, conf->socket_path))
+		return fg_yaml_refuse(y, "feed.socket", "'%.80s' is the commands' own socket",
+				      conf->feed_socket);
+	if (!fg_yaml_line(y, "feed.group"))
+		return 0;
+	if (!conf->feed_socket)
+		return fg_yaml_refuse(y, "feed.group", "without feed.socket there is no feed");
+	if (!raw->feed.group[0])
+		return fg_yaml_refuse(y, "feed.group", "empty: name a group of this host");
+	return copy_text(&conf->feed_group, raw->feed.group);
+}
+
 static int apply_raw(struct fg_conf *conf, const struct raw *raw, const struct fg_yaml *y)
 {
 	int r = apply_interfaces(conf, raw, y);
@@ -498,6 +531,8 @@ static int apply_raw(struct fg_conf *conf, const struct raw *raw, const struct f
 		r = apply_durations(conf, raw, y);
 	if (r == 0)
 		r = apply_paths(conf, raw, y);
+	if (r == 0)
+		r = apply_feed(conf, raw, y);
 	if (r == 0)
 		apply_choices(conf, raw, y);
 	return r;

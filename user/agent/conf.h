@@ -48,6 +48,8 @@ struct fg_conf {
 	char *socket_path;
 	char *state_dir;
 	char *asn_file; /* NULL = none */
+	char *feed_socket; /* NULL = no application feed */
+	char *feed_group; /* that may use it; NULL = the agent's own */
 };
 
 /** Defaults of the contract. */

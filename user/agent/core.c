@@ -20,8 +20,10 @@
 #define LEARNED "learned"
 /* It is written once in so many hours, and at the end. */
 #define SAVE_HOURS 6
+/* Verdicts of one source that are looked through: clients of one that are flagged. */
+#define MAX_STANDING 64
 
-#define CLOCK_BACK "the clock was set back: cohorts wait until it is where it was"
+#define CLOCK_BACK   "the clock was set back: cohorts wait until it is where it was"
 
 static const char *const role_names[] = { "terminate", "transit", "mirror" };
 
@@ -229,15 +231,35 @@ static void hold(struct fg_core *c, const struct fg_finding *f)
 		fg_model_hold(c->model, f->source);
 }
 
-/* Members of cohorts are judged once an hour: their time runs from when they are judged again. */
+/* A client may be of a cohort and of a community of accounts at once, and has one verdict: the stronger
+ * opinion stands, so that the two do not take turns. */
+static bool is_outdone(const struct fg_core *c, const struct fg_finding *f)
+{
+	const struct fg_verdict *standing[MAX_STANDING];
+	uint64_t stem = f->cohort ? f->stem : 0;
+	size_t n = c->accounts ? fg_store_find(c->store, f->source, standing, MAX_STANDING) : 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (standing[i]->origin == FG_ORIGIN_DETECTOR && standing[i]->stem == stem &&
+		    standing[i]->until_ns > c->now_ns &&
+		    (standing[i]->cohort ^ f->cohort) & FG_COMMUNITY)
+			return standing[i]->score > f->score;
+	return false;
+}
+
+/* Members of cohorts are judged once an hour: their time runs from when they are judged again. Those of
+ * communities are judged each minute. */
 static int note(const struct fg_finding *f, void *arg)
 {
 	struct fg_core *c = arg;
-	uint32_t wait_s = f->cohort ? HOUR_NS / 1000000000ULL : 0;
+	bool hourly = f->cohort && !(f->cohort & FG_COMMUNITY);
+	uint32_t wait_s = hourly ? HOUR_NS / 1000000000ULL : 0;
 	struct fg_names names;
 	int r;
 
 	hold(c, f);
+	if (is_outdone(c, f))
+		return 0;
 	name_finding(c, f, &names);
 	r = fg_store_note(c->store, f, &names, c->conf->mode == FG_MODE_ENFORCE,
 			  c->conf->ttl_s + wait_s, c->now_ns);
@@ -247,7 +269,8 @@ static int note(const struct fg_finding *f, void *arg)
 /* All detectors of one epoch in one transaction. */
 static int detect(struct fg_core *c)
 {
-	const struct fg_scene scene = { c->model, fg_cohorts_cells(c->cohorts), c->networks };
+	const struct fg_scene scene = { c->model, fg_cohorts_cells(c->cohorts), c->networks,
+					c->accounts };
 	int r = fg_store_begin(c->store);
 
 	for (size_t i = 0; !r && fg_detectors[i]; i++)
@@ -368,6 +391,8 @@ int fg_core_epoch(struct fg_core *c, struct fg_epoch *epoch, struct fg_taker *ta
 		if (!c->samples[i].status && fg_model_knows(c->model, c->samples[i].hello.print))
 			fg_taker_mark_known(taker, c->samples[i].hello.print);
 	c->n_samples = 0;
+	if (c->accounts)
+		fg_accounts_epoch(c->accounts, c->now_ns);
 	r = detect(c);
 	if (r >= 0)
 		r = fg_store_expire(c->store, c->now_ns);

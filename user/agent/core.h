@@ -26,6 +26,7 @@ struct fg_core {
 	struct fg_store *store;
 	struct fg_cohorts *cohorts;
 	struct fg_networks *networks; /* NULL = none is known */
+	struct fg_accounts *accounts; /* the feed's; NULL = it is off */
 	uint32_t hour; /* since 1970, that is running; 0 = none yet */
 	bool back; /* the clock stands before that hour */
 	struct fg_view view;

@@ -246,6 +246,27 @@ static void print_counters(const char *title, const json_t *counters)
 	puts(any ? "" : "none");
 }
 
+static long long number_of(const json_t *object, const char *key)
+{
+	return (long long)json_integer_value(json_object_get(object, key));
+}
+
+/* Only where the agent has one. */
+static void print_feed(const json_t *feed)
+{
+	if (!feed)
+		return;
+	printf("feed         %lld lines: %lld messages, %lld lookups; connections %lld; client not "
+	       "known %lld\n",
+	       number_of(feed, "lines"), number_of(feed, "messages"), number_of(feed, "lookups"),
+	       number_of(feed, "connections"), number_of(feed, "client_unknown"));
+	print_counters("  refused", json_object_get(feed, "refused"));
+	print_counters("  outcomes", json_object_get(feed, "outcomes"));
+	printf("  accounts   %lld on %lld clients, %lld pairs\n", number_of(feed, "accounts"),
+	       number_of(feed, "clients"), number_of(feed, "pairs"));
+	print_counters("  no room", json_object_get(feed, "no_room"));
+}
+
 static void print_status(const json_t *doc)
 {
 	size_t i;
@@ -279,6 +300,7 @@ static void print_status(const json_t *doc)
 		       json_string_value(json_object_get(row, "name")),
 		       (long long)json_integer_value(json_object_get(row, "entries")),
 		       (long long)json_integer_value(json_object_get(row, "capacity")));
+	print_feed(json_object_get(doc, "feed"));
 	json_array_foreach(json_object_get(doc, "degraded"), i, row)
 		printf("degraded     %s\n", fg_ask_text(row));
 }

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "detect/accounts.h"
 #include "detect/volume.h"
 
 static const char *const family_names[_FG_FAMILY_MAX] = {
@@ -30,6 +31,7 @@ const struct fg_detect_conf fg_detect_defaults = {
 
 const struct fg_detector_ops *const fg_detectors[] = {
 	&fg_detect_volume,
+	&fg_detect_accounts,
 	NULL,
 };
 

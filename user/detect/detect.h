@@ -10,10 +10,14 @@
 #include <stdint.h>
 
 #include "detect/thresholds.h"
+#include "model/accounts.h"
 #include "model/cells.h"
 #include "model/model.h"
 
 #define FG_MAX_EVIDENCE 5
+
+/* In an id of a cohort: it is a community of accounts (detect/communities.h). */
+#define FG_COMMUNITY (1U << 31)
 
 enum fg_family {
 	FG_FAMILY_VOLUME,
@@ -49,7 +53,9 @@ struct fg_finding {
 	uint64_t stem, stack, print; /* busiest client of the source; 0 = none */
 	double score; /* sum of nats */
 	bool proven; /* at least one connection with a proof other than none */
-	uint32_t cohort; /* id of the cohort it is a member of, 0 = flagged by itself */
+	/* id of the cohort it is a member of, 0 = flagged by itself; with FG_COMMUNITY of a community
+	 * of accounts, which is no cell's */
+	uint32_t cohort;
 	bool no_enforce; /* alert at most: too young a baseline, or the budget is spent */
 	char no_enforce_why[96];
 	bool shared; /* many hosts seem to sit behind it: alert, never exported */
@@ -76,6 +82,7 @@ struct fg_scene {
 	const struct fg_model *model;
 	const struct fg_cells *cells; /* what is usual; NULL = nothing was learned */
 	const struct fg_networks *networks; /* NULL = none is known */
+	const struct fg_accounts *accounts; /* NULL = the application tells nothing */
 };
 
 struct fg_detector_ops {

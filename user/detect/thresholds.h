@@ -83,3 +83,46 @@
 /* False flags in a million legitimate sources and days. */
 #define FG_ALERT_PER_MILLION   10.0
 #define FG_ENFORCE_PER_MILLION 1.0
+
+/* --- Accounts, where the application tells of them --------------------------------------------- */
+
+/* What the shape of accounts says, how many on one client or how they share clients, is worth so much at
+ * most: an office that moves in behind one gateway, a fleet of servers with the keys of many teams, the
+ * users of a privacy relay have that shape, too. Without evidence of the accounts themselves (young,
+ * banned, replaced: FG_FAMILY_CAP_NATS) nobody is flagged: 10 < 13.8 <= 10 + 4. */
+#define FG_ACCOUNTS_CAP_NATS 10.0
+/* Of the accounts themselves: effects smaller than these are left alone, however sure. So many of a
+ * community's accounts must be young, or banned, at the least; and at odds so many times those of all other
+ * accounts. */
+#define FG_ACCOUNTS_SHARE 0.1
+#define FG_ACCOUNTS_ODDS  3.0
+/* Fewer young accounts on a client are a family's: with 1 and Poisson(1.5) others in a household, one in a
+ * thousand has 8. */
+#define FG_ACCOUNTS_LEAST 8
+/* Young accounts on a client are counted as if they had this dispersion (variance mean + 2 mean^2) and no
+ * smaller mean than FG_ACCOUNTS_MEAN: a dozen is one in 19,000, 13 are worth the cap. */
+#define FG_ACCOUNTS_DISPERSION 0.5
+#define FG_ACCOUNTS_MEAN       0.5
+
+/* Two accounts belong together if they were on the same clients in so many networks within a day. Who
+ * lives together shares the home and the mobile network; colleagues the office, perhaps its gateway
+ * elsewhere; a third is common to couples on a journey, which are two. Farms draw exits from many. */
+#define FG_COMMUNITY_NETWORKS 3
+/* The floor: about 30 accounts, less a fifth that did not connect that day. What lives together and is
+ * joined has a handful. */
+#define FG_COMMUNITY_ACCOUNTS 24
+/* A client belongs to a community with two of its accounts or more, if they are at least so many of all
+ * its accounts: beside them it may have users of its own, who would be hurt. */
+#define FG_COMMUNITY_OWN 0.5
+
+/* A replacement comes within 15 minutes ("a banned account is replaced at once"). */
+#define FG_REPLACEMENT_NS 900000000000ULL
+/* Bans of one stem, those within 15 minutes being one, before they are asked about; and hours that the
+ * feed must have been on, for the shifts of 1 to 6 hours either way to have somewhere to go. */
+#define FG_REPLACEMENT_BANS 5
+/* Newcomers behind them: two may meet by chance. */
+#define FG_REPLACEMENT_NEWCOMERS 3
+#define FG_REPLACEMENT_HOURS     4
+#define FG_REPLACEMENT_SHIFT     6
+/* The smallest p is 1 in 1,000, ln = -6.9: more than the family's cap takes. */
+#define FG_REPLACEMENT_ROUNDS 999

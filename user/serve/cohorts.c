@@ -12,7 +12,7 @@
 
 const char *fg_cohort_id_text(uint32_t id, char buf[FG_COHORT_TEXT])
 {
-	snprintf(buf, FG_COHORT_TEXT, "c%u", id);
+	snprintf(buf, FG_COHORT_TEXT, "%c%u", id & FG_COMMUNITY ? 'a' : 'c', id & ~FG_COMMUNITY);
 	return buf;
 }
 

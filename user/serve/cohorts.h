@@ -6,7 +6,7 @@
 #include "serve/http.h"
 #include "serve/view.h"
 
-/** "c7". */
+/** "c7"; of a community of accounts "a7". */
 #define FG_COHORT_TEXT 16
 const char *fg_cohort_id_text(uint32_t id, char buf[FG_COHORT_TEXT]);
 /** Id of "c7"; 0 where it is no such thing. */

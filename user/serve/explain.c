@@ -83,6 +83,8 @@ static void say_verdict(struct fg_jsonw *w, const struct fg_verdict *v)
 			v->reason);
 	else
 		fg_jsonw_stringf(w, "%s with %.1f nats, tier %s, from %s until %s.",
+				 v->cohort & FG_COMMUNITY ?
+					 "Its client is flagged for the accounts on it" :
 				 v->cohort ? "Its client is flagged as a member of a cohort" :
 					     "Flagged",
 				 v->score, fg_tier_name(v->tier), fg_num_time(v->first_ns, from),

@@ -5,14 +5,10 @@
 #include <microhttpd.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
 
-#include "lib/mem.h"
 #include "lib/num.h"
 #include "serve/api.h"
+#include "serve/listen.h"
 
 /* A decision is some hundred bytes of JSON. */
 #define MAX_BODY_BYTES (64 * 1024)
@@ -31,9 +27,7 @@ struct fg_http {
 	struct MHD_Daemon *daemon;
 	struct fg_view *view;
 	size_t waiting_bytes;
-	dev_t dev; /* of the socket file, to know it again */
-	ino_t ino;
-	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	struct fg_listener listener;
 };
 
 struct request {
@@ -153,101 +147,30 @@ static void on_completed(void *cls, struct MHD_Connection *c, void **state,
 	*state = NULL;
 }
 
-/* Makes the socket's folder, one level, as a service manager would. */
-static void make_folder(const char *path)
-{
-	char folder[sizeof(((struct sockaddr_un *)0)->sun_path)];
-	char *slash;
-
-	snprintf(folder, sizeof(folder), "%s", path);
-	slash = strrchr(folder, '/');
-	if (!slash || slash == folder)
-		return;
-	*slash = '\0';
-	mkdir(folder, 0755);
-}
-
-/* Does somebody answer there? An agent whose queue is full does (EAGAIN), and is not waited for. */
-static bool is_served(const struct sockaddr_un *at)
-{
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	return fd >= 0 &&
-	       (!connect(fd, (const struct sockaddr *)at, sizeof(*at)) || errno == EAGAIN);
-}
-
-static int listen_at(const char *path, int *ret_fd, char *why, size_t n_why)
-{
-	struct sockaddr_un at = { .sun_family = AF_UNIX };
-	_cleanup_close_ int fd = -1;
-	struct stat st;
-	mode_t mask;
-	int r;
-
-	if (strlen(path) >= sizeof(at.sun_path)) {
-		snprintf(why, n_why, "the path is too long for a socket");
-		return -ENAMETOOLONG;
-	}
-	strcpy(at.sun_path, path);
-	make_folder(path);
-	if (is_served(&at)) {
-		snprintf(why, n_why,
-			 "already served by a live agent (stop it, or give another --socket)");
-		return -EADDRINUSE;
-	}
-	if (!lstat(path, &st)) {
-		if (!S_ISSOCK(st.st_mode)) {
-			snprintf(why, n_why, "is there and is no socket");
-			return -EEXIST;
-		}
-		unlink(path);
-	}
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	/* made with the mode it shall have: nobody may connect in between */
-	mask = umask(0117);
-	r = fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof(at)) || listen(fd, MAX_CONNECTIONS) ?
-		    -errno :
-		    0;
-	umask(mask);
-	if (r) {
-		snprintf(why, n_why, "cannot be served: %s", strerror(-r));
-		return r;
-	}
-	*ret_fd = FG_TAKE_FD(fd);
-	return 0;
-}
-
 int fg_http_open(const char *path, struct fg_view *view, struct fg_http **ret_http, char *why,
 		 size_t n_why)
 {
 	struct fg_http *h = calloc(1, sizeof(*h));
-	struct stat st;
-	int fd = -1, r;
+	int r;
 
 	if (!h) {
 		snprintf(why, n_why, "no memory");
 		return -ENOMEM;
 	}
-	r = listen_at(path, &fd, why, n_why);
+	r = fg_listen(&h->listener, path, MAX_CONNECTIONS, "give another --socket", why, n_why);
 	if (r) {
 		free(h);
 		return r;
 	}
 	h->view = view;
-	strcpy(h->path, path);
-	if (!lstat(path, &st)) {
-		h->dev = st.st_dev;
-		h->ino = st.st_ino;
-	}
 	h->daemon = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, h,
-				     MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
-				     (unsigned int)MAX_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
-				     (unsigned int)TIMEOUT_S, MHD_OPTION_NOTIFY_COMPLETED,
-				     on_completed, h, MHD_OPTION_END);
+				     MHD_OPTION_LISTEN_SOCKET, h->listener.fd,
+				     MHD_OPTION_CONNECTION_LIMIT, (unsigned int)MAX_CONNECTIONS,
+				     MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)TIMEOUT_S,
+				     MHD_OPTION_NOTIFY_COMPLETED, on_completed, h, MHD_OPTION_END);
 	if (!h->daemon) {
 		snprintf(why, n_why, "the HTTP server does not start");
-		close(fd);
-		unlink(path);
+		fg_listen_close(&h->listener);
 		free(h);
 		return -EIO;
 	}
@@ -258,13 +181,12 @@ int fg_http_open(const char *path, struct fg_view *view, struct fg_http **ret_ht
 void fg_http_close(struct fg_http **http)
 {
 	struct fg_http *h = *http;
-	struct stat st;
 
 	if (!h)
 		return;
 	MHD_stop_daemon(h->daemon); /* closes the socket */
-	if (!lstat(h->path, &st) && st.st_dev == h->dev && st.st_ino == h->ino)
-		unlink(h->path);
+	h->listener.fd = -1;
+	fg_listen_close(&h->listener);
 	free(h);
 	*http = NULL;
 }

@@ -274,6 +274,45 @@ static void write_model(struct fg_jsonw *w, const struct fg_model *m)
 	fg_jsonw_object_end(w);
 }
 
+/* The application feed, where it is on. */
+static void write_feed(struct fg_jsonw *w, const struct fg_view *v)
+{
+	const struct fg_accounts_refused r = fg_accounts_refused(v->accounts);
+	const struct fg_feed_counts *f = v->feed;
+
+	fg_jsonw_key(w, "feed");
+	fg_jsonw_object(w);
+	fg_jsonw_key_u64(w, "connections", f->connections);
+	fg_jsonw_key_u64(w, "connections_refused", f->connections_refused);
+	fg_jsonw_key_u64(w, "lines", f->lines);
+	fg_jsonw_key_u64(w, "messages", f->messages);
+	fg_jsonw_key_u64(w, "lookups", f->lookups);
+	fg_jsonw_key_u64(w, "client_unknown", f->client_unknown);
+	fg_jsonw_key_u64(w, "answers_lost", f->answers_lost);
+	fg_jsonw_key_u64(w, "slow", f->slow);
+	fg_jsonw_key(w, "refused");
+	fg_jsonw_object(w);
+	for (int i = 0; i < _FG_FEED_REFUSED_MAX; i++)
+		fg_jsonw_key_u64(w, fg_feed_refused_name((enum fg_feed_refused)i), f->refused[i]);
+	fg_jsonw_object_end(w);
+	fg_jsonw_key(w, "outcomes");
+	fg_jsonw_object(w);
+	for (int i = 0; i < _FG_ACCOUNT_OUTCOME_MAX; i++)
+		fg_jsonw_key_u64(w, fg_account_outcome_name((enum fg_account_outcome)i),
+				 fg_accounts_outcomes(v->accounts)[i]);
+	fg_jsonw_object_end(w);
+	fg_jsonw_key_u64(w, "accounts", fg_accounts_n(v->accounts));
+	fg_jsonw_key_u64(w, "clients", fg_accounts_n_clients(v->accounts));
+	fg_jsonw_key_u64(w, "pairs", fg_accounts_n_pairs(v->accounts));
+	fg_jsonw_key(w, "no_room");
+	fg_jsonw_object(w);
+#define FG_WRITE(name) fg_jsonw_key_u64(w, #name, r.name);
+	FG_ACCOUNTS_REFUSED(FG_WRITE)
+#undef FG_WRITE
+	fg_jsonw_object_end(w);
+	fg_jsonw_object_end(w);
+}
+
 int fg_report_status(FILE *out, struct fg_view *v)
 {
 	const struct fg_totals *t = fg_model_received(v->model);
@@ -308,6 +347,8 @@ int fg_report_status(FILE *out, struct fg_view *v)
 	write_maps(&w, v);
 	write_model(&w, v->model);
 	fg_cohorts_write_state(&w, v);
+	if (v->feed)
+		write_feed(&w, v);
 	fg_jsonw_key_double(&w, "uptime_s",
 			    (double)(now_ns > v->started_ns ? now_ns - v->started_ns : 0) / 1e9);
 	fg_jsonw_key(&w, "degraded");

@@ -11,7 +11,9 @@
 #include <stdio.h>
 
 #include "detect/cohort.h"
+#include "model/accounts.h"
 #include "model/model.h"
+#include "serve/feed.h"
 #include "verdict/store.h"
 
 struct fg_view_interface {
@@ -33,6 +35,8 @@ struct fg_view {
 	struct fg_store *store;
 	const struct fg_cohorts *cohorts; /* NULL = none are looked for */
 	const struct fg_networks *networks; /* NULL = none is known */
+	const struct fg_accounts *accounts; /* what the application told; NULL = the feed is off */
+	const struct fg_feed_counts *feed; /* NULL with accounts */
 	const char *role; /* terminate, transit, mirror */
 	const char *mode; /* observe, enforce */
 	uint32_t shared_stems; /* fg_detect_conf.shared_stems */

@@ -594,3 +594,33 @@ uint64_t fg_taker_overflow(const struct fg_taker *k, const uint8_t source[16])
 	}
 	return least;
 }
+
+/* The programs may change the row meanwhile: a copy counts only where it had one owner. */
+int fg_taker_client(const struct fg_taker *k, const uint8_t client[16], uint16_t client_port,
+		    const uint8_t server[16], uint16_t server_port, uint8_t ret_source[16],
+		    uint64_t *ret_stem, uint64_t *ret_stack)
+{
+	__u64 from[2], to[2], hash;
+	struct fg_flow_set *set;
+
+	source_of(client, ret_source);
+	*ret_stem = *ret_stack = 0;
+	memcpy(from, client, sizeof(from));
+	memcpy(to, server, sizeof(to));
+	hash = fg_hash_flow(k->t.meta->seed, from, to, (__u32)client_port << 16 | server_port);
+	set = &k->t.flows[(hash >> 32) & (k->t.n_flows - 1)];
+	for (unsigned int i = 0; i < FG_WAYS; i++) {
+		struct fg_flow flow;
+
+		if (__atomic_load_n(&set->tag[i], __ATOMIC_ACQUIRE) != hash ||
+		    !SNAPSHOT(flow, &set->row[i], (const uint64_t *)&set->tag[i]))
+			continue;
+		if (memcmp(flow.client, client, 16) || memcmp(flow.server, server, 16) ||
+		    flow.proof == FG_PROOF_NONE || !flow.stem)
+			continue;
+		*ret_stem = flow.stem;
+		*ret_stack = flow.stack;
+		return 0;
+	}
+	return -ENOENT;
+}

@@ -43,6 +43,13 @@ void fg_taker_mark_known(struct fg_taker *taker, uint64_t print);
  * low (struct fg_overflow). */
 uint64_t fg_taker_overflow(const struct fg_taker *taker, const uint8_t source[16]);
 
+/** The client that a live connection belongs to. Addresses are 16 bytes, ports in host order; ret_source
+ * is filled in any case. @return 0; -ENOENT where the connection has no row, has no proof, or its hello
+ * is not complete: only the source is known then. */
+int fg_taker_client(const struct fg_taker *taker, const uint8_t client[16], uint16_t client_port,
+		    const uint8_t server[16], uint16_t server_port, uint8_t ret_source[16],
+		    uint64_t *ret_stem, uint64_t *ret_stack);
+
 /** Rows in use of each table, as of the last take. */
 struct fg_fill {
 	uint64_t flows, knocks, sources, clients, prints, streams;
