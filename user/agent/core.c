@@ -96,8 +96,11 @@ int fg_core_save(struct fg_core *c)
 {
 	_cleanup_free_ void *bytes = NULL;
 	size_t n;
-	int r = fg_cohorts_save(c->cohorts, &bytes, &n);
+	int r;
 
+	if (!c->cohorts)
+		return -EBADF;
+	r = fg_cohorts_save(c->cohorts, &bytes, &n);
 	return r ? r : fg_store_put_blob(c->store, LEARNED, bytes, n);
 }
 

@@ -38,7 +38,8 @@ struct fg_core {
 	uint64_t full_ns[4]; /* when a table last had no room, see core.c */
 };
 
-/** state_dir NULL keeps nothing. @return 0, -errno with one sentence in why. */
+/** state_dir NULL keeps nothing. @return 0, -errno with one sentence in why: then the core holds
+ * nothing, and may be closed again. */
 int fg_core_open(struct fg_core *core, const struct fg_conf *conf, const char *state_dir,
 		 uint64_t now_ns, char *why, size_t n_why);
 void fg_core_close(struct fg_core *core);
@@ -54,7 +55,7 @@ int fg_core_epoch(struct fg_core *core, struct fg_epoch *epoch, struct fg_taker 
 int fg_core_write_export(void *core, FILE *out, const char *format, enum fg_tier min_tier,
 			 bool dry_run);
 
-/** Keeps what was learned. @return 0, -errno. */
+/** Keeps what was learned. @return 0, -EBADF where the core never opened, -errno. */
 int fg_core_save(struct fg_core *core);
 /** Ends the hour that is running, whole or not, and keeps what was learned. @return 0, -errno. */
 int fg_core_end(struct fg_core *core);
