@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <math.h>
 #include <signal.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -91,13 +92,13 @@ static struct fg_finding finding(const char *source)
 	};
 
 	memcpy(f.source, prefix(source).addr, 16);
-	f.evidence[0] = (struct fg_evidence){ FG_FAMILY_VOLUME,
-					      "proven_connections_60s",
-					      80,
-					      1.5,
-					      0.001,
-					      20,
-					      "80 connections, 1.5 expected" };
+	f.evidence[0] = (struct fg_evidence){ .name = "proven_connections_60s",
+					      .observed = 80,
+					      .expected = 1.5,
+					      .base_rate = 0.001,
+					      .nats = 20,
+					      .text = "80 connections, 1.5 expected" };
+	fg_evidence_benign(&f.evidence[0], FG_BENIGN_own_service, FG_CONSIDERED_OPEN, NAN);
 	return f;
 }
 
@@ -182,11 +183,19 @@ static void test_store_makes_a_private_folder(void **arg)
 
 static void test_store_keeps_verdicts_over_a_restart(void **arg)
 {
+	struct fg_finding f = finding("2001:db8:1:2::/64");
 	struct fg_verdict before;
 	const struct fg_verdict *v;
 
 	(void)arg;
-	assert_int_equal(note("2001:db8:1:2::/64", true, NOW), 1);
+	f.window_s = 60;
+	f.n_obs = 80;
+	f.alpha = 1e-6;
+	f.est_fdr = 0.25;
+	f.evidence[0].capped = true;
+	f.evidence[0].baseline_n = 900;
+	fg_evidence_benign(&f.evidence[0], FG_BENIGN_corporate_gateway, FG_CONSIDERED_REFUTED, 61);
+	assert_int_equal(note_of(&f, true, NOW), 1);
 	before = *on("2001:db8:1:2::");
 	reopen(NOW + 60 * S);
 	v = on("2001:db8:1:2:3:4:5:6");
@@ -201,7 +210,38 @@ static void test_store_keeps_verdicts_over_a_restart(void **arg)
 	assert_int_equal(v->n_evidence, 1);
 	assert_string_equal(v->evidence[0].name, "proven_connections_60s");
 	assert_true(v->evidence[0].observed == 80 && v->evidence[0].base_rate == 0.001);
+	assert_true(v->window_s == 60 && v->n_obs == 80 && v->alpha == 1e-6 && v->est_fdr == 0.25);
+	assert_string_equal(v->version, before.version);
+	assert_true(v->version[0] && v->evidence[0].capped && v->evidence[0].baseline_n == 900);
+	assert_int_equal(v->evidence[0].n_benign, 2);
+	assert_int_equal(v->evidence[0].benign[0].what, FG_BENIGN_own_service);
+	assert_int_equal(v->evidence[0].benign[1].considered, FG_CONSIDERED_REFUTED);
+	assert_true(v->evidence[0].benign[1].figure == 61);
 	assert_null(on("2001:db8:1:3::"));
+}
+
+/* A flag that cannot be argued with is none. */
+static void test_store_refuses_evidence_without_a_benign_explanation(void **arg)
+{
+	struct fg_finding f = finding("192.0.2.1");
+
+	(void)arg;
+	f.evidence[0].n_benign = 0;
+	assert_int_equal(note_of(&f, true, NOW), -EINVAL);
+	f = finding("192.0.2.1");
+	f.evidence[1] = f.evidence[0];
+	f.evidence[1].n_benign = 0;
+	f.n_evidence = 2;
+	assert_int_equal(note_of(&f, true, NOW), -EINVAL);
+	f.n_evidence = 0;
+	assert_int_equal(note_of(&f, true, NOW), -EINVAL);
+	f.n_evidence = FG_MAX_EVIDENCE + 1;
+	assert_int_equal(note_of(&f, true, NOW), -EINVAL);
+	f = finding("192.0.2.1");
+	f.evidence[0].benign[0].what = _FG_BENIGN_MAX;
+	assert_int_equal(note_of(&f, true, NOW), -EINVAL);
+	assert_int_equal(fg_store_n(store), 0);
+	assert_int_equal(note("192.0.2.1", true, NOW), 1);
 }
 
 static void test_store_keeps_allows_and_blobs_over_a_restart(void **arg)
@@ -649,6 +689,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(makes_a_private_folder),
 		T(keeps_verdicts_over_a_restart),
+		T(refuses_evidence_without_a_benign_explanation),
 		T(keeps_allows_and_blobs_over_a_restart),
 		T(says_why_a_tier_stops_at_alert),
 		T(writes_a_renewal_only_when_it_matters),

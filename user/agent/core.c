@@ -232,6 +232,11 @@ static int note(const struct fg_finding *f, void *arg)
 	name_finding(c, f, &names);
 	r = fg_store_note(c->store, f, &names, c->conf->mode == FG_MODE_ENFORCE,
 			  c->conf->ttl_s + wait_s, c->now_ns);
+	if (r == -EINVAL) {
+		fg_core_degraded(c, "a detector gave evidence without a benign explanation, which "
+				    "flags nobody: report it as a bug");
+		return 0;
+	}
 	return r < 0 ? r : 0;
 }
 

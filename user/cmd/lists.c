@@ -200,7 +200,7 @@ int fg_cmd_cohorts(struct fg_options *o, int argc, char **argv)
 		{ "networks", "NETWORKS", NUMBER },
 		{ "exchanges", "EXCHANGES", NUMBER },
 		{ "first_flagged", "FIRST FLAGGED", TIME },
-		{ "cell", "CELL", TEXT },
+		{ "subject", "CELL", TEXT },
 		{ 0 },
 	};
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "serve/cohorts.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "detect/thresholds.h"
-#include "serve/report.h"
+#include "serve/evidence.h"
 
 #define MAX_EVIDENCE 4
 
@@ -50,14 +51,12 @@ static void write_fields(struct fg_jsonw *w, const struct fg_view *v, const stru
 	const struct fg_model_print *print = print_of(v, c);
 	struct fg_evidence evidence[MAX_EVIDENCE];
 	size_t n = fg_cohort_evidence(c, evidence, MAX_EVIDENCE);
-	char id[FG_COHORT_TEXT], what[256];
+	char id[FG_COHORT_TEXT];
 
-	fg_cohort_what(c, v->model, what, sizeof(what));
 	fg_jsonw_key_string(w, "id", fg_cohort_id_text(c->id, id));
 	fg_jsonw_key_string(w, "ja4", print ? print->ja4 : "-");
 	fg_jsonw_key_string(w, "stem", print ? print->stem_text : "-");
 	fg_jsonw_key_string(w, "sni", print && print->sni[0] ? print->sni : "-");
-	fg_jsonw_key_string(w, "cell", what);
 	fg_jsonw_key_string(w, "cell_kind", fg_cell_kind_name(c->key.kind));
 	fg_jsonw_key_string(w, "tier", fg_tier_name(tier_of(c)));
 	fg_jsonw_key_bool(w, "in_alarm", c->in_alarm);
@@ -69,10 +68,11 @@ static void write_fields(struct fg_jsonw *w, const struct fg_view *v, const stru
 	fg_jsonw_key_double(w, "estimated_fdr", c->members ? c->expected_false / c->members : 0);
 	fg_jsonw_key_u64(w, "networks", c->networks);
 	fg_jsonw_key_u64(w, "exchanges", c->exchanges);
+	fg_evidence_write_cohort(w, v, c);
 	fg_jsonw_key(w, "evidence");
 	fg_jsonw_array(w);
 	for (size_t i = 0; i < n; i++)
-		fg_report_evidence(w, &evidence[i]);
+		fg_evidence_write(w, &evidence[i]);
 	fg_jsonw_array_end(w);
 }
 
@@ -113,14 +113,16 @@ static void say(struct fg_jsonw *w, const struct fg_view *v, const struct fg_coh
 {
 	struct fg_evidence evidence[MAX_EVIDENCE];
 	size_t n = fg_cohort_evidence(c, evidence, MAX_EVIDENCE);
-	char what[256];
+	struct fg_interval bounds = fg_cohort_interval(c);
+	char what[256], benign[FG_EVIDENCE_TEXT];
 
 	fg_cohort_what(c, v->model, what, sizeof(what));
 	fg_jsonw_stringf(
 		w,
-		"In the cell %s, %.0f of the %.0f clients that were active in the last hour "
-		"in alarm are estimated to be one farm.",
-		what, c->excess, c->active);
+		"Cell %s: of %.0f clients that were active in the last hour in alarm, about "
+		"%.0f (%.0f to %.0f) are one farm's and %.0f as usual.",
+		what, c->active, c->excess, bounds.low, bounds.high,
+		fmax(c->active - c->excess, 0));
 	if (c->warm)
 		fg_jsonw_stringf(
 			w,
@@ -132,9 +134,12 @@ static void say(struct fg_jsonw *w, const struct fg_view *v, const struct fg_coh
 				 "What is usual has been learned for fewer than %d days: this is a "
 				 "report, and has no members.",
 				 FG_WARM_DAYS);
-	for (size_t i = 0; i < n; i++)
-		fg_jsonw_stringf(w, "%s: %s (%.1f nats)", fg_family_name(evidence[i].family),
-				 evidence[i].text, evidence[i].nats);
+	for (size_t i = 0; i < n; i++) {
+		fg_jsonw_stringf(w, "%s, %s: %s %.1f nats%s.", fg_family_name(evidence[i].family),
+				 evidence[i].name, evidence[i].text, evidence[i].nats,
+				 evidence[i].capped ? " at their cap" : "");
+		fg_jsonw_string(w, fg_evidence_benign_text(&evidence[i], benign, sizeof(benign)));
+	}
 	if (!c->in_alarm)
 		fg_jsonw_string(w, "The cell is quiet now.");
 	fg_jsonw_string(w,

@@ -603,10 +603,15 @@ static void describe(const struct fg_finding *f, const struct fg_names *names, s
 		v->stack = f->stack;
 	}
 	v->score = f->score;
+	v->window_s = f->window_s;
+	v->n_obs = f->n_obs;
+	v->alpha = f->alpha;
+	v->est_fdr = f->est_fdr;
+	snprintf(v->version, sizeof(v->version), "%s", FG_VERSION);
 	memcpy(v->ja4, names->ja4, sizeof(v->ja4));
 	memcpy(v->stem_text, names->stem_text, sizeof(v->stem_text));
 	memcpy(v->stack_text, names->stack_text, sizeof(v->stack_text));
-	v->n_evidence = f->n_evidence < FG_MAX_EVIDENCE ? f->n_evidence : FG_MAX_EVIDENCE;
+	v->n_evidence = f->n_evidence;
 	memcpy(v->evidence, f->evidence, v->n_evidence * sizeof(v->evidence[0]));
 }
 
@@ -634,6 +639,9 @@ int fg_store_note(struct fg_store *store, const struct fg_finding *finding,
 	struct entry *e;
 	bool fresh;
 
+	if (finding->n_evidence > FG_MAX_EVIDENCE ||
+	    !fg_evidence_is_whole(finding->evidence, finding->n_evidence))
+		return -EINVAL;
 	store->now_ns = now_ns;
 	fg_ip_to_source(finding->source, v.addr, &v.bits);
 	/* members are clients; who is flagged by itself is so with all its clients */

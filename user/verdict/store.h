@@ -36,6 +36,9 @@ struct fg_verdict {
 	bool proven, shared;
 	uint32_t cohort; /* a member of it (fg_cohorts_find()); 0 = flagged by itself */
 	double score;
+	uint32_t window_s; /* these four as in fg_finding, 0 where an operator decided */
+	double n_obs, alpha, est_fdr;
+	char version[24]; /* of the program that judged last; "" = before it was kept */
 	uint64_t first_ns, updated_ns, until_ns;
 	char ja4[40], stem_text[44], stack_text[96];
 	char reason[160]; /* operator's reason, or why the tier is capped */
@@ -60,7 +63,8 @@ int fg_store_open(const char *dir, uint64_t now_ns, struct fg_store **ret_store,
 		  size_t n_why);
 void fg_store_close(struct fg_store **store);
 
-/** A finding becomes or renews a verdict. enforce: automatic verdicts may reach tier enforce
+/** A finding becomes or renews a verdict; -EINVAL where a piece of its evidence has no benign
+ * explanation, or it has none at all. enforce: automatic verdicts may reach tier enforce
  * (mode enforce); without it, or where the source is shared, unproven or allowlisted, the tier
  * stops at alert and reason says why. Renewing extends until_ns and keeps first_ns.
  * Texts (ja4, stem_text, stack_text) come from names. @return 1 new, 0 renewed, -errno. */
