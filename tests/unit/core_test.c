@@ -14,10 +14,13 @@
 #include <unistd.h>
 
 #include "agent/core.h"
+#include "packet.h"
 
 #define S	1000000000ULL
 #define NOW	(1795435200 * S)
 #define HOUR_NS (3600 * S)
+/* Connections in the minute of each machine of a fleet that is flagged machine by machine. */
+#define FLEET 30
 
 static struct fg_conf conf;
 static struct fg_core core;
@@ -28,7 +31,8 @@ static int set_up(void **state)
 	(void)state;
 	fg_conf_init(&conf);
 	conf.limits.sources = conf.limits.clients = 4096;
-	conf.limits.hosts = conf.limits.pairs = 4096;
+	conf.limits.hosts = 4096;
+	conf.limits.pairs = 1 << 16;
 	strcpy(folder, "/tmp/farmgate-core.XXXXXX");
 	assert_non_null(mkdtemp(folder));
 	return 0;
@@ -70,11 +74,167 @@ static void test_core_without_a_store_is_refused_and_can_be_closed(void **state)
 	assert_int_equal(unlink(file), 0);
 }
 
+/* --- The first hour ---------------------------------------------------------------------------- */
+
+static void open_core(const char *dir, uint64_t now_ns)
+{
+	char why[256] = "";
+
+	if (fg_core_open(&core, &conf, dir, now_ns, why, sizeof(why)))
+		fail_msg("%s", why);
+}
+
+/* A second of n sources from 10.NET.0.0 on, each with so many proven connections. */
+#define MOST 4096
+static struct fg_prng rng = { 5 };
+
+static void second_of(unsigned int net, unsigned int n, uint32_t each, uint64_t end_ns)
+{
+	static struct fg_epoch_source sources[MOST];
+	static struct fg_epoch_client clients[MOST];
+	struct fg_epoch e = { .start_ns = end_ns - S,
+			      .end_ns = end_ns,
+			      .sources = sources,
+			      .n_sources = n,
+			      .clients = clients,
+			      .n_clients = n };
+
+	assert_true(n <= MOST);
+	for (unsigned int i = 0; i < n; i++) {
+		uint8_t addr[16] = { [10] = 0xff,	0xff,	   10, (uint8_t)net,
+				     (uint8_t)(i >> 8), (uint8_t)i };
+		/* the ordinary: geometric, once and as often again as a coin falls on one side */
+		uint32_t many =
+			each > 1 ? each :
+				   1 + (uint32_t)__builtin_ctzll(fg_prng_next(&rng) | 1ULL << 40);
+
+		sources[i] = (struct fg_epoch_source){ .connections = many, .proven = many };
+		clients[i] = (struct fg_epoch_client){
+			.stem = 100, .stack = 7, .print = 500, .connections = many
+		};
+		memcpy(sources[i].addr, addr, 16);
+		memcpy(clients[i].addr, addr, 16);
+	}
+	assert_int_equal(fg_core_epoch(&core, &e, NULL), 0);
+}
+
+/* Verdicts of a tier on 10.NET.0.0/16, and elsewhere. */
+static size_t count(unsigned int net, enum fg_tier tier, size_t *ret_others)
+{
+	size_t n = 0;
+
+	*ret_others = 0;
+	for (size_t i = 0; i < fg_store_n(core.store); i++) {
+		const struct fg_verdict *v = fg_store_at(core.store, i);
+
+		if (v->addr[12] == 10 && v->addr[13] == net && v->tier == tier)
+			n++;
+		else
+			++*ret_others;
+	}
+	return n;
+}
+
+static void degraded_says(const char *what, bool says)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < core.view.n_degraded; i++)
+		found |= strstr(core.view.degraded[i], what) != NULL;
+	if (found != says)
+		fail_msg("'%s' is %sthere", what, says ? "not " : "");
+}
+
+/* In the first minute of the first hour, without a baseline or a table of networks. */
+static void test_core_first_hour_flags_one_loud_source(void **state)
+{
+	size_t others;
+
+	(void)state;
+	conf.mode = FG_MODE_ENFORCE;
+	open_core(NULL, NOW);
+	second_of(1, 3000, 1, NOW + S);
+	second_of(2, 1, 60, NOW + 2 * S);
+	assert_int_equal(count(2, FG_TIER_ALERT, &others), 1);
+	assert_int_equal(others, 0);
+	assert_string_equal(fg_store_at(core.store, 0)->reason,
+			    "not sure enough: what is usual was learned on 0 days, of 14 that are "
+			    "wanted (warmup)");
+	assert_int_equal(fg_store_at(core.store, 0)->evidence[0].family, FG_FAMILY_VOLUME);
+}
+
+static void test_core_first_hour_flags_five_hundred_machines(void **state)
+{
+	size_t others;
+
+	(void)state;
+	conf.mode = FG_MODE_ENFORCE;
+	open_core(NULL, NOW);
+	second_of(1, 3000, 1, NOW + S);
+	second_of(2, 500, FLEET, NOW + 2 * S);
+	assert_int_equal(count(2, FG_TIER_ALERT, &others), 500);
+	assert_int_equal(others, 0);
+}
+
+/* The operator may: with warmup 0 a lab enforces at once, and a block by hand always does. */
+static void test_core_first_hour_enforces_only_if_told_to(void **state)
+{
+	const uint8_t addr[16] = { [10] = 0xff, 0xff, 10, 2, 0, 0 };
+	size_t others;
+	int64_t id;
+
+	(void)state;
+	conf.mode = FG_MODE_ENFORCE;
+	conf.detect.enforce_days = 0;
+	open_core(NULL, NOW);
+	second_of(1, 3000, 1, NOW + S);
+	second_of(2, 1, 60, NOW + 2 * S);
+	assert_int_equal(count(2, FG_TIER_ENFORCE, &others), 1);
+	fg_core_close(&core);
+	conf.detect.enforce_days = 14;
+	open_core(NULL, NOW);
+	second_of(1, 3000, 1, NOW + S);
+	second_of(2, 1, 60, NOW + 2 * S);
+	assert_int_equal(count(2, FG_TIER_ENFORCE, &others), 0);
+	assert_int_equal(
+		fg_store_block(core.store, addr, 128, 0, "", 60, "by hand", NOW + 2 * S, &id), 0);
+	assert_int_equal(count(2, FG_TIER_ENFORCE, &others), 1);
+}
+
+/* Hours of everybody, one epoch each. */
+static void hours_of(uint64_t from_ns, unsigned int n)
+{
+	for (unsigned int h = 0; h < n; h++)
+		second_of(1, 200, 1, from_ns + h * HOUR_NS + 1800 * S);
+}
+
+/* Two weeks of baseline later the same source is enforced against, and the status counts the days. */
+static void test_core_enforces_when_it_is_warm(void **state)
+{
+	size_t others;
+
+	(void)state;
+	conf.mode = FG_MODE_ENFORCE;
+	open_core(NULL, NOW);
+	hours_of(NOW, 13 * 24);
+	assert_true(fg_cohorts_state(core.cohorts).days < 14);
+	second_of(2, 1, 60, NOW + 13 * 24 * HOUR_NS - 1800 * S + S);
+	assert_int_equal(count(2, FG_TIER_ALERT, &others), 1);
+	hours_of(NOW + 13 * 24 * HOUR_NS, 2 * 24);
+	assert_true(fg_cohorts_state(core.cohorts).days >= 14);
+	second_of(2, 1, 60, NOW + 15 * 24 * HOUR_NS - 1800 * S + S);
+	assert_int_equal(count(2, FG_TIER_ENFORCE, &others), 1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_core_##name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(without_a_store_is_refused_and_can_be_closed),
+		TEST(first_hour_flags_one_loud_source),
+		TEST(first_hour_flags_five_hundred_machines),
+		TEST(first_hour_enforces_only_if_told_to),
+		TEST(enforces_when_it_is_warm),
 	};
 
 	return cmocka_run_group_tests_name("core", tests, NULL, NULL);

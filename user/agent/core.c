@@ -11,6 +11,7 @@
 #include "lib/ip.h"
 #include "lib/mem.h"
 #include "model/stack.h"
+#include "serve/fairness.h"
 #include "serve/report.h"
 
 /* A table counts as full for so long after the last newcomer was refused. */
@@ -61,15 +62,15 @@ static int load_static_allow(struct fg_core *c, char *why, size_t n_why)
 /* Broken lines are skipped and said; a file without a good one is an error. */
 static int load_networks(struct fg_core *c, char *why, size_t n_why)
 {
-	struct fg_networks_report report;
-	int r = fg_networks_open(c->conf->asn_file, &c->networks, &report, why, n_why);
+	struct fg_networks_report *report = &c->view.networks_report;
+	int r = fg_networks_open(c->conf->asn_file, &c->networks, report, why, n_why);
 
 	c->view.networks = c->networks;
-	if (!r && report.skipped)
+	if (!r && report->skipped)
 		fg_core_degraded(
 			c, "asn.file: %zu of %zu lines are skipped, the first is line %zu: %s",
-			report.skipped, report.good + report.skipped, report.bad[0].line,
-			report.bad[0].why);
+			report->skipped, report->good + report->skipped, report->bad[0].line,
+			report->bad[0].why);
 	return r;
 }
 
@@ -137,6 +138,8 @@ int fg_core_open(struct fg_core *c, const struct fg_conf *conf, const char *stat
 		.role = role_names[conf->role],
 		.mode = conf->mode == FG_MODE_ENFORCE ? "enforce" : "observe",
 		.shared_stems = conf->detect.shared_stems,
+		.enforce_days = conf->detect.enforce_days,
+		.networks_file = conf->asn_file,
 		.started_ns = now_ns,
 		.agent = c,
 		.now_ns = view_now,
@@ -221,17 +224,34 @@ static void name_finding(const struct fg_core *c, const struct fg_finding *f,
 		 fg_stack_text(f->stack, stack));
 }
 
+/* While what is usual here is still being learned a finding is an alert at most, whatever found it. */
+static const struct fg_finding *while_cold(const struct fg_core *c, const struct fg_finding *f,
+					   struct fg_finding *copy)
+{
+	double days = fg_cohorts_state(c->cohorts).days, of = c->conf->detect.enforce_days;
+
+	if (days >= of || f->no_enforce)
+		return f;
+	*copy = *f;
+	copy->no_enforce = true;
+	snprintf(copy->no_enforce_why, sizeof(copy->no_enforce_why),
+		 "what is usual was learned on %.0f days, of %g that are wanted (warmup)", days,
+		 of);
+	return copy;
+}
+
 /* Members of cohorts are judged once an hour: their time runs from when they are judged again. */
 static int note(const struct fg_finding *f, void *arg)
 {
 	struct fg_core *c = arg;
 	uint32_t wait_s = f->cohort ? HOUR_NS / 1000000000ULL : 0;
+	struct fg_finding copy;
 	struct fg_names names;
 	int r;
 
 	name_finding(c, f, &names);
-	r = fg_store_note(c->store, f, &names, c->conf->mode == FG_MODE_ENFORCE,
-			  c->conf->ttl_s + wait_s, c->now_ns);
+	r = fg_store_note(c->store, while_cold(c, f, &copy), &names,
+			  c->conf->mode == FG_MODE_ENFORCE, c->conf->ttl_s + wait_s, c->now_ns);
 	if (r == -EINVAL) {
 		fg_core_degraded(c, "a detector gave evidence without a benign explanation, which "
 				    "flags nobody: report it as a bug");
@@ -309,6 +329,7 @@ static int end_hour(struct fg_core *c)
 	fg_model_begin_hour(c->model);
 	if (!r)
 		r = note_members(c);
+	fg_fairness_take(&c->view, &c->view.fairness);
 	if (!r && c->hour % SAVE_HOURS == 0)
 		r = fg_core_save(c);
 	return r;

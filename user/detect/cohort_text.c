@@ -302,8 +302,8 @@ int fg_cohorts_members(const struct fg_cohorts *c, const struct fg_model *model,
 		snprintf(f.shared_why, sizeof(f.shared_why), "%s", shared.why);
 		f.no_enforce = !m->may_enforce;
 		snprintf(f.no_enforce_why, sizeof(f.no_enforce_why),
-			 "the day's budget of false blocks, or a baseline of %d days, is wanting",
-			 FG_WARM_ENFORCE_DAYS);
+			 "the day's budget of false blocks, or a baseline of %g days, is wanting",
+			 conf->enforce_days);
 		fill_member(cohort, model, client, m, &f);
 		r = emit(&f, arg);
 	}

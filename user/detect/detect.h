@@ -85,6 +85,9 @@ struct fg_detect_conf {
 	uint32_t shared_stems; /* this many distinct stems make a source shared, default 4 */
 	/* budgets: false flags in a million legitimate sources and days, default 10 and 1 */
 	double alert_per_million, enforce_per_million;
+	/* days that must have been learned before anything may be enforced; default
+	 * FG_WARM_ENFORCE_DAYS */
+	double enforce_days;
 };
 extern const struct fg_detect_conf fg_detect_defaults;
 

@@ -31,6 +31,7 @@ struct range {
 struct fg_networks {
 	struct range *ranges;
 	size_t n, n_prefixes;
+	bool has_classes;
 };
 
 static const char *const class_names[_FG_NET_MAX] = { "-",   "dc",   "res",  "mobile",
@@ -305,6 +306,8 @@ int fg_networks_parse(const char *text, size_t n, const char *file,
 	if (!error) {
 		sweep(t, lines.prefixes, lines.n);
 		t->n_prefixes = lines.n;
+		for (size_t i = 0; i < lines.n; i++)
+			t->has_classes |= lines.prefixes[i].network.class != FG_NET_UNKNOWN;
 		*ret_networks = t;
 	} else {
 		if (error == -EINVAL && r->skipped)
@@ -371,6 +374,11 @@ void fg_networks_free(struct fg_networks **networks)
 size_t fg_networks_n(const struct fg_networks *t)
 {
 	return t->n_prefixes;
+}
+
+bool fg_networks_has_classes(const struct fg_networks *t)
+{
+	return t->has_classes;
 }
 
 struct fg_network fg_networks_find(const struct fg_networks *t, const uint8_t addr[16])

@@ -64,6 +64,8 @@ void fg_networks_free(struct fg_networks **networks);
 struct fg_network fg_networks_find(const struct fg_networks *networks, const uint8_t addr[16]);
 /** Prefixes in it. */
 size_t fg_networks_n(const struct fg_networks *networks);
+/** Does it say of any network what kind it is? */
+bool fg_networks_has_classes(const struct fg_networks *networks);
 
 /**
  * Minutes that a country's clock is ahead of UTC: the zone that most of its people live in, without

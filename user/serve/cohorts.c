@@ -142,6 +142,8 @@ static void say(struct fg_jsonw *w, const struct fg_view *v, const struct fg_coh
 	}
 	if (!c->in_alarm)
 		fg_jsonw_string(w, "The cell is quiet now.");
+	if (fg_networks_weaker(v))
+		fg_jsonw_stringf(w, "Weaker here: %s.", fg_networks_weaker(v));
 	fg_jsonw_string(w,
 			"A product that sells its users one way in and one program would look the "
 			"same from here: accounts, prompts and payment are not seen.");
@@ -159,7 +161,25 @@ void fg_cohort_explain(struct fg_jsonw *w, const struct fg_view *v, const struct
 	fg_jsonw_array_end(w);
 }
 
-/* What each family needs before it says something, and whether it has it. */
+/* How far a family is: what it may do by now, and how long until more. */
+static void write_family(struct fg_jsonw *w, enum fg_family family, double days, double alert_days,
+			 double enforce_days)
+{
+	bool cold = days < alert_days, warm = days >= fmax(alert_days, enforce_days);
+
+	fg_jsonw_key(w, fg_family_name(family));
+	fg_jsonw_object(w);
+	fg_jsonw_key_string(w, "state", cold ? "cold" : warm ? "warm" : "warming");
+	fg_jsonw_key_double(w, "days", days);
+	fg_jsonw_key_double(w, "of_days", cold ? alert_days : enforce_days);
+	fg_jsonw_key_string(w, "does",
+			    cold ? "reports" :
+			    warm ? "alerts and blocks" :
+				   "alerts, blocks nothing yet");
+	fg_jsonw_object_end(w);
+}
+
+/* Volume compares with the same minute and needs no days; the others need some to say anything. */
 static void write_families(struct fg_jsonw *w, const struct fg_view *v,
 			   const struct fg_cohorts_state *s)
 {
@@ -168,15 +188,52 @@ static void write_families(struct fg_jsonw *w, const struct fg_view *v,
 
 	fg_jsonw_key(w, "families");
 	fg_jsonw_object(w);
-	fg_jsonw_key_string(w, fg_family_name(FG_FAMILY_VOLUME), "warm");
+	write_family(w, FG_FAMILY_VOLUME, s->days, 0, v->enforce_days);
 	for (size_t i = 0; i < sizeof(baselined) / sizeof(baselined[0]); i++)
-		fg_jsonw_key_string(w, fg_family_name(baselined[i]),
-				    s->days < FG_WARM_DAYS	   ? "cold: reports only" :
-				    s->days < FG_WARM_ENFORCE_DAYS ? "warming: alerts" :
-								     "warm");
-	fg_jsonw_key_string(w, fg_family_name(FG_FAMILY_CLOCK),
-			    v->networks ? "warm" : "off: no table of networks");
+		write_family(w, baselined[i], s->days, FG_WARM_DAYS, v->enforce_days);
+	if (v->networks) {
+		write_family(w, FG_FAMILY_CLOCK, s->days, FG_WARM_DAYS, v->enforce_days);
+	} else {
+		fg_jsonw_key(w, fg_family_name(FG_FAMILY_CLOCK));
+		fg_jsonw_object(w);
+		fg_jsonw_key_string(w, "state", "off");
+		fg_jsonw_key_double(w, "days", s->days);
+		fg_jsonw_key_double(w, "of_days", FG_WARM_DAYS);
+		fg_jsonw_key_string(w, "does", "nothing: there is no table of networks");
+		fg_jsonw_object_end(w);
+	}
 	fg_jsonw_object_end(w);
+}
+
+void fg_networks_write(struct fg_jsonw *w, const struct fg_view *v)
+{
+	const struct fg_networks_report *r = &v->networks_report;
+
+	fg_jsonw_key(w, "networks");
+	fg_jsonw_object(w);
+	fg_jsonw_key(w, "file");
+	fg_jsonw_string(w, v->networks ? v->networks_file : NULL);
+	fg_jsonw_key_u64(w, "prefixes", v->networks ? fg_networks_n(v->networks) : 0);
+	fg_jsonw_key_u64(w, "skipped", r->skipped);
+	fg_jsonw_key(w, "bad");
+	fg_jsonw_array(w);
+	for (size_t i = 0; i < r->skipped && i < FG_NETWORKS_BAD; i++)
+		fg_jsonw_stringf(w, "line %zu: %s", r->bad[i].line, r->bad[i].why);
+	fg_jsonw_array_end(w);
+	fg_jsonw_key(w, "weaker");
+	fg_jsonw_string(w, fg_networks_weaker(v));
+	fg_jsonw_object_end(w);
+}
+
+const char *fg_networks_weaker(const struct fg_view *v)
+{
+	if (!v->networks)
+		return "no table of networks (asn.file): prefixes of /16 and /32 stand in for "
+		       "them, homes are not told from data centres, and no country's day is known";
+	if (!fg_networks_has_classes(v->networks))
+		return "the table of networks has no classes: homes are not told from data "
+		       "centres";
+	return NULL;
 }
 
 void fg_cohorts_write_state(struct fg_jsonw *w, const struct fg_view *v)
@@ -189,6 +246,7 @@ void fg_cohorts_write_state(struct fg_jsonw *w, const struct fg_view *v)
 	fg_jsonw_key(w, "detection");
 	fg_jsonw_object(w);
 	fg_jsonw_key_double(w, "baseline_days", s.days);
+	fg_jsonw_key_double(w, "enforce_after_days", v->enforce_days);
 	fg_jsonw_key_u64(w, "hours", s.hours);
 	write_families(w, v, &s);
 	fg_jsonw_key_u64(w, "cells_tested", s.tested);

@@ -166,6 +166,8 @@ static void write_sentences(struct fg_jsonw *w, const struct fg_view *v, const u
 	if (!n)
 		fg_jsonw_string(w, "No verdict stands on it.");
 	each_allow(w, v, addr, true);
+	if (n && fg_networks_weaker(v))
+		fg_jsonw_stringf(w, "Weaker here: %s.", fg_networks_weaker(v));
 	fg_jsonw_stringf(w, "Mode is %s.", v->mode);
 	fg_jsonw_array_end(w);
 }

@@ -11,6 +11,7 @@
 #include "model/family.h"
 #include "serve/cohorts.h"
 #include "serve/evidence.h"
+#include "serve/fairness.h"
 
 #define FG_NAME_TEXT(name) #name,
 static const char *const outcome_names[] = { FG_ACCOUNTED(FG_NAME_TEXT) FG_LOSSES(FG_NAME_TEXT) };
@@ -207,6 +208,7 @@ int fg_report_flagged(FILE *out, struct fg_view *v, const struct fg_flagged_quer
 	named(&w, "events", event_names, t->events, _FG_EVENT_MAX);
 	write_flagged(&w, v, rows, n, q->limit);
 	fg_cohorts_write(&w, v, q->min_tier, q->since_ns, q->limit);
+	fg_networks_write(&w, v);
 	fg_jsonw_object_end(&w);
 	fputc('\n', out);
 	return fg_jsonw_finish(&w);
@@ -298,6 +300,8 @@ int fg_report_status(FILE *out, struct fg_view *v)
 	write_maps(&w, v);
 	write_model(&w, v->model);
 	fg_cohorts_write_state(&w, v);
+	fg_networks_write(&w, v);
+	fg_fairness_write(&w, v);
 	fg_jsonw_key_double(&w, "uptime_s",
 			    (double)(now_ns > v->started_ns ? now_ns - v->started_ns : 0) / 1e9);
 	fg_jsonw_key(&w, "degraded");
@@ -396,6 +400,8 @@ static void write_people(FILE *out, const struct fg_view *v, const struct ranked
 	fprintf(out, "sources       %zu, clients %zu, fingerprints %zu\n",
 		fg_model_n_sources(v->model), fg_model_n_clients(v->model),
 		fg_model_n_prints(v->model));
+	if (fg_networks_weaker(v))
+		fprintf(out, "weaker        %s\n", fg_networks_weaker(v));
 	cohorts_for_people(out, v);
 	flagged_for_people(out, rows, n);
 }

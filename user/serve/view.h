@@ -12,7 +12,22 @@
 
 #include "detect/cohort.h"
 #include "model/model.h"
+#include "model/networks.h"
 #include "verdict/store.h"
+
+/* Who is flagged, among the sources that are known: the share of a class of networks, or of a country,
+ * against everybody's. serve/fairness.h */
+#define FG_FAIR_COUNTRIES 5
+struct fg_fair_row {
+	char name[8]; /* class or country */
+	uint64_t sources, flagged; /* sources is an estimate where they are many */
+	double ratio; /* NAN where there are too few to tell */
+};
+struct fg_fairness {
+	uint64_t sources, flagged;
+	struct fg_fair_row classes[7], countries[FG_FAIR_COUNTRIES]; /* the largest ratios first */
+	size_t n_classes, n_countries;
+};
 
 struct fg_view_interface {
 	char name[16];
@@ -33,6 +48,10 @@ struct fg_view {
 	struct fg_store *store;
 	const struct fg_cohorts *cohorts; /* NULL = none are looked for */
 	const struct fg_networks *networks; /* NULL = none is known */
+	const char *networks_file; /* NULL where networks is */
+	struct fg_networks_report networks_report; /* what was wrong with it */
+	double enforce_days; /* fg_detect_conf.enforce_days */
+	struct fg_fairness fairness; /* of the last hour that ended */
 	const char *role; /* terminate, transit, mirror */
 	const char *mode; /* observe, enforce */
 	uint32_t shared_stems; /* fg_detect_conf.shared_stems */
