@@ -226,6 +226,123 @@ static void test_core_enforces_when_it_is_warm(void **state)
 	assert_int_equal(count(2, FG_TIER_ENFORCE, &others), 1);
 }
 
+/* --- Clocks that jump ---------------------------------------------------------------------------- */
+
+/* As a live agent tells an epoch: it begins where the last one ended. */
+static void empty_epoch(uint64_t start_ns, uint64_t end_ns)
+{
+	struct fg_epoch e = { .start_ns = start_ns, .end_ns = end_ns };
+
+	assert_int_equal(fg_core_epoch(&core, &e, NULL), 0);
+}
+
+static uint32_t hours_ended(void)
+{
+	return fg_cohorts_state(core.cohorts).hours;
+}
+
+/* A step forwards, by a day and by a year, flags nobody, and one who is loud afterwards is flagged. */
+static void test_core_clock_jumps_forwards(void **state)
+{
+	static const uint64_t by[] = { 24 * HOUR_NS, 365 * 24 * HOUR_NS };
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		uint64_t now = NOW + by[i];
+		size_t others;
+
+		open_core(NULL, NOW);
+		hours_of(NOW, 30);
+		empty_epoch(NOW + 30 * HOUR_NS, now + 30 * HOUR_NS);
+		degraded_says(by[i] > 30 * HOUR_NS ? "forwards by 8760 hours" :
+						     "forwards by 24 hours",
+			      true);
+		now += 30 * HOUR_NS;
+		second_of(1, 3000, 1, now + S);
+		assert_int_equal(fg_store_n(core.store), 0);
+		second_of(2, 1, 60, now + 2 * S);
+		assert_int_equal(count(2, FG_TIER_ALERT, &others), 1);
+		assert_int_equal(others, 0);
+		hours_of(now, 3);
+		degraded_says("forwards", false);
+		assert_true(hours_ended() >= 32);
+		fg_core_close(&core);
+	}
+}
+
+/* A wrong clock is put right: detection goes on at once, and no verdict stands for a year. */
+static void test_core_clock_is_set_back_by_a_year(void **state)
+{
+	const uint64_t ahead = NOW + 365 * 24 * HOUR_NS;
+	uint32_t before;
+	size_t others;
+
+	(void)state;
+	open_core(NULL, ahead);
+	hours_of(ahead, 30);
+	second_of(1, 3000, 1, ahead + 30 * HOUR_NS);
+	second_of(2, 1, 60, ahead + 30 * HOUR_NS + S);
+	assert_int_equal(count(2, FG_TIER_ALERT, &others), 1);
+	before = hours_ended();
+	empty_epoch(ahead + 30 * HOUR_NS + S, NOW);
+	second_of(1, 3000, 1, NOW + S);
+	degraded_says("set back by 8790 hours", true);
+	assert_int_equal(count(2, FG_TIER_ALERT, &others), 1);
+	assert_true(fg_store_at(core.store, 0)->until_ns <= NOW + S + FG_MAX_TTL_S * S);
+	second_of(3, 1, 60, NOW + 2 * S);
+	assert_int_equal(count(3, FG_TIER_ALERT, &others), 1);
+	assert_int_equal(others, 1);
+	hours_of(NOW + HOUR_NS, 5);
+	assert_true(hours_ended() >= before + 4);
+	degraded_says("set back", false);
+	empty_epoch(NOW + 6 * HOUR_NS, NOW + 6 * HOUR_NS + S);
+	/* within an hour it is waited for, as ever */
+	before = hours_ended();
+	second_of(1, 200, 1, NOW + 5 * HOUR_NS);
+	degraded_says("wait until it is where it was", true);
+	second_of(1, 200, 1, NOW + 6 * HOUR_NS + 2 * S);
+	degraded_says("wait until it is where it was", false);
+	assert_int_equal(hours_ended(), before);
+}
+
+/* The wrong clock was that of the run before this one. */
+static void test_core_state_of_a_wrong_clock_is_taken_up(void **state)
+{
+	const uint64_t ahead = NOW + 40 * 24 * HOUR_NS;
+	uint32_t before;
+
+	(void)state;
+	open_core(folder, ahead);
+	hours_of(ahead, 30);
+	assert_int_equal(fg_core_end(&core), 0);
+	before = hours_ended();
+	fg_core_close(&core);
+	open_core(folder, NOW);
+	assert_int_equal(hours_ended(), before);
+	hours_of(NOW, 3);
+	assert_int_equal(hours_ended(), before + 2);
+	assert_int_equal(core.store_errors, 0);
+	degraded_says("cohorts cannot be told", false);
+}
+
+/* Once more within the hour that was saved: it does not end twice, and is no error. */
+static void test_core_an_hour_goes_on_after_a_restart(void **state)
+{
+	uint32_t before;
+
+	(void)state;
+	open_core(folder, NOW);
+	hours_of(NOW, 5);
+	assert_int_equal(fg_core_end(&core), 0);
+	before = hours_ended();
+	fg_core_close(&core);
+	open_core(folder, NOW + 5 * HOUR_NS - 1000 * S);
+	second_of(1, 200, 1, NOW + 5 * HOUR_NS - 900 * S);
+	hours_of(NOW + 5 * HOUR_NS, 2);
+	assert_int_equal(hours_ended(), before + 1);
+	degraded_says("cohorts", false);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_core_##name, set_up, tear_down)
@@ -235,6 +352,10 @@ int main(void)
 		TEST(first_hour_flags_five_hundred_machines),
 		TEST(first_hour_enforces_only_if_told_to),
 		TEST(enforces_when_it_is_warm),
+		TEST(clock_jumps_forwards),
+		TEST(clock_is_set_back_by_a_year),
+		TEST(state_of_a_wrong_clock_is_taken_up),
+		TEST(an_hour_goes_on_after_a_restart),
 	};
 
 	return cmocka_run_group_tests_name("core", tests, NULL, NULL);

@@ -22,7 +22,11 @@
 /* It is written once in so many hours, and at the end. */
 #define SAVE_HOURS 6
 
-#define CLOCK_BACK "the clock was set back: cohorts wait until it is where it was"
+/* A clock that is set back by so many hours is waited for; by more, it was wrong before. */
+#define BACK_HOURS  2
+#define CLOCK_BACK  "the clock was set back: cohorts wait until it is where it was"
+#define CLOCK_AHEAD "the clock jumped forwards by "
+#define CLOCK_WAS   "the clock was set back by "
 
 static const char *const role_names[] = { "terminate", "transit", "mirror" };
 
@@ -324,8 +328,12 @@ static int note_members(struct fg_core *c)
 
 static int end_hour(struct fg_core *c)
 {
-	int r = fg_cohorts_hour(c->cohorts, c->model, c->networks, &c->conf->detect, c->hour);
+	int r;
 
+	/* it ended before a restart: what came since joins the next */
+	if (c->hour <= fg_cohorts_last_hour(c->cohorts))
+		return 0;
+	r = fg_cohorts_hour(c->cohorts, c->model, c->networks, &c->conf->detect, c->hour);
 	fg_model_begin_hour(c->model);
 	if (!r)
 		r = note_members(c);
@@ -343,13 +351,57 @@ int fg_core_end(struct fg_core *c)
 	return r ? r : fg_core_save(c);
 }
 
-/* Hours end when an epoch lies behind them. A clock that was set back stands still here until it is
- * where it was. */
+/* The last hour that anything was judged in: what ended before a restart counts, too. */
+static uint32_t latest_hour(const struct fg_core *c)
+{
+	uint32_t ended = fg_cohorts_last_hour(c->cohorts);
+
+	return c->hour > ended ? c->hour : ended;
+}
+
+/* It was wrong, by hours or by years, and waiting for it to come there again would leave cohorts
+ * blind: they go on from here with what they know. */
+static void set_back(struct fg_core *c, uint32_t hour)
+{
+	fg_core_restored(c, CLOCK_BACK);
+	fg_core_restored(c, CLOCK_WAS);
+	fg_core_degraded(c,
+			 CLOCK_WAS "%u hours: it was wrong, and cohorts go on from here; what was "
+				   "seen in between may look older or newer than it is",
+			 latest_hour(c) - hour);
+	fg_cohorts_set_back(c->cohorts, hour);
+	c->hour = hour;
+	c->back = false;
+	c->jump_hour = hour;
+}
+
+/* Only a live agent's epochs are longer than they should be: a capture's pauses have none. */
+static void tell_jump(struct fg_core *c, const struct fg_epoch *epoch, uint32_t hour)
+{
+	if (epoch->end_ns > epoch->start_ns && epoch->end_ns - epoch->start_ns > HOUR_NS) {
+		fg_core_restored(c, CLOCK_AHEAD);
+		fg_core_degraded(c,
+				 CLOCK_AHEAD "%llu hours, or the host slept: blocks may have ended "
+					     "early",
+				 (unsigned long long)((epoch->end_ns - epoch->start_ns) / HOUR_NS));
+		c->jump_hour = (uint32_t)(epoch->end_ns / HOUR_NS);
+	} else if (c->jump_hour && hour > c->jump_hour) {
+		fg_core_restored(c, CLOCK_AHEAD);
+		fg_core_restored(c, CLOCK_WAS);
+		c->jump_hour = 0;
+	}
+}
+
+/* Hours end when an epoch lies behind them. A clock that was set back a little stands still here until
+ * it is where it was. */
 static int on_hour(struct fg_core *c, const struct fg_epoch *epoch)
 {
 	uint32_t hour = (uint32_t)(epoch->start_ns / HOUR_NS);
 	int r = 0;
 
+	tell_jump(c, epoch, hour);
+	if (hour + BACK_HOURS < latest_hour(c))
+		set_back(c, hour);
 	if (hour < c->hour) {
 		if (!c->back)
 			fg_core_degraded(c, CLOCK_BACK);

@@ -28,6 +28,7 @@ struct fg_core {
 	struct fg_networks *networks; /* NULL = none is known */
 	uint32_t hour; /* since 1970, that is running; 0 = none yet */
 	bool back; /* the clock stands before that hour */
+	uint32_t jump_hour; /* it jumped in this hour, and the view says so; 0 = not */
 	struct fg_view view;
 	struct fg_sample *samples;
 	size_t n_samples;

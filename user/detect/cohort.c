@@ -580,6 +580,31 @@ int fg_cohorts_hour(struct fg_cohorts *c, const struct fg_model *m,
 	return 0;
 }
 
+uint32_t fg_cohorts_last_hour(const struct fg_cohorts *c)
+{
+	return c->hour;
+}
+
+void fg_cohorts_set_back(struct fg_cohorts *c, uint32_t hour)
+{
+	const uint64_t now_ns = hour * HOUR_NS;
+	const uint16_t day = (uint16_t)(hour / 24);
+
+	c->hour = hour ? hour - 1 : 0;
+	for (size_t i = 0; i < c->n; i++) {
+		struct fg_cohort *cohort = &c->list[i];
+
+		cohort->alarm_ns = cohort->alarm_ns < now_ns ? cohort->alarm_ns : now_ns;
+		cohort->first_ns = cohort->first_ns < now_ns ? cohort->first_ns : now_ns;
+	}
+	for (uint32_t i = 0; i < c->n_members; i++) {
+		struct fg_member *m = &c->members[i];
+
+		m->day = m->day < day ? m->day : day;
+		m->first_ns = m->first_ns < now_ns ? m->first_ns : now_ns;
+	}
+}
+
 size_t fg_cohorts_active(struct fg_cohorts *c, const struct fg_cohort *cohort,
 			 const uint32_t **ret_places)
 {

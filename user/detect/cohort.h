@@ -84,6 +84,11 @@ int fg_cohorts_hour(struct fg_cohorts *cohorts, const struct fg_model *model,
 		    const struct fg_networks *networks, const struct fg_detect_conf *conf,
 		    uint32_t hour);
 
+/** The last hour that ended, also before a restart; 0 = none. */
+uint32_t fg_cohorts_last_hour(const struct fg_cohorts *cohorts);
+/** The clock was set back: this hour is the next that ends. Times ahead of it are taken for it. */
+void fg_cohorts_set_back(struct fg_cohorts *cohorts, uint32_t hour);
+
 /** Calls emit for each member that stands; stops at its first non-zero answer and returns it. */
 int fg_cohorts_members(const struct fg_cohorts *cohorts, const struct fg_model *model,
 		       const struct fg_detect_conf *conf, fg_finding_fn emit, void *arg);
