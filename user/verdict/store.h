@@ -121,8 +121,19 @@ uint64_t fg_store_revision(const struct fg_store *store);
 
 /** Findings that found no room below FG_MAX_VERDICTS. */
 uint64_t fg_store_refused(const struct fg_store *store);
-/** Where a damaged state file was moved to when it was opened; "" = it was not. */
+/** Where a state file was moved to when it was opened; "" = it was not. */
 const char *fg_store_moved(const struct fg_store *store);
+/* Why it was, and what the new one has of it: of a damaged one whatever could be read but history; of
+ * another instance's nothing. */
+struct fg_store_aside {
+	bool foreign; /* another instance's; else it was damaged */
+	size_t verdicts, allows, blobs; /* taken over */
+};
+struct fg_store_aside fg_store_aside(const struct fg_store *store);
+/** Who wrote this state: 32 hex digits, drawn at the first start and kept in DIR/instance beside the
+ * file and in the file. */
+#define FG_INSTANCE_TEXT 33
+const char *fg_store_instance(const struct fg_store *store);
 /** What the last failure of the state file was, in a sentence with the cure; "" = none yet. */
 const char *fg_store_error(const struct fg_store *store);
 
