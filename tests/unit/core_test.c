@@ -40,7 +40,13 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-	static const char *const names[] = { "farmgate.db", "farmgate.db-wal", "farmgate.db-shm" };
+	static const char *const names[] = { "farmgate.db",
+					     "farmgate.db-wal",
+					     "farmgate.db-shm",
+					     "instance",
+					     "farmgate.db.damaged",
+					     "farmgate.db.damaged-wal",
+					     "farmgate.db.damaged-shm" };
 	char path[128];
 
 	(void)state;
@@ -343,6 +349,121 @@ static void test_core_an_hour_goes_on_after_a_restart(void **state)
 	degraded_says("cohorts", false);
 }
 
+/* --- What was learned --------------------------------------------------------------------------- */
+
+/* A week of learning that is kept in the folder. */
+static void learn_a_week(void)
+{
+	uint64_t seed[4];
+
+	open_core(folder, NOW);
+	assert_int_equal(fg_core_seed(&core, seed), 0);
+	hours_of(NOW, 7 * 24);
+	assert_int_equal(fg_core_end(&core), 0);
+	assert_true(fg_cohorts_state(core.cohorts).days >= 6);
+}
+
+/* Opened again: does it know what it learned, and what does it say? */
+static void assert_forgets(const char *says)
+{
+	char why[256] = "";
+
+	fg_core_close(&core);
+	if (fg_core_open(&core, &conf, folder, NOW + 7 * 24 * HOUR_NS, why, sizeof(why)))
+		fail_msg("%s", why);
+	assert_int_equal(fg_cohorts_state(core.cohorts).hours, 0);
+	degraded_says(says, true);
+	degraded_says("learning begins anew", true);
+}
+
+static void test_core_takes_up_what_it_learned(void **state)
+{
+	(void)state;
+	learn_a_week();
+	fg_core_close(&core);
+	open_core(folder, NOW + 7 * 24 * HOUR_NS);
+	assert_true(fg_cohorts_state(core.cohorts).days >= 6);
+	assert_int_equal(core.view.n_degraded, 0);
+}
+
+/* Cut off, damaged, of another version, of another seed, of another instance: each is said, set aside
+ * and not overwritten; then learning goes on, and its result is kept. */
+static void test_core_sets_aside_what_it_cannot_take_up(void **state)
+{
+	static const char *const says[] = { "cut off",		 "their number is wrong",
+					    "damaged",		 "another version",
+					    "another hash seed", "another instance" };
+	uint8_t other[32] = { 1 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(says) / sizeof(says[0]); i++) {
+		void *bytes, *aside;
+		size_t n, n_aside;
+
+		learn_a_week();
+		assert_int_equal(fg_store_load_blob(core.store, "learned", &bytes, &n), 0);
+		assert_true(n > 1000);
+		if (i == 0)
+			n = 20;
+		else if (i == 1)
+			n /= 2;
+		else if (i == 2)
+			((uint8_t *)bytes)[n / 2] ^= 1;
+		else if (i == 3)
+			((uint8_t *)bytes)[0] ^= 1;
+		else if (i == 5)
+			((uint8_t *)bytes)[8] ^= 1;
+		assert_int_equal(fg_store_put_blob(core.store, "learned", bytes, n), 0);
+		if (i == 4)
+			assert_int_equal(fg_store_put_blob(core.store, "hash_seed", other,
+							   sizeof(other)),
+					 0);
+		assert_forgets(says[i]);
+		assert_int_equal(fg_store_load_blob(core.store, "learned.aside", &aside, &n_aside),
+				 0);
+		assert_int_equal(n_aside, n);
+		assert_memory_equal(aside, bytes, n);
+		hours_of(NOW + 8 * 24 * HOUR_NS, 30);
+		assert_int_equal(fg_core_end(&core), 0);
+		fg_core_close(&core);
+		open_core(folder, NOW + 10 * 24 * HOUR_NS);
+		assert_int_equal(core.view.n_degraded, 0);
+		assert_int_equal(hours_ended(), 30);
+		fg_core_close(&core);
+		free(bytes);
+		free(aside);
+		tear_down(state);
+		set_up(state);
+	}
+}
+
+/* The file itself: what can be read is kept, and the rest is said. */
+static void test_core_says_what_it_has_of_a_damaged_file(void **state)
+{
+	const uint8_t addr[16] = { [10] = 0xff, 0xff, 10, 2, 0, 0 };
+	char path[128];
+	int64_t id;
+	FILE *f;
+
+	(void)state;
+	learn_a_week();
+	assert_int_equal(
+		fg_store_block(core.store, addr, 128, 0, "", 3600, "by hand", core.now_ns, &id), 0);
+	fg_core_close(&core);
+	snprintf(path, sizeof(path), "%s/farmgate.db", folder);
+	f = fopen(path, "r+");
+	assert_non_null(f);
+	/* a byte of the file's size in pages, which its head holds */
+	fseek(f, 0, SEEK_END);
+	assert_int_equal(ftruncate(fileno(f), ftell(f) - 4096), 0);
+	fclose(f);
+	open_core(folder, NOW + 7 * 24 * HOUR_NS);
+	degraded_says("the state file was damaged and is now", true);
+	assert_int_equal(fg_store_n(core.store), 1);
+	hours_of(NOW + 7 * 24 * HOUR_NS, 2);
+	assert_int_equal(core.store_errors, 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_core_##name, set_up, tear_down)
@@ -356,6 +477,9 @@ int main(void)
 		TEST(clock_is_set_back_by_a_year),
 		TEST(state_of_a_wrong_clock_is_taken_up),
 		TEST(an_hour_goes_on_after_a_restart),
+		TEST(takes_up_what_it_learned),
+		TEST(sets_aside_what_it_cannot_take_up),
+		TEST(says_what_it_has_of_a_damaged_file),
 	};
 
 	return cmocka_run_group_tests_name("core", tests, NULL, NULL);

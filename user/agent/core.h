@@ -56,6 +56,15 @@ int fg_core_epoch(struct fg_core *core, struct fg_epoch *epoch, struct fg_taker 
 int fg_core_write_export(void *core, FILE *out, const char *format, enum fg_tier min_tier,
 			 bool dry_run);
 
+/** Keeps bytes in the store under a name, bound to this instance and to its hash seed. @return 0,
+ * -errno. */
+int fg_core_keep(struct fg_core *core, const char *name, const void *bytes, size_t n);
+/** Reads them back; @return 0, -EBADMSG with a sentence in why where they are no such thing. */
+typedef int (*fg_core_read_fn)(void *arg, const void *bytes, size_t n, char *why, size_t n_why);
+/** Calls read with what fg_core_keep() kept, if anything. What is another instance's, of another seed
+ * or refused by read is set aside as NAME.aside and said in the view. @return 0, -EBADMSG, -errno. */
+int fg_core_recall(struct fg_core *core, const char *name, fg_core_read_fn read, void *arg);
+
 /** Keeps what was learned. @return 0, -EBADF where the core never opened, -errno. */
 int fg_core_save(struct fg_core *core);
 /** Ends the hour that is running, whole or not, and keeps what was learned. @return 0, -errno. */

@@ -515,8 +515,10 @@ int fg_disk_salvage(const char *path, const struct fg_disk_sink *sink)
 	if (r)
 		return r;
 	snprintf(d->path, sizeof(d->path), "%s", path);
+	/* writable_schema is how SQLite is told to read on in a file that was cut off */
 	if (sqlite3_open_v2(path, &d->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL) ==
 		    SQLITE_OK &&
+	    !exec(d, "PRAGMA writable_schema = ON") &&
 	    sqlite3_prepare_v2(d->db, sql[LIST_EVIDENCE], -1, &d->stmt[LIST_EVIDENCE], NULL) ==
 		    SQLITE_OK) {
 		r = each_readable(d, LIST_ALLOW, sink, load_allow);
