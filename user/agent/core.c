@@ -73,11 +73,34 @@ static int load_networks(struct fg_core *c, char *why, size_t n_why)
 
 	c->view.networks = c->networks;
 	if (!r && report->skipped)
-		fg_core_degraded(
-			c, "asn.file: %zu of %zu lines are skipped, the first is line %zu: %s",
-			report->skipped, report->good + report->skipped, report->bad[0].line,
-			report->bad[0].why);
+		fg_core_degraded(c, "asn.file: %zu of %zu %ss are skipped, the first is %s %zu: %s",
+				 report->skipped, report->good + report->skipped,
+				 report->records ? "record" : "line",
+				 report->records ? "record" : "line", report->bad[0].line,
+				 report->bad[0].why);
 	return r;
+}
+
+int fg_core_try_networks(const char *path, char *text, size_t n)
+{
+	struct fg_networks_report report = { 0 };
+	struct fg_networks *networks = NULL;
+	int r = fg_networks_open(path, &networks, &report, text, n);
+	const char *unit = report.records ? "record" : "line";
+	int used;
+
+	if (r)
+		return r;
+	used = snprintf(text, n, "%s: %zu prefixes%s", path, fg_networks_n(networks),
+			fg_networks_has_classes(networks) ? "" : ", no classes");
+	fg_networks_free(&networks);
+	for (size_t i = 0; i < report.skipped && i < FG_NETWORKS_BAD && (size_t)used < n; i++)
+		used += snprintf(text + used, n - (size_t)used, "; %s %zu is skipped: %s", unit,
+				 report.bad[i].line, report.bad[i].why);
+	if (report.skipped > FG_NETWORKS_BAD && (size_t)used < n)
+		snprintf(text + used, n - (size_t)used, "; and %zu %ss more",
+			 report.skipped - FG_NETWORKS_BAD, unit);
+	return report.skipped ? 1 : 0;
 }
 
 /* --- What was learned -------------------------------------------------------------------------- */

@@ -45,6 +45,10 @@ int fg_core_open(struct fg_core *core, const struct fg_conf *conf, const char *s
 		 uint64_t now_ns, char *why, size_t n_why);
 void fg_core_close(struct fg_core *core);
 
+/** What a table of networks holds, and what of it is skipped, in a sentence; for who asks before a
+ * start. @return 0, 1 where something is skipped, -errno with the reason in text. */
+int fg_core_try_networks(const char *path, char *text, size_t n);
+
 /** fg_sample_fn: keeps the sample for the epoch's end. */
 void fg_core_sample(void *core, const struct fg_sample *sample);
 
