@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 
 #include "agent/core.h"
 #include "packet.h"
+#include "serve/report.h"
 
 #define S	1000000000ULL
 #define NOW	(1795435200 * S)
@@ -44,6 +46,7 @@ static int tear_down(void **state)
 					     "farmgate.db-wal",
 					     "farmgate.db-shm",
 					     "instance",
+					     "networks",
 					     "farmgate.db.damaged",
 					     "farmgate.db.damaged-wal",
 					     "farmgate.db.damaged-shm" };
@@ -464,6 +467,150 @@ static void test_core_says_what_it_has_of_a_damaged_file(void **state)
 	assert_int_equal(core.store_errors, 0);
 }
 
+/* --- Table of networks and status ----------------------------------------------------------------- */
+
+static json_t *status(void)
+{
+	char *text = NULL;
+	size_t n = 0;
+	FILE *f = open_memstream(&text, &n);
+	json_t *doc;
+
+	assert_int_equal(fg_report_status(f, &core.view), 0);
+	fclose(f);
+	doc = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+	assert_non_null(doc);
+	free(text);
+	return doc;
+}
+
+/* "networks.weaker", "fairness.classes.0.ratio" of a document. */
+static const json_t *inside(const json_t *doc, const char *where)
+{
+	char steps[96], *step, *rest = steps;
+
+	snprintf(steps, sizeof(steps), "%s", where);
+	while (doc && (step = strtok_r(rest, ".", &rest)))
+		doc = json_is_array(doc) ? json_array_get(doc, (size_t)atoi(step)) :
+					   json_object_get(doc, step);
+	return doc;
+}
+
+static const char *text_in(const json_t *doc, const char *where)
+{
+	const char *text = json_string_value(inside(doc, where));
+
+	if (!text)
+		fail_msg("no text at %s", where);
+	return text;
+}
+
+static void write_table(const char *text)
+{
+	char table[96];
+	FILE *f;
+
+	snprintf(table, sizeof(table), "%s/networks", folder);
+	f = fopen(table, "w");
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+	free(conf.asn_file);
+	conf.asn_file = strdup(table);
+}
+
+static void test_core_says_what_is_weaker_without_a_table(void **state)
+{
+	json_t *doc;
+
+	(void)state;
+	open_core(NULL, NOW);
+	doc = status();
+	assert_non_null(strstr(text_in(doc, "networks.weaker"), "prefixes of /16 and /32"));
+	assert_string_equal(text_in(doc, "detection.families.clock.state"), "off");
+	assert_int_equal(json_array_size(inside(doc, "fairness.classes")), 0);
+	json_decref(doc);
+}
+
+/* Broken lines are skipped, and told by number with the reason. */
+static void test_core_says_which_lines_of_a_table_are_broken(void **state)
+{
+	json_t *doc;
+
+	(void)state;
+	write_table(
+		"10.1.0.0/16\t1\tres\tDE\n10.1.0.1/16\t1\tres\tDE\n10.2.0.0/16\t2\tkiosk\tUS\n");
+	open_core(NULL, NOW);
+	degraded_says("asn.file: 2 of 3 lines are skipped, the first is line 2", true);
+	doc = status();
+	assert_int_equal(json_integer_value(inside(doc, "networks.prefixes")), 1);
+	assert_int_equal(json_integer_value(inside(doc, "networks.skipped")), 2);
+	assert_non_null(strstr(text_in(doc, "networks.bad.1"), "line 3: the class is none of"));
+	assert_true(json_is_null(inside(doc, "networks.weaker")));
+	json_decref(doc);
+	fg_core_close(&core);
+	write_table("10.1.0.0/16\t1\t-\tDE\n");
+	open_core(NULL, NOW);
+	doc = status();
+	assert_non_null(strstr(text_in(doc, "networks.weaker"), "no classes"));
+	json_decref(doc);
+}
+
+/* Day by day each family says how far it is. */
+static void test_core_says_how_warm_it_is(void **state)
+{
+	static const struct {
+		unsigned int days;
+		const char *volume, *relay;
+		double of;
+	} steps[] = { { 0, "warming", "cold", 3 },
+		      { 4, "warming", "warming", 14 },
+		      { 16, "warm", "warm", 14 } };
+	unsigned int h = 0;
+
+	(void)state;
+	open_core(NULL, NOW);
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		json_t *doc;
+
+		for (; h < steps[i].days * 24; h += 24)
+			hours_of(NOW + h * HOUR_NS, 24);
+		doc = status();
+		assert_string_equal(text_in(doc, "detection.families.volume.state"),
+				    steps[i].volume);
+		assert_string_equal(text_in(doc, "detection.families.relay.state"), steps[i].relay);
+		assert_true(json_number_value(inside(doc, "detection.families.relay.of_days")) ==
+			    steps[i].of);
+		assert_true(json_number_value(inside(doc, "detection.families.relay.days")) ==
+			    json_number_value(inside(doc, "detection.baseline_days")));
+		json_decref(doc);
+	}
+}
+
+/* All who are flagged are in one class of networks and one country: their ratio is all to their part. */
+static void test_core_shows_whom_flags_fall_on(void **state)
+{
+	json_t *doc;
+
+	(void)state;
+	write_table("10.1.0.0/16\t1\tres\tDE\n10.2.0.0/16\t2\tdc\tUS\n10.3.0.0/16\t3\t-\t-\n");
+	open_core(NULL, NOW);
+	second_of(1, 3000, 1, NOW + S);
+	second_of(3, 500, 1, NOW + S);
+	second_of(2, 500, 60, NOW + 2 * S);
+	second_of(1, 1, 1, NOW + 2 * HOUR_NS);
+	doc = status();
+	assert_int_equal(json_integer_value(inside(doc, "fairness.sources")), 4000);
+	assert_int_equal(json_integer_value(inside(doc, "fairness.flagged")), 500);
+	assert_string_equal(text_in(doc, "fairness.classes.0.class"), "dc");
+	assert_float_equal(json_number_value(inside(doc, "fairness.classes.0.ratio")), 8, 1e-9);
+	assert_true(json_number_value(inside(doc, "fairness.classes.1.ratio")) == 0);
+	assert_int_equal(json_array_size(inside(doc, "fairness.classes")), 3);
+	assert_string_equal(text_in(doc, "fairness.countries.0.country"), "US");
+	assert_int_equal(json_array_size(inside(doc, "fairness.countries")), 2);
+	json_decref(doc);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_core_##name, set_up, tear_down)
@@ -480,6 +627,10 @@ int main(void)
 		TEST(takes_up_what_it_learned),
 		TEST(sets_aside_what_it_cannot_take_up),
 		TEST(says_what_it_has_of_a_damaged_file),
+		TEST(says_what_is_weaker_without_a_table),
+		TEST(says_which_lines_of_a_table_are_broken),
+		TEST(says_how_warm_it_is),
+		TEST(shows_whom_flags_fall_on),
 	};
 
 	return cmocka_run_group_tests_name("core", tests, NULL, NULL);

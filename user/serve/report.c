@@ -177,6 +177,15 @@ static uint64_t count_flagged(const struct fg_view *v, enum fg_tier min_tier)
 	return n;
 }
 
+static void write_degraded(struct fg_jsonw *w, const struct fg_view *v)
+{
+	fg_jsonw_key(w, "degraded");
+	fg_jsonw_array(w);
+	for (size_t i = 0; i < v->n_degraded; i++)
+		fg_jsonw_string(w, v->degraded[i]);
+	fg_jsonw_array_end(w);
+}
+
 int fg_report_flagged(FILE *out, struct fg_view *v, const struct fg_flagged_query *q)
 {
 	const struct fg_totals *t = fg_model_received(v->model);
@@ -209,6 +218,7 @@ int fg_report_flagged(FILE *out, struct fg_view *v, const struct fg_flagged_quer
 	write_flagged(&w, v, rows, n, q->limit);
 	fg_cohorts_write(&w, v, q->min_tier, q->since_ns, q->limit);
 	fg_networks_write(&w, v);
+	write_degraded(&w, v);
 	fg_jsonw_object_end(&w);
 	fputc('\n', out);
 	return fg_jsonw_finish(&w);
@@ -304,11 +314,7 @@ int fg_report_status(FILE *out, struct fg_view *v)
 	fg_fairness_write(&w, v);
 	fg_jsonw_key_double(&w, "uptime_s",
 			    (double)(now_ns > v->started_ns ? now_ns - v->started_ns : 0) / 1e9);
-	fg_jsonw_key(&w, "degraded");
-	fg_jsonw_array(&w);
-	for (size_t i = 0; i < v->n_degraded; i++)
-		fg_jsonw_string(&w, v->degraded[i]);
-	fg_jsonw_array_end(&w);
+	write_degraded(&w, v);
 	fg_jsonw_object_end(&w);
 	fputc('\n', out);
 	return fg_jsonw_finish(&w);
@@ -400,6 +406,8 @@ static void write_people(FILE *out, const struct fg_view *v, const struct ranked
 	fprintf(out, "sources       %zu, clients %zu, fingerprints %zu\n",
 		fg_model_n_sources(v->model), fg_model_n_clients(v->model),
 		fg_model_n_prints(v->model));
+	for (size_t i = 0; i < v->n_degraded; i++)
+		fprintf(out, "degraded      %s\n", v->degraded[i]);
 	if (fg_networks_weaker(v))
 		fprintf(out, "weaker        %s\n", fg_networks_weaker(v));
 	cohorts_for_people(out, v);
