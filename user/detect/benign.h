@@ -12,7 +12,7 @@
 /* What it could be, which figure speaks for or against it (a format for one double, "" = none), and
  * when it is refuted: "refuted if ...". Names are kept on disk: they stay. */
 #define FG_BENIGN(X)                                                                               \
-	X(crowd, "many users behind one address", "%.0f kinds of clients or hosts",                \
+	X(crowd, "many users behind one address", "kinds of clients or hosts: %.0f",               \
 	  "it shows one kind of client from one host")                                             \
 	X(own_service, "a monitoring probe, a crawler or one customer's API server", "",           \
 	  "nobody claims it; allow it if somebody does")                                           \

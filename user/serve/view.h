@@ -60,7 +60,7 @@ struct fg_view {
 	size_t n_interfaces;
 	struct fg_view_map maps[FG_VIEW_MAX_MAPS];
 	size_t n_maps;
-	char degraded[FG_VIEW_MAX_DEGRADED][160]; /* sentences; none = healthy */
+	char degraded[FG_VIEW_MAX_DEGRADED][256]; /* sentences; none = healthy */
 	size_t n_degraded;
 	uint64_t first_packet_ns, last_packet_ns; /* 0 = none yet */
 
