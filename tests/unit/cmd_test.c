@@ -848,6 +848,9 @@ static void test_cmd_check_config_reads_the_table_of_networks(void **state)
 	assert_non_null(
 		strstr(said, "1 prefixes; line 2 is skipped: the first column is no prefix"));
 	assert_non_null(strstr(said, "line 3 is skipped"));
+	assert_int_equal(run("doctor lo", NULL), FG_EXIT_DEGRADED);
+	assert_non_null(strstr(said, "warn  networks"));
+	assert_non_null(strstr(said, "line 2 is skipped"));
 	f = fopen(table, "w");
 	fputs("192.0.2.0/24\t1\tcastle\tDE\n", f);
 	fclose(f);
