@@ -314,6 +314,28 @@ static void test_core_clock_is_set_back_by_a_year(void **state)
 	assert_int_equal(hours_ended(), before);
 }
 
+/* Rows from a time that is still to come give way to what comes now, and nobody is born twice. */
+static void test_core_rows_of_a_wrong_clock_give_way(void **state)
+{
+	const uint64_t ahead = NOW + 365 * 24 * HOUR_NS;
+	const uint8_t newcomer[16] = { [10] = 0xff, 0xff, 10, 4, 0, 0 };
+
+	(void)state;
+	open_core(NULL, ahead);
+	second_of(1, MOST, 1, ahead + S);
+	assert_int_equal(fg_model_n_sources(core.model), conf.limits.sources);
+	empty_epoch(ahead + S, NOW);
+	second_of(2, 1000, 1, NOW + S);
+	assert_int_equal(fg_model_refused(core.model).sources, 0);
+	assert_int_equal(fg_model_refused(core.model).clients, 0);
+	assert_true(fg_model_began_ns(core.model) <= NOW + S);
+	/* a moment back is no such time: who was active a second before keeps its row */
+	for (int i = 0; i < 20; i++)
+		second_of(3, MOST, 1, NOW + 120 * S);
+	second_of(4, 1, 1, NOW + 119 * S);
+	assert_null(fg_model_source_find(core.model, newcomer));
+}
+
 /* The wrong clock was that of the run before this one. */
 static void test_core_state_of_a_wrong_clock_is_taken_up(void **state)
 {
@@ -622,6 +644,7 @@ int main(void)
 		TEST(enforces_when_it_is_warm),
 		TEST(clock_jumps_forwards),
 		TEST(clock_is_set_back_by_a_year),
+		TEST(rows_of_a_wrong_clock_give_way),
 		TEST(state_of_a_wrong_clock_is_taken_up),
 		TEST(an_hour_goes_on_after_a_restart),
 		TEST(takes_up_what_it_learned),

@@ -44,6 +44,12 @@ static enum fg_considered few_networks(const struct fg_cohort *c)
 	return c->networks > FG_HEAVY_NETWORKS ? FG_CONSIDERED_REFUTED : FG_CONSIDERED_OPEN;
 }
 
+/* Networks are counted among members: a cohort that has none yet says nothing of them. */
+static double networks_of(const struct fg_cohort *c)
+{
+	return c->networks ? c->networks : NAN;
+}
+
 static double days_of(const struct fg_cohort *c)
 {
 	return floor((double)(c->alarm_ns - c->first_ns) / (double)FG_DAY_NS);
@@ -57,12 +63,12 @@ static void consider(const struct fg_cohort *c, enum fg_family family, struct fg
 
 	switch (family) {
 	case FG_FAMILY_RELAY:
-		fg_evidence_benign(e, FG_BENIGN_corporate_gateway, few_networks(c), c->networks);
-		fg_evidence_benign(e, FG_BENIGN_split_tcp, few_networks(c), c->networks);
+		fg_evidence_benign(e, FG_BENIGN_corporate_gateway, few_networks(c), networks_of(c));
+		fg_evidence_benign(e, FG_BENIGN_split_tcp, few_networks(c), networks_of(c));
 		fg_evidence_benign(e, FG_BENIGN_privacy_relay, FG_CONSIDERED_OPEN, NAN);
 		return;
 	case FG_FAMILY_CLOCK:
-		fg_evidence_benign(e, FG_BENIGN_abroad, few_networks(c), c->networks);
+		fg_evidence_benign(e, FG_BENIGN_abroad, few_networks(c), networks_of(c));
 		fg_evidence_benign(e, FG_BENIGN_timers, FG_CONSIDERED_OPEN, NAN);
 		return;
 	case FG_FAMILY_LIFECYCLE:

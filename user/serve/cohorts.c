@@ -126,7 +126,7 @@ static void say(struct fg_jsonw *w, const struct fg_view *v, const struct fg_coh
 	if (c->warm)
 		fg_jsonw_stringf(
 			w,
-			"%u clients of %u networks are members; of these %.1f are expected "
+			"%u clients of %u networks are members; of these %.2g are expected "
 			"to be there by mistake.",
 			c->members, c->networks, c->expected_false);
 	else
