@@ -492,8 +492,9 @@ static void set_back(struct fg_core *c, uint32_t hour)
 	fg_core_restored(c, CLOCK_BACK);
 	fg_core_restored(c, CLOCK_WAS);
 	fg_core_degraded(c,
-			 CLOCK_WAS "%u hours: it was wrong, and cohorts go on from here; what was "
-				   "seen in between may look older or newer than it is",
+			 CLOCK_WAS "%u hours, or this capture is older than the state: cohorts go "
+				   "on from here, and what was seen in between may look older or "
+				   "newer than it is",
 			 latest_hour(c) - hour);
 	fg_cohorts_set_back(c->cohorts, hour);
 	c->hour = hour;
