@@ -66,7 +66,9 @@ struct fg_finding {
 	uint32_t window_s; /* that it was seen in */
 	double n_obs; /* observations that it rests on */
 	double alpha; /* chance that who is harmless is flagged, as the threshold has it */
-	double est_fdr; /* of flags like this one, the share that is expected to be false */
+	/* of flags like this one, the share that is expected to be false; of a source by chance alone,
+	 * for a null knows no good reasons to be heavy */
+	double est_fdr;
 	bool proven; /* at least one connection with a proof other than none */
 	uint32_t cohort; /* id of the cohort it is a member of, 0 = flagged by itself */
 	bool no_enforce; /* alert at most: too young a baseline, or the budget is spent */
