@@ -45,11 +45,11 @@ group = $(call files,$1,$2) $(filter-out $(call files,$1,$2),$(sort $(wildcard u
 
 SENSOR := $(call group,sensor,probe sensor tables clock)
 SOURCE := $(call group,source,capture engine_host engine_kernel take)
-MODEL := $(call group,model,model signals stems hosts networks traits cells usual accounts ja4 stack family)
-DETECT := $(call group,detect,detect volume families cell_tests cohort clock members cohort_members cohort_text cohort_save accounts communities replacement)
-VERDICT := $(call group,verdict,store disk)
+MODEL := $(call group,model,model signals stems hosts networks networks_mmdb traits cells usual accounts ja4 stack family)
+DETECT := $(call group,detect,detect benign volume families cell_tests cohort clock members cohort_members cohort_text cohort_save accounts communities replacement)
+VERDICT := $(call group,verdict,store disk instance)
 EXPORT := $(call group,export,export xdp nft text)
-SERVE := $(call group,serve,listen http api lists signals explain decide report feed feed_line)
+SERVE := $(call group,serve,listen http api lists signals evidence explain decide report cohorts fairness feed feed_line)
 AGENT := $(call group,agent,conf core agent feed replay)
 CMD := $(call group,cmd,commands options run replay ja4 client ask lists decide checkconf doctor)
 LIB := $(call group,lib,ip num near betabin log jsonw yaml loop notify)
@@ -84,6 +84,8 @@ TOOL_BIN := $(TOOLS:tests/harness/%.c=$(OUT)/tests/%)
 LIBS := libbpf:libbpf-dev libelf:libelf-dev zlib:zlib1g-dev libcrypto:libssl-dev \
 	libpcap:libpcap-dev jansson:libjansson-dev libmicrohttpd:libmicrohttpd-dev \
 	libcyaml:libcyaml-dev yaml-0.1:libyaml-dev sqlite3:libsqlite3-dev
+# Left out where they are not there; sources ask for FG_HAVE_NAME.
+OPTIONAL := libmaxminddb:libmaxminddb-dev
 name_of = $(firstword $(subst :, ,$1))
 package_of = $(lastword $(subst :, ,$1))
 found = $(shell $(PKG_CONFIG) --exists $(call name_of,$1) 2>/dev/null && echo yes)
@@ -98,8 +100,10 @@ MISSING += $(if $(shell command -v $(CLANG)),,clang) $(if $(shell command -v $(B
 ifneq ($(strip $(MISSING)),)
 $(error missing: apt-get install $(strip $(MISSING)) (or sudo scripts/deps build))
 endif
-PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(foreach l,$(LIBS),$(call name_of,$l)))
-PKG_LIBS := $(shell $(PKG_CONFIG) --libs $(foreach l,$(LIBS),$(call name_of,$l)))
+HAVE := $(foreach l,$(OPTIONAL),$(if $(call found,$l),$(call name_of,$l)))
+PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(foreach l,$(LIBS),$(call name_of,$l)) $(HAVE)) \
+	$(foreach l,$(HAVE),-DFG_HAVE_$(shell echo $l | tr 'a-z-' 'A-Z_'))
+PKG_LIBS := $(shell $(PKG_CONFIG) --libs $(foreach l,$(LIBS),$(call name_of,$l)) $(HAVE))
 MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null || gcc -print-multiarch)
 endif
 
@@ -139,6 +143,12 @@ $(OUT)/version: FORCE
 	@mkdir -p $(@D)
 	@echo '$(VERSION)' | cmp -s - $@ || echo '$(VERSION)' >$@
 $(patsubst %.c,$(OUT)/obj/%.o,$(shell grep -ls FG_VERSION $(HOST) user/main.c)): $(OUT)/version
+
+# As does a library that came or went.
+$(OUT)/have: FORCE
+	@mkdir -p $(@D)
+	@echo '$(HAVE)' | cmp -s - $@ || echo '$(HAVE)' >$@
+$(patsubst %.c,$(OUT)/obj/%.o,$(shell grep -ls FG_HAVE_ $(HOST) user/main.c)): $(OUT)/have
 
 $(BPF_OUT)/farmgate.bpf.o: bpf/farmgate.bpf.c Makefile
 	$(call say,BPF,$@)

@@ -20,8 +20,14 @@ static int finish(int exit_code)
 static int print_version(void)
 {
 	puts("farmgate " FG_VERSION);
-	puts("built in: libbpf libelf zlib libcrypto libpcap jansson libmicrohttpd libcyaml sqlite3");
+	puts("built in: libbpf libelf zlib libcrypto libpcap jansson libmicrohttpd libcyaml sqlite3"
+#ifdef FG_HAVE_LIBMAXMINDDB
+	     " libmaxminddb");
+	puts("left out: libcurl ncursesw hiredis libpq");
+#else
+	);
 	puts("left out: libcurl libmaxminddb ncursesw hiredis libpq");
+#endif
 	return finish(FG_EXIT_OK);
 }
 

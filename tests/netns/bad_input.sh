@@ -54,6 +54,12 @@ refused "broken YAML" 1 "broken.yaml" "${NET[@]}" "$FG" --config "$LAB/broken.ya
 refused "configuration that is not there" 1 "absent.yaml" "${NET[@]}" "$FG" \
 	--config "$LAB/absent.yaml" --socket "$LAB/other.sock" --state "$LAB/other" run -i veth0
 
+printf '192.0.2.0/24\t1\tcastle\tDE\n' >"$LAB/networks"
+printf 'asn:\n  file: %s\n' "$LAB/networks" >"$LAB/asn.yaml"
+refused "table of networks without a good line" 1 "networks:1: the class" "${NET[@]}" "$FG" \
+	--config "$LAB/asn.yaml" --socket "$LAB/other.sock" --state "$LAB/other" run -i veth0
+refused "the same, asked before" 1 "networks:1: the class" "$FG" check-config "$LAB/asn.yaml"
+
 mkdir "$LAB/full"
 mount -t tmpfs -o size=16k farmgate-lab "$LAB/full" || fail "cannot mount a small tmpfs"
 head -c 16384 /dev/zero >"$LAB/full/filler" 2>/dev/null
@@ -76,6 +82,30 @@ refused "socket is served by a live agent" 1 "$LAB/farmgate.sock" "${NET[@]}" "$
 fg status >/dev/null || [ $? = 3 ] || fail "the running agent no longer answers"
 refused "source that is no address" 2 "10.0.0" "$FG" --socket "$LAB/farmgate.sock" block 10.0.0
 refused "TTL beyond a day" 1 "25h" "$FG" --socket "$LAB/farmgate.sock" block 10.0.0.1 --ttl 25h
+stop_agent TERM
+
+# A state that is not ours, or no good, keeps nobody from starting, and is said.
+degraded() { # PATTERN
+	query status '[.degraded[] | select(test($v))] | length > 0' "$1"
+}
+fg_block() { # SOURCE
+	fg block "$1" --ttl 10m >/dev/null || fail "block $1: exit $?"
+}
+start_agent
+fg_block 10.77.0.1
+stop_agent TERM
+printf 'a%.0s' {1..32} >"$LAB/state/instance"
+start_agent
+expect "another instance's state is said" true degraded "another instance.s and is now .*foreign-"
+expect "and nothing of it is taken over" 0 query flagged '.flagged | length'
+[ -s "$LAB"/state/farmgate.db.foreign-???????? ] || fail "it is gone"
+fg_block 10.77.0.2
+stop_agent TERM
+# its last page is cut off
+truncate -s -4096 "$LAB/state/farmgate.db"
+start_agent
+expect "a damaged state is said" true degraded "was damaged and is now .*damaged"
+expect "and read as far as it goes" 10.77.0.2 query flagged '[.flagged[].source] | join(",")'
 stop_agent TERM
 : >"$LAB/farmgate.sock"
 refused "something else in the socket's place" 1 "$LAB/farmgate.sock" "${NET[@]}" "$FG" \

@@ -825,6 +825,40 @@ static void test_cmd_check_config(void **state)
 	assert_non_null(strstr(said, "\"error\":\""));
 }
 
+/* The table that the configuration names is read, too, and what is wrong with it is said by line. */
+static void test_cmd_check_config_reads_the_table_of_networks(void **state)
+{
+	char table[160], text[128];
+	FILE *f;
+
+	(void)state;
+	snprintf(text, sizeof(text), "check-config %s", empty_path);
+	snprintf(table, sizeof(table), "%s.networks", empty_path);
+	f = fopen(empty_path, "w");
+	fprintf(f, "asn:\n  file: %s\n", table);
+	fclose(f);
+	assert_int_equal(run(text, NULL), FG_EXIT_ERROR);
+	assert_non_null(strstr(said, "asn.file: "));
+	assert_non_null(strstr(said, table));
+	f = fopen(table, "w");
+	fputs("192.0.2.0/24\t1\tdc\tDE\n192.0.2.1/24\t1\tdc\tDE\nrubbish\n", f);
+	fclose(f);
+	assert_int_equal(run(text, NULL), FG_EXIT_OK);
+	assert_non_null(strstr(said, ": ok\n"));
+	assert_non_null(
+		strstr(said, "1 prefixes; line 2 is skipped: the first column is no prefix"));
+	assert_non_null(strstr(said, "line 3 is skipped"));
+	assert_int_equal(run("doctor lo", NULL), FG_EXIT_DEGRADED);
+	assert_non_null(strstr(said, "warn  networks"));
+	assert_non_null(strstr(said, "line 2 is skipped"));
+	f = fopen(table, "w");
+	fputs("192.0.2.0/24\t1\tcastle\tDE\n", f);
+	fclose(f);
+	assert_int_equal(run(text, NULL), FG_EXIT_ERROR);
+	assert_non_null(strstr(said, ".networks:1: the class is none of dc"));
+	unlink(table);
+}
+
 /* What an attacker may have put into a name does not steer a terminal. */
 static void test_ask_text_is_harmless(void **state)
 {
@@ -863,6 +897,7 @@ int main(void)
 		TEST(test_cmd_follow_prints_what_changed),
 		TEST(test_cmd_explains_in_lines),
 		TEST(test_cmd_check_config),
+		TEST(test_cmd_check_config_reads_the_table_of_networks),
 		TEST(test_ask_text_is_harmless),
 	};
 

@@ -283,9 +283,40 @@ static void test_nothing_happens(void **state)
 	assert_int_equal(fg_cohorts_n_members(town.cohorts), 0);
 }
 
+/* Everything a flag must carry is there, and possible. */
+static int whole(const struct fg_finding *f, void *arg)
+{
+	assert_true(fg_evidence_is_whole(f->evidence, f->n_evidence));
+	assert_true(f->window_s && f->n_obs >= FG_MEMBER_MEASURED);
+	assert_true(f->alpha == FG_MEMBER_LFDR && f->est_fdr >= 0 && f->est_fdr < 0.5);
+	for (size_t i = 0; i < f->n_evidence; i++)
+		assert_true(f->evidence[i].base_rate > 0 && f->evidence[i].base_rate <= 1);
+	++*(uint32_t *)arg;
+	return 0;
+}
+
+/* The farm that was active in the last hour lies within the bounds, and these say something. */
+static void assert_bounds(const struct fg_cohort *c)
+{
+	const struct fg_interval bounds = fg_cohort_interval(c);
+	const uint32_t *places;
+	size_t n = fg_cohorts_active(town.cohorts, c, &places), farm = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct fg_model_client *client = fg_model_client_at(town.model, places[i]);
+
+		for (size_t k = LEGIT; k < town.n; k++)
+			farm += !memcmp(client->addr, town.who[k].addr, 16);
+	}
+	print_message("%zu of the farm were active: %.0f, %.0f to %.0f\n", farm, c->excess,
+		      bounds.low, bounds.high);
+	assert_true(bounds.low <= farm && farm <= bounds.high);
+	assert_true(bounds.high - bounds.low < 0.5 * (double)farm);
+}
+
 static void test_a_farm_is_one_cohort(void **state)
 {
-	uint32_t h, right = 0, n;
+	uint32_t h, right = 0, n, flagged;
 
 	(void)state;
 	add_legit(LEGIT);
@@ -321,7 +352,13 @@ static void test_a_farm_is_one_cohort(void **state)
 			c->log_r[2], c->log_r[3], c->log_r[4]);
 		for (size_t k = 0; k < found; k++)
 			print_message("   %s\n", e[k].text);
+		assert_true(fg_evidence_is_whole(e, found));
 	}
+	assert_bounds(first_alarm());
+	flagged = 0;
+	assert_int_equal(fg_cohorts_members(town.cohorts, town.model, &town.conf, whole, &flagged),
+			 0);
+	assert_int_equal(flagged, n);
 	assert_true(right >= 0.9 * 700);
 	assert_true(right >= 0.98 * n);
 }

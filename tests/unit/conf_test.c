@@ -58,6 +58,7 @@ static void test_conf_defaults_are_the_contracts(void **state)
 	assert_int_equal(conf.ports[0], 443);
 	assert_int_equal(conf.mode, FG_MODE_OBSERVE);
 	assert_int_equal(conf.ttl_s, 3600);
+	assert_true(conf.detect.enforce_days == 14);
 	assert_true(conf.limits.window_ns == 60000000000ULL);
 	assert_true(conf.detect.flag_nats == FG_FLAG_NATS);
 	assert_string_equal(conf.socket_path, "/run/farmgate/farmgate.sock");
@@ -81,6 +82,7 @@ static void test_conf_reads_every_key(void **state)
 		"    - 2001:db8::/48\n"
 		"mode: enforce\n"
 		"ttl: 30m\n"
+		"warmup: 36h\n"
 		"exports: [nft]\n"
 		"allow: [198.51.100.0/24, '2001:db8:1::/64']\n"
 		"memory_mb: 128\n"
@@ -115,6 +117,7 @@ static void test_conf_reads_every_key(void **state)
 	assert_int_equal(conf.prefixes[1].addr[3], 0xb8);
 	assert_int_equal(conf.mode, FG_MODE_ENFORCE);
 	assert_int_equal(conf.ttl_s, 1800);
+	assert_true(conf.detect.enforce_days == 1.5);
 	assert_true(conf.export_nft);
 	assert_false(conf.export_xdp);
 	assert_int_equal(conf.n_allow, 2);
@@ -200,6 +203,9 @@ static void test_conf_refuses_bad_values_with_their_line(void **state)
 		  "like 192.0.2.0/24 or 2001:db8::/64" },
 		{ "ttl: 25h\n", "f.yaml:1: ttl: '25h' is no time of 1s to 24h, like 90s, 15m, 1h" },
 		{ "ttl: 0\n", "f.yaml:1: ttl: '0' is no time of 1s to 24h, like 90s, 15m, 1h" },
+		{ "warmup: 91d\n", "f.yaml:1: warmup: '91d' is no time of 0 to 90d, like 14d, 0" },
+		{ "warmup: soon\n",
+		  "f.yaml:1: warmup: 'soon' is no time of 0 to 90d, like 14d, 0" },
 		{ "ttl:\n", "f.yaml:1: ttl: has no value; give one or remove the key" },
 		{ "ttl: [1h]\n", "f.yaml:1: ttl: takes one value, not a list" },
 		{ "limits: {window: 5s}\n",

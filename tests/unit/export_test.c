@@ -47,7 +47,7 @@ static void note(const char *source, double score, bool proven, bool shared)
 		.proven = proven,
 		.shared = shared,
 		.n_evidence = 1,
-		.evidence[0].name = "proven_connections_60s",
+		.evidence[0] = { .name = "proven_connections_60s", .n_benign = 1 },
 	};
 	uint8_t bits;
 

@@ -563,6 +563,7 @@ static void flag(struct fg_store *store, uint32_t cohort, uint64_t stem, double 
 				.score = score,
 				.n_evidence = 1 };
 
+	fg_evidence_benign(&f.evidence[0], FG_BENIGN_chance, FG_CONSIDERED_OPEN, 1);
 	assert_true(fg_store_note(store, &f, &names, false, 3600, NOW) >= 0);
 }
 
@@ -637,9 +638,11 @@ static void flag_exit(struct fg_store *store, uint32_t at, double score)
 {
 	const struct fg_names names = { .ja4 = "-" };
 	struct fg_finding f = {
-		.stem = 100, .stack = 7, .cohort = 5, .proven = true, .score = score
+		.stem = 100, .stack = 7, .cohort = 5, .proven = true, .score = score,
+		.n_evidence = 1
 	};
 
+	fg_evidence_benign(&f.evidence[0], FG_BENIGN_chance, FG_CONSIDERED_OPEN, 1);
 	exit_at(at, f.source);
 	assert_true(fg_store_note(store, &f, &names, false, 3600, NOW) >= 0);
 }

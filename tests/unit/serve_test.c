@@ -468,7 +468,10 @@ static void flag(unsigned int host, double score, bool proven, uint32_t ttl_s, u
 				      .evidence[0] = { .name = "proven_connections_60s",
 						       .observed = 30,
 						       .nats = score,
-						       .text = "Thirty. Benign: a probe." } };
+						       .text = "Thirty.",
+						       .n_benign = 1,
+						       .benign[0] = { FG_BENIGN_own_service,
+								      FG_CONSIDERED_OPEN, NAN } } };
 
 	assert_true(fg_store_note(core.store, &f, &names, true, ttl_s, now_ns) >= 0);
 }
@@ -488,7 +491,9 @@ static const json_t *inside(const json_t *doc, const char *path)
 #define ROW_OF_A_SOURCE                                                                     \
 	"source syns connections proven hellos incomplete fingerprints exchanges bytes_in " \
 	"bytes_out first_seen last_seen "
-#define VERDICT "source ja4 stem stack kind tier cohort score first_flagged until evidence "
+#define VERDICT                                                                         \
+	"source ja4 stem stack kind tier cohort score first_flagged until evidence id " \
+	"subject window n_obs total_nats alpha est_fdr cell action ttl sensor_version "
 
 static void test_serve_rows_have_the_keys_of_the_contract(void **state)
 {
@@ -501,7 +506,10 @@ static void test_serve_rows_have_the_keys_of_the_contract(void **state)
 		  "ja4 stem hellos sources sni flags first_seen last_seen" },
 		{ "/v1/flagged", NULL, "flagged.0", VERDICT },
 		{ "/v1/flagged", NULL, "flagged.0.evidence.0",
-		  "family name observed expected base_rate nats text" },
+		  "family name observed expected base_rate nats text baseline_n capped "
+		  "counter_hypotheses" },
+		{ "/v1/flagged", NULL, "flagged.0.evidence.0.counter_hypotheses.0",
+		  "name explanation considered figure refuted_by" },
 		{ "/v1/flagged", NULL, "losses", "flow_table_full internal" },
 		{ "/v1/status", NULL, "interfaces.0", "name attach packets" },
 		{ "/v1/status", NULL, "maps.0", "name entries capacity" },
@@ -772,12 +780,10 @@ static void test_serve_explains_what_it_never_saw(void **state)
 
 static void test_report_is_the_list_of_flagged(void **state)
 {
-	static const char *const parts[] = { "flagged       1\n",
-					     "203.0.113.1",
-					     "enforce",
-					     "20.0 nats",
-					     "Thirty. Benign: a probe.",
-					     "sources       3, clients 3, fingerprints 1\n" };
+	static const char *const parts[] = {
+		"flagged       1\n", "203.0.113.1", "enforce",
+		"20.0 nats",	     "Thirty.",	    "sources       3, clients 3, fingerprints 1\n"
+	};
 	struct fg_answer a;
 	char *text = NULL;
 	size_t n = 0;

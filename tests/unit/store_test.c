@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <math.h>
 #include <signal.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -35,6 +36,8 @@ static void remove_files(void)
 	snprintf(file, sizeof(file), "%s-shm", path);
 	unlink(file);
 	unlink(path);
+	snprintf(file, sizeof(file), "%s/instance", state);
+	unlink(file);
 	rmdir(state);
 }
 
@@ -91,13 +94,13 @@ static struct fg_finding finding(const char *source)
 	};
 
 	memcpy(f.source, prefix(source).addr, 16);
-	f.evidence[0] = (struct fg_evidence){ FG_FAMILY_VOLUME,
-					      "proven_connections_60s",
-					      80,
-					      1.5,
-					      0.001,
-					      20,
-					      "80 connections, 1.5 expected" };
+	f.evidence[0] = (struct fg_evidence){ .name = "proven_connections_60s",
+					      .observed = 80,
+					      .expected = 1.5,
+					      .base_rate = 0.001,
+					      .nats = 20,
+					      .text = "80 connections, 1.5 expected" };
+	fg_evidence_benign(&f.evidence[0], FG_BENIGN_own_service, FG_CONSIDERED_OPEN, NAN);
 	return f;
 }
 
@@ -182,11 +185,19 @@ static void test_store_makes_a_private_folder(void **arg)
 
 static void test_store_keeps_verdicts_over_a_restart(void **arg)
 {
+	struct fg_finding f = finding("2001:db8:1:2::/64");
 	struct fg_verdict before;
 	const struct fg_verdict *v;
 
 	(void)arg;
-	assert_int_equal(note("2001:db8:1:2::/64", true, NOW), 1);
+	f.window_s = 60;
+	f.n_obs = 80;
+	f.alpha = 1e-6;
+	f.est_fdr = 0.25;
+	f.evidence[0].capped = true;
+	f.evidence[0].baseline_n = 900;
+	fg_evidence_benign(&f.evidence[0], FG_BENIGN_corporate_gateway, FG_CONSIDERED_REFUTED, 61);
+	assert_int_equal(note_of(&f, true, NOW), 1);
 	before = *on("2001:db8:1:2::");
 	reopen(NOW + 60 * S);
 	v = on("2001:db8:1:2:3:4:5:6");
@@ -201,7 +212,38 @@ static void test_store_keeps_verdicts_over_a_restart(void **arg)
 	assert_int_equal(v->n_evidence, 1);
 	assert_string_equal(v->evidence[0].name, "proven_connections_60s");
 	assert_true(v->evidence[0].observed == 80 && v->evidence[0].base_rate == 0.001);
+	assert_true(v->window_s == 60 && v->n_obs == 80 && v->alpha == 1e-6 && v->est_fdr == 0.25);
+	assert_string_equal(v->version, before.version);
+	assert_true(v->version[0] && v->evidence[0].capped && v->evidence[0].baseline_n == 900);
+	assert_int_equal(v->evidence[0].n_benign, 2);
+	assert_int_equal(v->evidence[0].benign[0].what, FG_BENIGN_own_service);
+	assert_int_equal(v->evidence[0].benign[1].considered, FG_CONSIDERED_REFUTED);
+	assert_true(v->evidence[0].benign[1].figure == 61);
 	assert_null(on("2001:db8:1:3::"));
+}
+
+/* A flag that cannot be argued with is none. */
+static void test_store_refuses_evidence_without_a_benign_explanation(void **arg)
+{
+	struct fg_finding f = finding("192.0.2.1");
+
+	(void)arg;
+	f.evidence[0].n_benign = 0;
+	assert_int_equal(note_of(&f, true, NOW), -EINVAL);
+	f = finding("192.0.2.1");
+	f.evidence[1] = f.evidence[0];
+	f.evidence[1].n_benign = 0;
+	f.n_evidence = 2;
+	assert_int_equal(note_of(&f, true, NOW), -EINVAL);
+	f.n_evidence = 0;
+	assert_int_equal(note_of(&f, true, NOW), -EINVAL);
+	f.n_evidence = FG_MAX_EVIDENCE + 1;
+	assert_int_equal(note_of(&f, true, NOW), -EINVAL);
+	f = finding("192.0.2.1");
+	f.evidence[0].benign[0].what = _FG_BENIGN_MAX;
+	assert_int_equal(note_of(&f, true, NOW), -EINVAL);
+	assert_int_equal(fg_store_n(store), 0);
+	assert_int_equal(note("192.0.2.1", true, NOW), 1);
 }
 
 static void test_store_keeps_allows_and_blobs_over_a_restart(void **arg)
@@ -583,6 +625,183 @@ static void test_store_moves_a_damaged_file_aside(void **arg)
 	assert_int_equal(unlink(damaged), 0);
 }
 
+static void remove_damaged(void)
+{
+	static const char *const suffixes[] = { "", "-wal", "-shm" };
+	char file[400];
+
+	for (size_t i = 0; i < 3; i++) {
+		snprintf(file, sizeof(file), "%s.damaged%s", path, suffixes[i]);
+		unlink(file);
+	}
+}
+
+/* Two hundred verdicts, an allowlist entry and a blob. */
+static void fill(void)
+{
+	const uint8_t seed[4] = { 1, 2, 3, 4 };
+	char source[32];
+
+	for (int i = 0; i < 200; i++) {
+		snprintf(source, sizeof(source), "198.51.100.%d", i);
+		assert_int_equal(note(source, true, NOW), 1);
+	}
+	assert_int_equal(allow("10.0.0.0/8", 0), 0);
+	assert_int_equal(fg_store_put_blob(store, "hash_seed", seed, sizeof(seed)), 0);
+}
+
+/* A row that is no verdict costs that row. */
+static void test_store_keeps_what_can_be_read_of_a_damaged_table(void **arg)
+{
+	char instance[FG_INSTANCE_TEXT];
+	uint8_t got[8];
+	int64_t last;
+
+	(void)arg;
+	fill();
+	strcpy(instance, fg_store_instance(store));
+	last = on("198.51.100.199")->id;
+	fg_store_close(&store);
+	disk_run("UPDATE verdict SET bits = 200 WHERE id % 10 = 0");
+	open_at(NOW);
+	assert_non_null(strstr(fg_store_moved(store), "farmgate.db.damaged"));
+	assert_false(fg_store_aside(store).foreign);
+	assert_int_equal(fg_store_aside(store).verdicts, 180);
+	assert_int_equal(fg_store_n(store), 180);
+	assert_int_equal(fg_store_aside(store).allows, 1);
+	assert_int_equal(fg_store_n_allow(store), 1);
+	assert_int_equal(fg_store_get_blob(store, "hash_seed", got, sizeof(got)), 4);
+	assert_string_equal(fg_store_instance(store), instance);
+	/* and on disk; no id is given again */
+	reopen(NOW);
+	assert_string_equal(fg_store_moved(store), "");
+	assert_int_equal(fg_store_n(store), 180);
+	assert_int_equal(on("198.51.100.1")->evidence[0].n_benign, 1);
+	assert_int_equal(note("192.0.2.9", true, NOW), 1);
+	assert_true(on("192.0.2.9")->id > last);
+	remove_damaged();
+}
+
+/* A page that no query of the start reads is found all the same, and the rest is kept. */
+static void test_store_finds_a_damaged_page(void **arg)
+{
+	FILE *f;
+	long size, hit = 0;
+
+	(void)arg;
+	fill();
+	fg_store_close(&store);
+	disk_run("VACUUM");
+	/* within the history, whose rows the start does not read */
+	f = fopen(path, "r+");
+	assert_non_null(f);
+	fseek(f, 0, SEEK_END);
+	size = ftell(f);
+	for (long at = size - 4096; at > 0 && !hit; at -= 4096) {
+		char page[4096];
+
+		fseek(f, at, SEEK_SET);
+		assert_int_equal(fread(page, 1, sizeof(page), f), sizeof(page));
+		if (page[0] == 13 && memmem(page, sizeof(page), "flagged", 7))
+			hit = at;
+	}
+	assert_true(hit > 0);
+	fseek(f, hit, SEEK_SET);
+	for (int i = 0; i < 64; i++)
+		fputc(0xa5, f);
+	fclose(f);
+	open_at(NOW);
+	assert_non_null(strstr(fg_store_moved(store), "farmgate.db.damaged"));
+	assert_int_equal(fg_store_n(store), 200);
+	assert_int_equal(fg_store_n_allow(store), 1);
+	assert_int_equal(note("192.0.2.9", true, NOW), 1);
+	remove_damaged();
+}
+
+/* Another instance's file in this folder goes aside, whole, and nothing of it is taken over. */
+static void test_store_refuses_another_instances_file(void **arg)
+{
+	char other[FG_INSTANCE_TEXT], mine[FG_INSTANCE_TEXT], file[160], aside[400];
+	FILE *f;
+
+	(void)arg;
+	fill();
+	strcpy(other, fg_store_instance(store));
+	assert_int_equal(strlen(other), FG_INSTANCE_TEXT - 1);
+	snprintf(file, sizeof(file), "%s/instance", state);
+	fg_store_close(&store);
+	/* as it would lie beside where another one began here */
+	memset(mine, 'a', sizeof(mine) - 1);
+	mine[sizeof(mine) - 1] = '\0';
+	f = fopen(file, "w");
+	assert_non_null(f);
+	fprintf(f, "%s\n", mine);
+	fclose(f);
+	open_at(NOW);
+	assert_true(fg_store_aside(store).foreign);
+	assert_non_null(strstr(fg_store_moved(store), "farmgate.db.foreign-"));
+	assert_non_null(strstr(fg_store_moved(store), (other[8] = '\0', other)));
+	assert_int_equal(fg_store_n(store), 0);
+	assert_int_equal(fg_store_n_allow(store), 0);
+	assert_string_equal(fg_store_instance(store), mine);
+	strcpy(aside, fg_store_moved(store));
+	/* the next start is an ordinary one */
+	reopen(NOW);
+	assert_string_equal(fg_store_moved(store), "");
+	assert_string_equal(fg_store_instance(store), mine);
+	fg_store_close(&store);
+	/* to take it over after all: put it back, without the folder's own id */
+	assert_int_equal(rename(aside, path), 0);
+	assert_int_equal(unlink(file), 0);
+	open_at(NOW);
+	assert_int_equal(fg_store_n(store), 200);
+	assert_int_equal(strncmp(fg_store_instance(store), other, 8), 0);
+	assert_int_equal(access(file, F_OK), 0);
+}
+
+/* Files of versions that had no id, and an id that is none. */
+static void test_store_takes_up_what_has_no_instance(void **arg)
+{
+	char instance[FG_INSTANCE_TEXT], file[160];
+
+	(void)arg;
+	fill();
+	strcpy(instance, fg_store_instance(store));
+	fg_store_close(&store);
+	disk_run("DELETE FROM state WHERE name = 'instance'");
+	open_at(NOW);
+	assert_int_equal(fg_store_n(store), 200);
+	assert_string_equal(fg_store_instance(store), instance);
+	fg_store_close(&store);
+	snprintf(file, sizeof(file), "%s/instance", state);
+	assert_int_equal(truncate(file, 7), 0);
+	open_at(NOW);
+	assert_int_equal(fg_store_n(store), 200);
+	assert_string_equal(fg_store_instance(store), instance);
+}
+
+/* Tables of version 2, as they were. */
+static void test_store_takes_up_an_older_file(void **arg)
+{
+	(void)arg;
+	fill();
+	fg_store_close(&store);
+	disk_run("ALTER TABLE verdict DROP COLUMN window_s; ALTER TABLE verdict DROP COLUMN n_obs;"
+		 "ALTER TABLE verdict DROP COLUMN alpha; ALTER TABLE verdict DROP COLUMN est_fdr;"
+		 "ALTER TABLE verdict DROP COLUMN version; ALTER TABLE evidence DROP COLUMN capped;"
+		 "ALTER TABLE evidence DROP COLUMN baseline_n;"
+		 "ALTER TABLE evidence DROP COLUMN benign; PRAGMA user_version = 2");
+	open_at(NOW);
+	assert_string_equal(fg_store_moved(store), "");
+	assert_int_equal(fg_store_n(store), 200);
+	assert_int_equal(on("198.51.100.7")->n_evidence, 1);
+	assert_int_equal(on("198.51.100.7")->evidence[0].n_benign, 0);
+	assert_int_equal(note("198.51.100.7", true, NOW), 0);
+	fg_store_close(&store);
+	assert_int_equal(disk_number("PRAGMA user_version"), 3);
+	open_at(NOW);
+}
+
 static void test_store_has_one_writer(void **arg)
 {
 	char why[256] = "";
@@ -649,6 +868,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(makes_a_private_folder),
 		T(keeps_verdicts_over_a_restart),
+		T(refuses_evidence_without_a_benign_explanation),
 		T(keeps_allows_and_blobs_over_a_restart),
 		T(says_why_a_tier_stops_at_alert),
 		T(writes_a_renewal_only_when_it_matters),
@@ -667,6 +887,11 @@ int main(void)
 		T(never_gives_an_id_twice),
 		T(refuses_a_newer_file),
 		T(moves_a_damaged_file_aside),
+		T(keeps_what_can_be_read_of_a_damaged_table),
+		T(finds_a_damaged_page),
+		T(refuses_another_instances_file),
+		T(takes_up_what_has_no_instance),
+		T(takes_up_an_older_file),
 		T(has_one_writer),
 		T(names_a_folder_it_cannot_make),
 		T(works_without_a_folder),

@@ -420,7 +420,7 @@ int fg_agent_run(const struct fg_conf *conf, char *what, size_t n_what, char *wh
 	struct agent a = {
 		.conf = conf, .what = what, .n_what = n_what, .why = why, .n_why = n_why
 	};
-	int r = start(&a);
+	int r = start(&a), save_r;
 
 	if (!r) {
 		r = fg_loop_run(a.loop);
@@ -439,7 +439,10 @@ int fg_agent_run(const struct fg_conf *conf, char *what, size_t n_what, char *wh
 	fg_nft_free(&a.nft);
 	fg_sensor_close(&a.sensor);
 	fg_taker_free(&a.taker);
-	fg_core_save(&a.core);
+	/* a core that never opened has learned nothing */
+	save_r = a.core.store ? fg_core_save(&a.core) : 0;
+	if (save_r)
+		fg_log_error("what was learned could not be kept: %s", strerror(-save_r));
 	fg_core_close(&a.core);
 	return r;
 }

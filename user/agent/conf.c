@@ -27,7 +27,9 @@
 /* 256 prefixes and a comment for each stay below 64 kB; more is not a configuration. */
 #define MAX_FILE_BYTES (256U << 10)
 #define MAX_TTL_S      86400
-#define S_TO_NS	       1000000000ULL
+/* Longer than what is learned is remembered, nobody would ever block. */
+#define MAX_WARMUP_S (90 * 86400)
+#define S_TO_NS	     1000000000ULL
 
 enum format {
 	FORMAT_TEXT,
@@ -51,7 +53,7 @@ struct raw {
 		unsigned int prefixes_count;
 	} protect;
 	enum fg_mode mode;
-	char *ttl;
+	char *ttl, *warmup;
 	enum export *exports;
 	unsigned int exports_count;
 	char **allow;
@@ -160,6 +162,7 @@ static const cyaml_schema_field_t root_fields[] = {
 	CYAML_FIELD_MAPPING("protect", OPTIONAL, struct raw, protect, protect_fields),
 	ENUM("mode", struct raw, mode, modes),
 	TEXT("ttl", struct raw, ttl),
+	TEXT("warmup", struct raw, warmup),
 	CYAML_FIELD_SEQUENCE("exports", CYAML_FLAG_POINTER | OPTIONAL, struct raw, exports,
 			     &export_entry, 0, COUNT(exports)),
 	TEXTS("allow", struct raw, allow, 0, MAX_ALLOW),
@@ -458,6 +461,13 @@ static int apply_durations(struct fg_conf *conf, const struct raw *raw, const st
 					      "'%.40s' is no time of 1s to 24h, like 90s, 15m, 1h",
 					      raw->ttl);
 		conf->ttl_s = (uint32_t)s;
+	}
+	if (fg_yaml_line(y, "warmup")) {
+		if (fg_num_duration(raw->warmup, MAX_WARMUP_S, &s) < 0)
+			return fg_yaml_refuse(y, "warmup",
+					      "'%.40s' is no time of 0 to 90d, like 14d, 0",
+					      raw->warmup);
+		conf->detect.enforce_days = (double)s / 86400;
 	}
 	if (fg_yaml_line(y, "limits.window")) {
 		/* A slot of the window is at least the epoch of one second. */

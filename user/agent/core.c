@@ -6,24 +6,31 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <zlib.h>
 
 #include "export/export.h"
 #include "lib/ip.h"
 #include "lib/mem.h"
 #include "model/stack.h"
+#include "serve/fairness.h"
 #include "serve/report.h"
 
 /* A table counts as full for so long after the last newcomer was refused. */
 #define FULL_FOR_NS 60000000000ULL
 #define HOUR_NS	    3600000000000ULL
 /* Name of the store's blob with cells, cohorts and members. */
-#define LEARNED "learned"
+#define LEARNED	   "learned"
+#define SEED_BYTES (4 * sizeof(uint64_t))
 /* It is written once in so many hours, and at the end. */
 #define SAVE_HOURS 6
 /* Verdicts of one source that are looked through: clients of one that are flagged. */
 #define MAX_STANDING 64
 
-#define CLOCK_BACK   "the clock was set back: cohorts wait until it is where it was"
+/* A clock that is set back by so many hours is waited for; by more, it was wrong before. */
+#define BACK_HOURS  2
+#define CLOCK_BACK  "the clock was set back: cohorts wait until it is where it was"
+#define CLOCK_AHEAD "the clock jumped forwards by "
+#define CLOCK_WAS   "the clock was set back by "
 
 static const char *const role_names[] = { "terminate", "transit", "mirror" };
 
@@ -63,45 +70,171 @@ static int load_static_allow(struct fg_core *c, char *why, size_t n_why)
 /* Broken lines are skipped and said; a file without a good one is an error. */
 static int load_networks(struct fg_core *c, char *why, size_t n_why)
 {
-	struct fg_networks_report report;
-	int r = fg_networks_open(c->conf->asn_file, &c->networks, &report, why, n_why);
+	struct fg_networks_report *report = &c->view.networks_report;
+	int r = fg_networks_open(c->conf->asn_file, &c->networks, report, why, n_why);
 
 	c->view.networks = c->networks;
-	if (!r && report.skipped)
-		fg_core_degraded(
-			c, "asn.file: %zu of %zu lines are skipped, the first is line %zu: %s",
-			report.skipped, report.good + report.skipped, report.bad[0].line,
-			report.bad[0].why);
+	if (!r && report->skipped)
+		fg_core_degraded(c, "asn.file: %zu of %zu %ss are skipped, the first is %s %zu: %s",
+				 report->skipped, report->good + report->skipped,
+				 report->records ? "record" : "line",
+				 report->records ? "record" : "line", report->bad[0].line,
+				 report->bad[0].why);
 	return r;
 }
 
-/* What another version wrote, or a damaged file, is left: learning begins anew, and says so. */
-static void load_learned(struct fg_core *c)
+int fg_core_try_networks(const char *path, char *text, size_t n)
+{
+	struct fg_networks_report report = { 0 };
+	struct fg_networks *networks = NULL;
+	int r = fg_networks_open(path, &networks, &report, text, n);
+	const char *unit = report.records ? "record" : "line";
+	int used;
+
+	if (r)
+		return r;
+	used = snprintf(text, n, "%s: %zu prefixes%s", path, fg_networks_n(networks),
+			fg_networks_has_classes(networks) ? "" : ", no classes");
+	fg_networks_free(&networks);
+	for (size_t i = 0; i < report.skipped && i < FG_NETWORKS_BAD && (size_t)used < n; i++)
+		used += snprintf(text + used, n - (size_t)used, "; %s %zu is skipped: %s", unit,
+				 report.bad[i].line, report.bad[i].why);
+	if (report.skipped > FG_NETWORKS_BAD && (size_t)used < n)
+		snprintf(text + used, n - (size_t)used, "; and %zu %ss more",
+			 report.skipped - FG_NETWORKS_BAD, unit);
+	return report.skipped ? 1 : 0;
+}
+
+/* --- What was learned -------------------------------------------------------------------------- */
+
+/* Before the bytes of a blob: whose they are, and the seed that their stems were hashed with. With
+ * another seed they would be about other clients. */
+struct bound {
+	uint64_t magic;
+	char instance[FG_INSTANCE_TEXT - 1];
+	uint32_t seed_crc; /* 0 = there was none */
+	uint32_t unused;
+};
+#define BOUND_MAGIC 0x31646e756f626766ULL
+
+static uint32_t seed_crc(struct fg_core *c)
+{
+	uint8_t seed[SEED_BYTES];
+
+	if (fg_store_get_blob(c->store, "hash_seed", seed, sizeof(seed)) != (int)sizeof(seed))
+		return 0;
+	return (uint32_t)crc32_z(0, seed, sizeof(seed));
+}
+
+static struct bound binding(struct fg_core *c)
+{
+	struct bound b = { .magic = BOUND_MAGIC, .seed_crc = seed_crc(c) };
+
+	memcpy(b.instance, fg_store_instance(c->store), sizeof(b.instance));
+	return b;
+}
+
+static const char *not_ours(struct fg_core *c, const void *bytes, size_t n)
+{
+	const struct bound mine = binding(c);
+	struct bound b;
+
+	if (n < sizeof(b))
+		return "they are cut off";
+	memcpy(&b, bytes, sizeof(b));
+	if (b.magic != BOUND_MAGIC)
+		return "another version wrote them, or they are damaged";
+	if (memcmp(b.instance, mine.instance, sizeof(b.instance)))
+		return "another instance wrote them";
+	return b.seed_crc == mine.seed_crc ? NULL : "they are of another hash seed";
+}
+
+int fg_core_keep(struct fg_core *c, const char *name, const void *bytes, size_t n)
+{
+	const struct bound b = binding(c);
+	_cleanup_free_ uint8_t *all = malloc(sizeof(b) + n);
+
+	if (!all)
+		return -ENOMEM;
+	memcpy(all, &b, sizeof(b));
+	if (n)
+		memcpy(all + sizeof(b), bytes, n);
+	return fg_store_put_blob(c->store, name, all, sizeof(b) + n);
+}
+
+/* Under NAME.aside it waits for somebody who wants to know what it was; one of them is enough. */
+static void set_aside(struct fg_core *c, const char *name, const void *bytes, size_t n)
+{
+	char aside[48];
+
+	snprintf(aside, sizeof(aside), "%s.aside", name);
+	if (!fg_store_put_blob(c->store, aside, bytes, n))
+		fg_store_put_blob(c->store, name, "", 0);
+}
+
+int fg_core_recall(struct fg_core *c, const char *name, fg_core_read_fn read, void *arg)
 {
 	_cleanup_free_ void *bytes = NULL;
 	char why[128] = "";
+	const char *wrong;
 	size_t n;
-	int r = fg_store_load_blob(c->store, LEARNED, &bytes, &n);
+	int r = fg_store_load_blob(c->store, name, &bytes, &n);
 
-	if (fg_store_moved(c->store)[0])
-		fg_core_degraded(c,
-				 "the state file was damaged and is now %s: learning begins anew",
-				 fg_store_moved(c->store));
-	if (!r && bytes)
-		r = fg_cohorts_load(c->cohorts, bytes, n, why, sizeof(why));
+	if (!r && !bytes)
+		return 0;
+	wrong = r ? NULL : not_ours(c, bytes, n);
+	if (wrong) {
+		snprintf(why, sizeof(why), "%s", wrong);
+		r = -EBADMSG;
+	} else if (!r) {
+		r = read(arg, (const uint8_t *)bytes + sizeof(struct bound),
+			 n - sizeof(struct bound), why, sizeof(why));
+	}
+	if (r == -EBADMSG)
+		set_aside(c, name, bytes, n);
 	if (r)
-		fg_core_degraded(c, "baselines cannot be read (%s): learning begins anew",
-				 why[0] ? why : strerror(-r));
+		fg_core_degraded(c, "what was %s cannot be taken up (%s)%s: learning begins anew",
+				 name, why[0] ? why : strerror(-r),
+				 r == -EBADMSG ? ", and is set aside in the state file" : "");
+	return r;
+}
+
+/* What became of a state file that was no good, or not ours. */
+static void tell_aside(struct fg_core *c)
+{
+	const struct fg_store_aside aside = fg_store_aside(c->store);
+	const char *moved = fg_store_moved(c->store);
+
+	if (moved[0] && aside.foreign)
+		fg_core_degraded(c,
+				 "the state file was another instance's and is now %s: this one "
+				 "begins anew (to take it over: farmgate(8), FILES)",
+				 moved);
+	else if (moved[0])
+		fg_core_degraded(c,
+				 "the state file was damaged and is now %s; read from it: %zu "
+				 "verdicts, %zu allowed prefixes",
+				 moved, aside.verdicts, aside.allows);
+}
+
+static int read_learned(void *arg, const void *bytes, size_t n, char *why, size_t n_why)
+{
+	return fg_cohorts_load(arg, bytes, n, why, n_why);
 }
 
 int fg_core_save(struct fg_core *c)
 {
 	_cleanup_free_ void *bytes = NULL;
 	size_t n;
-	int r = fg_cohorts_save(c->cohorts, &bytes, &n);
+	int r;
 
-	return r ? r : fg_store_put_blob(c->store, LEARNED, bytes, n);
+	if (!c->cohorts)
+		return -EBADF;
+	r = fg_cohorts_save(c->cohorts, &bytes, &n);
+	return r ? r : fg_core_keep(c, LEARNED, bytes, n);
 }
+
+/* --- Life cycle -------------------------------------------------------------------------------- */
 
 int fg_core_open(struct fg_core *c, const struct fg_conf *conf, const char *state_dir,
 		 uint64_t now_ns, char *why, size_t n_why)
@@ -136,6 +269,8 @@ int fg_core_open(struct fg_core *c, const struct fg_conf *conf, const char *stat
 		.role = role_names[conf->role],
 		.mode = conf->mode == FG_MODE_ENFORCE ? "enforce" : "observe",
 		.shared_stems = conf->detect.shared_stems,
+		.enforce_days = conf->detect.enforce_days,
+		.networks_file = conf->asn_file,
 		.started_ns = now_ns,
 		.agent = c,
 		.now_ns = view_now,
@@ -148,7 +283,8 @@ int fg_core_open(struct fg_core *c, const struct fg_conf *conf, const char *stat
 		r = load_networks(c, why, n_why);
 	if (r)
 		goto fail;
-	load_learned(c);
+	tell_aside(c);
+	fg_core_recall(c, LEARNED, read_learned, c->cohorts);
 	return 0;
 
 fail:
@@ -247,6 +383,22 @@ static bool is_outdone(const struct fg_core *c, const struct fg_finding *f)
 	return false;
 }
 
+/* While what is usual here is still being learned a finding is an alert at most, whatever found it. */
+static const struct fg_finding *while_cold(const struct fg_core *c, const struct fg_finding *f,
+					   struct fg_finding *copy)
+{
+	double days = fg_cohorts_state(c->cohorts).days, of = c->conf->detect.enforce_days;
+
+	if (days >= of || f->no_enforce)
+		return f;
+	*copy = *f;
+	copy->no_enforce = true;
+	snprintf(copy->no_enforce_why, sizeof(copy->no_enforce_why),
+		 "what is usual was learned on %.0f days, of %g that are wanted (warmup)", days,
+		 of);
+	return copy;
+}
+
 /* Members of cohorts are judged once an hour: their time runs from when they are judged again. Those of
  * communities are judged each minute. */
 static int note(const struct fg_finding *f, void *arg)
@@ -254,6 +406,7 @@ static int note(const struct fg_finding *f, void *arg)
 	struct fg_core *c = arg;
 	bool hourly = f->cohort && !(f->cohort & FG_COMMUNITY);
 	uint32_t wait_s = hourly ? HOUR_NS / 1000000000ULL : 0;
+	struct fg_finding copy;
 	struct fg_names names;
 	int r;
 
@@ -261,8 +414,13 @@ static int note(const struct fg_finding *f, void *arg)
 	if (is_outdone(c, f))
 		return 0;
 	name_finding(c, f, &names);
-	r = fg_store_note(c->store, f, &names, c->conf->mode == FG_MODE_ENFORCE,
-			  c->conf->ttl_s + wait_s, c->now_ns);
+	r = fg_store_note(c->store, while_cold(c, f, &copy), &names,
+			  c->conf->mode == FG_MODE_ENFORCE, c->conf->ttl_s + wait_s, c->now_ns);
+	if (r == -EINVAL) {
+		fg_core_degraded(c, "a detector gave evidence without a benign explanation, which "
+				    "flags nobody: report it as a bug");
+		return 0;
+	}
 	return r < 0 ? r : 0;
 }
 
@@ -331,11 +489,16 @@ static int note_members(struct fg_core *c)
 
 static int end_hour(struct fg_core *c)
 {
-	int r = fg_cohorts_hour(c->cohorts, c->model, c->networks, &c->conf->detect, c->hour);
+	int r;
 
+	/* it ended before a restart: what came since joins the next */
+	if (c->hour <= fg_cohorts_last_hour(c->cohorts))
+		return 0;
+	r = fg_cohorts_hour(c->cohorts, c->model, c->networks, &c->conf->detect, c->hour);
 	fg_model_begin_hour(c->model);
 	if (!r)
 		r = note_members(c);
+	fg_fairness_take(&c->view, &c->view.fairness);
 	if (!r && c->hour % SAVE_HOURS == 0)
 		r = fg_core_save(c);
 	return r;
@@ -349,13 +512,58 @@ int fg_core_end(struct fg_core *c)
 	return r ? r : fg_core_save(c);
 }
 
-/* Hours end when an epoch lies behind them. A clock that was set back stands still here until it is
- * where it was. */
+/* The last hour that anything was judged in: what ended before a restart counts, too. */
+static uint32_t latest_hour(const struct fg_core *c)
+{
+	uint32_t ended = fg_cohorts_last_hour(c->cohorts);
+
+	return c->hour > ended ? c->hour : ended;
+}
+
+/* It was wrong, by hours or by years, and waiting for it to come there again would leave cohorts
+ * blind: they go on from here with what they know. */
+static void set_back(struct fg_core *c, uint32_t hour)
+{
+	fg_core_restored(c, CLOCK_BACK);
+	fg_core_restored(c, CLOCK_WAS);
+	fg_core_degraded(c,
+			 CLOCK_WAS "%u hours, or this capture is older than the state: cohorts go "
+				   "on from here, and what was seen in between may look older or "
+				   "newer than it is",
+			 latest_hour(c) - hour);
+	fg_cohorts_set_back(c->cohorts, hour);
+	c->hour = hour;
+	c->back = false;
+	c->jump_hour = hour;
+}
+
+/* Only a live agent's epochs are longer than they should be: a capture's pauses have none. */
+static void tell_jump(struct fg_core *c, const struct fg_epoch *epoch, uint32_t hour)
+{
+	if (epoch->end_ns > epoch->start_ns && epoch->end_ns - epoch->start_ns > HOUR_NS) {
+		fg_core_restored(c, CLOCK_AHEAD);
+		fg_core_degraded(c,
+				 CLOCK_AHEAD "%llu hours, or the host slept: blocks may have ended "
+					     "early",
+				 (unsigned long long)((epoch->end_ns - epoch->start_ns) / HOUR_NS));
+		c->jump_hour = (uint32_t)(epoch->end_ns / HOUR_NS);
+	} else if (c->jump_hour && hour > c->jump_hour) {
+		fg_core_restored(c, CLOCK_AHEAD);
+		fg_core_restored(c, CLOCK_WAS);
+		c->jump_hour = 0;
+	}
+}
+
+/* Hours end when an epoch lies behind them. A clock that was set back a little stands still here until
+ * it is where it was. */
 static int on_hour(struct fg_core *c, const struct fg_epoch *epoch)
 {
 	uint32_t hour = (uint32_t)(epoch->start_ns / HOUR_NS);
 	int r = 0;
 
+	tell_jump(c, epoch, hour);
+	if (hour + BACK_HOURS < latest_hour(c))
+		set_back(c, hour);
 	if (hour < c->hour) {
 		if (!c->back)
 			fg_core_degraded(c, CLOCK_BACK);
@@ -439,7 +647,7 @@ int fg_core_report(struct fg_core *c, FILE *out, bool json)
 
 int fg_core_seed(struct fg_core *c, uint64_t ret_seed[4])
 {
-	const size_t size = 4 * sizeof(uint64_t);
+	const size_t size = SEED_BYTES;
 	int r = fg_store_get_blob(c->store, "hash_seed", ret_seed, size);
 
 	if (r == (int)size)

@@ -29,6 +29,7 @@ struct fg_core {
 	struct fg_accounts *accounts; /* the feed's; NULL = it is off */
 	uint32_t hour; /* since 1970, that is running; 0 = none yet */
 	bool back; /* the clock stands before that hour */
+	uint32_t jump_hour; /* it jumped in this hour, and the view says so; 0 = not */
 	struct fg_view view;
 	struct fg_sample *samples;
 	size_t n_samples;
@@ -39,10 +40,15 @@ struct fg_core {
 	uint64_t full_ns[4]; /* when a table last had no room, see core.c */
 };
 
-/** state_dir NULL keeps nothing. @return 0, -errno with one sentence in why. */
+/** state_dir NULL keeps nothing. @return 0, -errno with one sentence in why: then the core holds
+ * nothing, and may be closed again. */
 int fg_core_open(struct fg_core *core, const struct fg_conf *conf, const char *state_dir,
 		 uint64_t now_ns, char *why, size_t n_why);
 void fg_core_close(struct fg_core *core);
+
+/** What a table of networks holds, and what of it is skipped, in a sentence; for who asks before a
+ * start. @return 0, 1 where something is skipped, -errno with the reason in text. */
+int fg_core_try_networks(const char *path, char *text, size_t n);
 
 /** fg_sample_fn: keeps the sample for the epoch's end. */
 void fg_core_sample(void *core, const struct fg_sample *sample);
@@ -55,7 +61,16 @@ int fg_core_epoch(struct fg_core *core, struct fg_epoch *epoch, struct fg_taker 
 int fg_core_write_export(void *core, FILE *out, const char *format, enum fg_tier min_tier,
 			 bool dry_run);
 
-/** Keeps what was learned. @return 0, -errno. */
+/** Keeps bytes in the store under a name, bound to this instance and to its hash seed. @return 0,
+ * -errno. */
+int fg_core_keep(struct fg_core *core, const char *name, const void *bytes, size_t n);
+/** Reads them back; @return 0, -EBADMSG with a sentence in why where they are no such thing. */
+typedef int (*fg_core_read_fn)(void *arg, const void *bytes, size_t n, char *why, size_t n_why);
+/** Calls read with what fg_core_keep() kept, if anything. What is another instance's, of another seed
+ * or refused by read is set aside as NAME.aside and said in the view. @return 0, -EBADMSG, -errno. */
+int fg_core_recall(struct fg_core *core, const char *name, fg_core_read_fn read, void *arg);
+
+/** Keeps what was learned. @return 0, -EBADF where the core never opened, -errno. */
 int fg_core_save(struct fg_core *core);
 /** Ends the hour that is running, whole or not, and keeps what was learned. @return 0, -errno. */
 int fg_core_end(struct fg_core *core);

@@ -145,6 +145,19 @@ static int run_frames(struct replay *p, struct fg_capture *capture)
 	return r;
 }
 
+/* Frames of a while on one moment: whatever is counted for a minute is then too much. */
+static void tell_clock(const struct replay *p)
+{
+	uint64_t back = fg_model_received(p->core->model)->events[FG_EVENT_clock_back];
+
+	if (back * 100 > p->frames)
+		fg_core_degraded(
+			p->core,
+			"%llu of %llu frames are older than one before them and count as of "
+			"its time: rates may be too high",
+			(unsigned long long)back, (unsigned long long)p->frames);
+}
+
 int fg_replay(struct fg_core *core, const struct fg_replay_conf *conf, char *why, size_t n_why)
 {
 	struct replay p = { .core = core, .conf = conf };
@@ -174,6 +187,7 @@ int fg_replay(struct fg_core *core, const struct fg_replay_conf *conf, char *why
 		}
 	}
 	core->view.last_packet_ns = p.last_ns;
+	tell_clock(&p);
 out:
 	core->taker = NULL;
 	fg_taker_free(&p.taker);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "agent/conf.h"
+#include "agent/core.h"
 #include "cmd/cmd.h"
 #include "lib/jsonw.h"
 #include "lib/log.h"
@@ -10,13 +11,20 @@
 int fg_cmd_check_config(struct fg_options *o, int argc, char **argv)
 {
 	const char *path = argc ? argv[0] : o->config ? o->config : FG_CONF_PATH;
-	char why[512] = "";
+	char why[640] = "", networks[600] = "";
 	struct fg_conf conf;
 	struct fg_jsonw w;
 	int r;
 
 	fg_conf_init(&conf);
 	r = fg_conf_load(&conf, path, why, sizeof(why));
+	if (!r && conf.asn_file) {
+		r = fg_core_try_networks(conf.asn_file, networks, sizeof(networks));
+		if (r < 0)
+			snprintf(why, sizeof(why), "asn.file: %s", networks);
+		else
+			r = 0;
+	}
 	fg_conf_done(&conf);
 	if (o->format == FG_FORMAT_JSON) {
 		fg_jsonw_init(&w, stdout);
@@ -25,11 +33,15 @@ int fg_cmd_check_config(struct fg_options *o, int argc, char **argv)
 		fg_jsonw_key_string(&w, "file", path);
 		if (r)
 			fg_jsonw_key_string(&w, "error", why[0] ? why : strerror(-r));
+		else if (networks[0])
+			fg_jsonw_key_string(&w, "networks", networks);
 		fg_jsonw_object_end(&w);
 		putchar('\n');
 		fg_jsonw_finish(&w);
 	} else if (!r) {
 		printf("%s: ok\n", path);
+		if (networks[0])
+			printf("asn.file: %s\n", networks);
 	}
 	if (r)
 		fg_complain("check-config", "%s", why[0] ? why : strerror(-r));

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "agent/conf.h"
+#include "agent/core.h"
 #include "cmd/client.h"
 #include "cmd/cmd.h"
 #include "lib/jsonw.h"
@@ -266,6 +267,27 @@ static void check_interfaces(struct exam *exam, const struct fg_conf *conf, int 
 	if_freenameindex(all);
 }
 
+/* --- Table of networks ------------------------------------------------------------------------ */
+
+static void check_networks(struct exam *exam, const struct fg_conf *conf)
+{
+	char text[sizeof(exam->checks[0].text)] = "";
+	struct check *c;
+	int r;
+
+	if (!conf->asn_file) {
+		say(note(exam, LEVEL_OK, "networks"),
+		    "no table (asn.file): prefixes stand in for networks, homes are not told from "
+		    "data centres, no country's day is known");
+		return;
+	}
+	r = fg_core_try_networks(conf->asn_file, text, sizeof(text));
+	c = note(exam, r < 0 ? LEVEL_FAIL : r ? LEVEL_WARN : LEVEL_OK, "networks");
+	say(c, "%s", text);
+	if (r)
+		cure(c, "put asn.file right ('farmgate check-config' names what is wrong with it)");
+}
+
 /* --- A running agent -------------------------------------------------------------------------- */
 
 /* What the agent itself finds degraded: LRO, generic mode, missing proof, one balancer in front. */
@@ -369,6 +391,7 @@ int fg_cmd_doctor(struct fg_options *o, int argc, char **argv)
 	if (!r) {
 		check_kernel(exam);
 		check_interfaces(exam, &conf, argc, argv);
+		check_networks(exam, &conf);
 		check_agent(exam, conf.socket_path);
 		if (o->format == FG_FORMAT_JSON)
 			print_json(exam);

@@ -200,7 +200,7 @@ int fg_cmd_cohorts(struct fg_options *o, int argc, char **argv)
 		{ "networks", "NETWORKS", NUMBER },
 		{ "exchanges", "EXCHANGES", NUMBER },
 		{ "first_flagged", "FIRST FLAGGED", TIME },
-		{ "cell", "CELL", TEXT },
+		{ "subject", "CELL", TEXT },
 		{ 0 },
 	};
 
@@ -267,6 +267,47 @@ static void print_feed(const json_t *feed)
 	print_counters("  no room", json_object_get(feed, "no_room"));
 }
 
+/* "relay        cold: day 1 of 3, reports" */
+static void print_warmth(const json_t *doc)
+{
+	const json_t *detection = json_object_get(doc, "detection");
+	const char *weaker =
+		json_string_value(json_object_get(json_object_get(doc, "networks"), "weaker"));
+	const char *family;
+	json_t *row;
+
+	json_object_foreach(json_object_get(detection, "families"), family, row)
+	{
+		printf("%-12s %s: day %.0f of %g, %s\n", family,
+		       fg_ask_text(json_object_get(row, "state")),
+		       json_number_value(json_object_get(row, "days")),
+		       json_number_value(json_object_get(row, "of_days")),
+		       fg_ask_text(json_object_get(row, "does")));
+	}
+	if (weaker)
+		printf("weaker       %s\n", weaker);
+}
+
+/* "flagged      homes 12 of 3400 (1.9 times the share of all)", for who is flagged most. */
+static void print_fairness(const json_t *doc)
+{
+	static const char *const lists[] = { "classes", "countries" };
+	static const char *const names[] = { "class", "country" };
+	const json_t *fairness = json_object_get(doc, "fairness");
+
+	for (size_t i = 0; i < 2; i++) {
+		const json_t *row = json_array_get(json_object_get(fairness, lists[i]), 0);
+
+		if (!row || !json_is_number(json_object_get(row, "ratio")))
+			continue;
+		printf("most flagged %s %s: %lld of %lld sources, %.1f times the share of all\n",
+		       names[i], fg_ask_text(json_object_get(row, names[i])),
+		       (long long)json_integer_value(json_object_get(row, "flagged")),
+		       (long long)json_integer_value(json_object_get(row, "sources")),
+		       json_number_value(json_object_get(row, "ratio")));
+	}
+}
+
 static void print_status(const json_t *doc)
 {
 	size_t i;
@@ -301,6 +342,8 @@ static void print_status(const json_t *doc)
 		       (long long)json_integer_value(json_object_get(row, "entries")),
 		       (long long)json_integer_value(json_object_get(row, "capacity")));
 	print_feed(json_object_get(doc, "feed"));
+	print_warmth(doc);
+	print_fairness(doc);
 	json_array_foreach(json_object_get(doc, "degraded"), i, row)
 		printf("degraded     %s\n", fg_ask_text(row));
 }

@@ -60,7 +60,7 @@ struct pass {
 	const struct fg_scene *scene;
 	const struct fg_detect_conf *conf;
 	struct fg_communities communities;
-	struct fg_replacements handovers;
+	struct fg_replacements replacements;
 	uint32_t *young, *banned; /* accounts, by client */
 	uint32_t *groups; /* by client: its community, or itself */
 	struct kind {
@@ -183,7 +183,7 @@ static struct fg_evidence *add(struct fg_finding *f, enum fg_family family, cons
 
 /* Accounts of a finding, of which so many are banned or, where that is asked, young. */
 struct told {
-	uint32_t group; /* of handovers */
+	uint32_t group; /* of replacements */
 	uint32_t n, banned, known, young;
 };
 
@@ -191,7 +191,7 @@ struct told {
 static void add_lifecycle(const struct pass *p, struct fg_finding *f, const struct told *told)
 {
 	const struct fg_communities *c = &p->communities;
-	const struct fg_replacement *h = fg_replacements_of(&p->handovers, f->stem, told->group);
+	const struct fg_replacement *h = fg_replacements_of(&p->replacements, f->stem, told->group);
 	double young_share = share_of(c->others_young, c->others_known);
 	double banned_share = share_of(c->others_banned, c->others);
 	double young = fg_accounts_excess_nats(told->young, told->known, young_share);
@@ -206,26 +206,28 @@ static void add_lifecycle(const struct pass *p, struct fg_finding *f, const stru
 		e = add(f, FG_FAMILY_LIFECYCLE, "accounts_banned", told->banned,
 			told->n * banned_share, banned_share, nats);
 		snprintf(e->text, sizeof(e->text),
-			 "%u of its %u accounts were banned within a day, of all others %.2g %%. "
-			 "Benign explanations considered: one owner of many accounts who broke a "
-			 "rule once.",
+			 "%u of its %u accounts were banned within a day, of all others %.2g %%.",
 			 told->banned, told->n, 100 * banned_share);
+		e->baseline_n = c->others;
+		fg_evidence_benign(e, FG_BENIGN_one_owner, FG_CONSIDERED_OPEN, NAN);
 	} else if (most == young) {
 		e = add(f, FG_FAMILY_LIFECYCLE, "accounts_young", told->young,
 			told->known * young_share, young_share, nats);
 		snprintf(e->text, sizeof(e->text),
 			 "%u of its %u accounts of known age were made within a week, of all "
-			 "others %.2g %%. Benign explanations considered: a course or a company "
-			 "that has just begun.",
+			 "others %.2g %%.",
 			 told->young, told->known, 100 * young_share);
+		e->baseline_n = c->others_known;
+		fg_evidence_benign(e, FG_BENIGN_newcomers, FG_CONSIDERED_OPEN, NAN);
 	} else {
 		e = add(f, FG_FAMILY_LIFECYCLE, "banned_replaced", h->newcomers, h->expected, h->p,
 			nats);
 		snprintf(e->text, sizeof(e->text),
 			 "%u new accounts came here within 15 minutes after %u bans of this kind "
-			 "of client elsewhere; by chance %.1f would. Benign explanations "
-			 "considered: bans made at the hours when people sign up.",
+			 "of client elsewhere; by chance %.1f would.",
 			 h->newcomers, h->bans, h->expected);
+		e->baseline_n = FG_REPLACEMENT_ROUNDS;
+		fg_evidence_benign(e, FG_BENIGN_sign_up_hours, FG_CONSIDERED_OPEN, NAN);
 	}
 }
 
@@ -284,9 +286,10 @@ static int judge_client(const struct pass *p, const struct kind *k, double mean,
 	snprintf(e->text, sizeof(e->text),
 		 "%u accounts made within a week on this one client within a day, %u for each host "
 		 "that seems to be behind it, where clients of its kind have %.1f; %zu of %zu "
-		 "clients have as many. Benign explanations considered: an office or a course that "
-		 "has just begun, behind one address; that alone is not flagged.",
+		 "clients have as many.",
 		 p->young[k->client], k->each, mean, at_or_above, n);
+	e->baseline_n = (double)n;
+	fg_evidence_benign(e, FG_BENIGN_newcomers, FG_CONSIDERED_OPEN, NAN);
 	add_lifecycle(p, &f, &told);
 	return f.score < p->conf->flag_nats ? 0 : p->emit(&f, p->arg);
 }
@@ -358,10 +361,11 @@ static void add_community(const struct pass *p, const struct fg_community *c, st
 	snprintf(e->text, sizeof(e->text),
 		 "its accounts are of a community of %u that within a day turned up together on %u "
 		 "clients in %u networks, each pair in %d or more; of all other accounts %.2g %% "
-		 "share as much with anybody. Benign explanations considered: a family is smaller, "
-		 "an office is in fewer networks; a company's fleet with many keys, which alone is "
-		 "not flagged.",
+		 "share as much with anybody.",
 		 c->accounts, c->clients, c->networks, FG_COMMUNITY_NETWORKS, 100 * share);
+	e->baseline_n = all->others;
+	fg_evidence_benign(e, FG_BENIGN_household, FG_CONSIDERED_REFUTED, c->networks);
+	fg_evidence_benign(e, FG_BENIGN_fleet, FG_CONSIDERED_OPEN, NAN);
 }
 
 static int judge_member(const struct pass *p, uint32_t client)
@@ -409,13 +413,13 @@ static int open_pass(struct pass *p)
 		p->groups[i] = p->communities.of_client[i] == FG_NO_COMMUNITY ?
 				       SINGLE | i :
 				       p->communities.of_client[i];
-	return r ? r : fg_replacements_find(p->scene->accounts, p->groups, SEED, &p->handovers);
+	return r ? r : fg_replacements_find(p->scene->accounts, p->groups, SEED, &p->replacements);
 }
 
 static void close_pass(struct pass *p)
 {
 	fg_communities_done(&p->communities);
-	fg_replacements_done(&p->handovers);
+	fg_replacements_done(&p->replacements);
 	free(p->young);
 	free(p->banned);
 	free(p->groups);

@@ -7,6 +7,9 @@
 #include "detect/thresholds.h"
 #include "lib/betabin.h"
 
+/* Two-sided 95 % of a normal distribution. */
+#define Z95 1.96
+
 enum fg_family fg_share_family(enum fg_share share)
 {
 	return share == FG_SHARE_BORN || share == FG_SHARE_NOT_BACK ? FG_FAMILY_LIFECYCLE :
@@ -32,7 +35,9 @@ static void test_share(const struct fg_cells *cells, const struct fg_cell *cell,
 	if (n < FG_MIN_ACTIVE)
 		return;
 	usual = fg_cells_usual(cells, cell, share);
-	t->p = usual.p;
+	t->p = t->p_excess = usual.p;
+	t->rho = usual.rho;
+	t->baseline_n = usual.n;
 	t->observed = x;
 	t->expected = n * usual.p;
 	t->log_e = fg_betabin_log_e(x, n, usual.p, usual.rho);
@@ -52,6 +57,8 @@ static void test_hist(const struct fg_cells *cells, const struct fg_cell *cell, 
 	if (n < FG_MIN_ACTIVE)
 		return;
 	usual = fg_cells_usual_bins(cells, cell, hist, p);
+	t->rho = usual.rho;
+	t->baseline_n = usual.n;
 	for (unsigned int i = 0; i < n_bins; i++) {
 		double e, excess = excess_of(bins[i], n, p[i]);
 
@@ -63,6 +70,7 @@ static void test_hist(const struct fg_cells *cells, const struct fg_cell *cell, 
 		if (e <= 0)
 			continue;
 		t->excess += excess * cell->now.active / n;
+		t->p_excess += p[i];
 		if (excess <= most)
 			continue;
 		most = excess;
@@ -72,6 +80,22 @@ static void test_hist(const struct fg_cells *cells, const struct fg_cell *cell, 
 		t->p = p[i];
 	}
 	t->log_e = sum - log(n_bins);
+}
+
+struct fg_interval fg_excess_interval(double excess, double active, double known, double p,
+				      double rho)
+{
+	double farm = fmin(excess, active), usual, var, se;
+
+	if (!(active > 0) || !(known > 0))
+		return (struct fg_interval){ 0, fmax(active, 0) };
+	known = fmin(known, active);
+	usual = known * (1 - farm / active);
+	var = usual * p * (1 - p) * (1 + fmax(usual - 1, 0) * rho) / ((1 - p) * (1 - p));
+	/* the share of the farm among the known stands for that among all */
+	var += known * (farm / active) * (1 - farm / active) * (1 - known / active);
+	se = sqrt(var) * active / known;
+	return (struct fg_interval){ fmax(farm - Z95 * se, 0), fmin(farm + Z95 * se, active) };
 }
 
 /* A test that says nothing counts as an e-value of 1, so that the mean stays one. */

@@ -21,6 +21,9 @@ struct fg_test {
 	double log_e; /* 0 where nothing can be said */
 	double observed, expected; /* of the clients of which it is known: how many, in clients */
 	double p; /* base rate */
+	double p_excess; /* that of all bins that are in excess */
+	double rho; /* how far it strays */
+	double baseline_n; /* clients and hours that it rests on */
 	double excess; /* clients above the base rate, scaled to all that were active */
 	uint8_t bin; /* histograms: the bin with most of the excess */
 };
@@ -35,6 +38,23 @@ struct fg_cell_tests {
 /** All tests of a cell. Where fewer than FG_MIN_ACTIVE were active all e-values are 1. */
 void fg_cell_test(const struct fg_cells *cells, const struct fg_cell *cell,
 		  struct fg_cell_tests *ret);
+
+/**
+ * How many clients of a cell are a farm's, F, with bounds of 95 %. Of the n of which it is known x show
+ * the trait: all of the farm's, and of the n - F usual ones a beta-binomial number with (p, rho). So
+ *   var(x) = (n - F) p (1 - p) (1 + (n - F - 1) rho),  se(F) = sqrt(var(x)) / (1 - p),
+ * F +- 1.96 se by the normal approximation (moments of the beta-binomial: Skellam 1948), and scaled
+ * from the known to all that were active, which adds the error of a sample without replacement
+ * (Cochran 1977, 3.2). Bounds lie within 0 and active.
+ *
+ * @param excess  F, of active clients
+ * @param known  n
+ */
+struct fg_interval {
+	double low, high;
+};
+struct fg_interval fg_excess_interval(double excess, double active, double known, double p,
+				      double rho);
 
 /** Family that a share, a histogram is evidence of. */
 enum fg_family fg_share_family(enum fg_share share);

@@ -305,6 +305,18 @@ static void note_peak(const struct fg_cell *cell, const struct fg_cell_tests *t,
 						  known_of(cell, (enum fg_hist)i) };
 }
 
+/* What the bounds on the excess are made of: the test of its family that found most. */
+static void note_interval(const struct fg_cell *cell, const struct fg_cell_tests *t,
+			  enum fg_family family, struct fg_cohort *cohort)
+{
+	struct fg_peak best = { .test.log_e = -INFINITY };
+
+	note_peak(cell, t, family, &best);
+	cohort->known = best.known;
+	cohort->usual = best.test.p_excess;
+	cohort->rho = best.test.rho;
+}
+
 static void note_alarm(struct fg_cohorts *c, const struct fg_cell *cell, uint16_t place,
 		       struct fg_watch *w, const struct fg_cell_tests *t, bool machines,
 		       uint64_t now_ns)
@@ -319,8 +331,10 @@ static void note_alarm(struct fg_cohorts *c, const struct fg_cell *cell, uint16_
 	cohort->warm = days_of(c, cell) >= FG_WARM_DAYS;
 	cohort->active = cell->now.active;
 	cohort->excess = t->excess[machines ? FG_FAMILY_AUTOMATION : FG_FAMILY_RELAY];
-	cohort->relay_usual = t->shares[FG_SHARE_RELAYED].p;
-	cohort->turns_usual = t->hists[FG_HIST_TURNS].p;
+	cohort->relay = t->shares[FG_SHARE_RELAYED];
+	cohort->turns = t->hists[FG_HIST_TURNS];
+	cohort->shape = t->hists[FG_HIST_SHAPE];
+	note_interval(cell, t, machines ? FG_FAMILY_AUTOMATION : FG_FAMILY_RELAY, cohort);
 	for (int f = 0; f < _FG_FAMILY_MAX; f++) {
 		cohort->log_r[f] = fmax(w->log_r[f], 0);
 		note_peak(cell, t, (enum fg_family)f, &cohort->peaks[f]);
@@ -564,6 +578,31 @@ int fg_cohorts_hour(struct fg_cohorts *c, const struct fg_model *m,
 	c->state.hours++;
 	c->state.days = fg_cells_all(c->cells)->base.days;
 	return 0;
+}
+
+uint32_t fg_cohorts_last_hour(const struct fg_cohorts *c)
+{
+	return c->hour;
+}
+
+void fg_cohorts_set_back(struct fg_cohorts *c, uint32_t hour)
+{
+	const uint64_t now_ns = hour * HOUR_NS;
+	const uint16_t day = (uint16_t)(hour / 24);
+
+	c->hour = hour ? hour - 1 : 0;
+	for (size_t i = 0; i < c->n; i++) {
+		struct fg_cohort *cohort = &c->list[i];
+
+		cohort->alarm_ns = cohort->alarm_ns < now_ns ? cohort->alarm_ns : now_ns;
+		cohort->first_ns = cohort->first_ns < now_ns ? cohort->first_ns : now_ns;
+	}
+	for (uint32_t i = 0; i < c->n_members; i++) {
+		struct fg_member *m = &c->members[i];
+
+		m->day = m->day < day ? m->day : day;
+		m->first_ns = m->first_ns < now_ns ? m->first_ns : now_ns;
+	}
 }
 
 size_t fg_cohorts_active(struct fg_cohorts *c, const struct fg_cohort *cohort,

@@ -45,7 +45,10 @@ struct fg_cohort {
 		int8_t share, hist; /* which; -1 = not this one */
 		double known; /* clients of which it was known */
 	} peaks[_FG_FAMILY_MAX]; /* what each family found in its strongest hour in alarm */
-	double relay_usual, turns_usual; /* base rates, for its members' evidence */
+	/* for its members' evidence: base rates, of histograms those of the bin that is in excess */
+	struct fg_test relay, turns, shape;
+	/* of the test that the excess comes from, for fg_cohort_interval() */
+	double known, usual, rho;
 	struct fg_clock clock; /* n is 0 where it was not asked */
 };
 
@@ -81,6 +84,11 @@ int fg_cohorts_hour(struct fg_cohorts *cohorts, const struct fg_model *model,
 		    const struct fg_networks *networks, const struct fg_detect_conf *conf,
 		    uint32_t hour);
 
+/** The last hour that ended, also before a restart; 0 = none. */
+uint32_t fg_cohorts_last_hour(const struct fg_cohorts *cohorts);
+/** The clock was set back: this hour is the next that ends. Times ahead of it are taken for it. */
+void fg_cohorts_set_back(struct fg_cohorts *cohorts, uint32_t hour);
+
 /** Calls emit for each member that stands; stops at its first non-zero answer and returns it. */
 int fg_cohorts_members(const struct fg_cohorts *cohorts, const struct fg_model *model,
 		       const struct fg_detect_conf *conf, fg_finding_fn emit, void *arg);
@@ -101,6 +109,8 @@ size_t fg_cohorts_active(struct fg_cohorts *cohorts, const struct fg_cohort *coh
 /** What the cell is, in words. */
 void fg_cohort_what(const struct fg_cohort *cohort, const struct fg_model *model, char *text,
 		    size_t n);
+/** Bounds of 95 % on its excess. */
+struct fg_interval fg_cohort_interval(const struct fg_cohort *cohort);
 /** Evidence of a cohort, the strongest family first. @return how many, at most n. */
 size_t fg_cohort_evidence(const struct fg_cohort *cohort, struct fg_evidence *ret, size_t n);
 

@@ -275,7 +275,7 @@ static int claim(struct fg_cohorts *c, const struct fg_model *model, uint32_t co
 	confirm(m, s, c->hour);
 	if (!m->may_enforce)
 		m->may_enforce = fg_cells_days(c->cells, fg_cells_all(c->cells)) >=
-					 FG_WARM_ENFORCE_DAYS &&
+					 c->conf->enforce_days &&
 				 within_budget(c, c->conf, lfdr);
 	return 0;
 }

@@ -9,6 +9,10 @@
 
 /* An e-value below e^2 in its strongest hour is not worth a sentence. */
 #define SAID_NATS 2.0
+/* A course or an event is over then. */
+#define COURSE_DAYS 7
+/* Members are judged by what they did on the day so far. */
+#define DAY_S 86400
 
 void fg_cohort_what(const struct fg_cohort *cohort, const struct fg_model *model, char *text,
 		    size_t n)
@@ -34,27 +38,56 @@ static const char *const share_texts[_FG_SHARE_MAX] = {
 	[FG_SHARE_NOT_BACK] = "were not active on the day before",
 };
 
-static const char *const benign[_FG_FAMILY_MAX] = {
-	[FG_FAMILY_RELAY] =
-		" Benign explanations considered: a corporate gateway (would be few networks: here "
-		"%u), a privacy relay (would be in its published ranges: allow them), split TCP of a "
-		"mobile network (would be one network's sources). Any of them is refuted by many "
-		"networks of homes.",
-	[FG_FAMILY_AUTOMATION] =
-		" Benign explanations considered: a course or an event with one notebook (would be over "
-		"in days), a monitoring service (its gaps are fixed: counted out), a new client release "
-		"(would move everybody; networks here: %u).",
-	[FG_FAMILY_LIFECYCLE] =
-		" Benign explanations considered: a launch or a flash crowd (brings new sources without "
-		"relays; networks here: %u), addresses that change daily (do so at home, too).",
-	[FG_FAMILY_CLOCK] =
-		" Benign explanations considered: users of one country abroad (would come from few "
-		"networks: here %u), a scheduled job of many customers (would start on the hour).",
-};
-
-static void write_share(const struct fg_cohort *c, const struct fg_peak *p, char *text, size_t n)
+/* A gateway, one mobile network, one country abroad are few networks. */
+static enum fg_considered few_networks(const struct fg_cohort *c)
 {
-	(void)c;
+	return c->networks > FG_HEAVY_NETWORKS ? FG_CONSIDERED_REFUTED : FG_CONSIDERED_OPEN;
+}
+
+/* Networks are counted among members: a cohort that has none yet says nothing of them. */
+static double networks_of(const struct fg_cohort *c)
+{
+	return c->networks ? c->networks : NAN;
+}
+
+static double days_of(const struct fg_cohort *c)
+{
+	return floor((double)(c->alarm_ns - c->first_ns) / (double)FG_DAY_NS);
+}
+
+/* What a cohort could be by harmless means, as far as the cohort itself tells. */
+static void consider(const struct fg_cohort *c, enum fg_family family, struct fg_evidence *e)
+{
+	/* machines: the rule of the alarm counted fixed gaps out; the other rule is one of relays */
+	enum fg_considered probes = c->machines ? FG_CONSIDERED_REFUTED : FG_CONSIDERED_UNLIKELY;
+
+	switch (family) {
+	case FG_FAMILY_RELAY:
+		fg_evidence_benign(e, FG_BENIGN_corporate_gateway, few_networks(c), networks_of(c));
+		fg_evidence_benign(e, FG_BENIGN_split_tcp, few_networks(c), networks_of(c));
+		fg_evidence_benign(e, FG_BENIGN_privacy_relay, FG_CONSIDERED_OPEN, NAN);
+		return;
+	case FG_FAMILY_CLOCK:
+		fg_evidence_benign(e, FG_BENIGN_abroad, few_networks(c), networks_of(c));
+		fg_evidence_benign(e, FG_BENIGN_timers, FG_CONSIDERED_OPEN, NAN);
+		return;
+	case FG_FAMILY_LIFECYCLE:
+		fg_evidence_benign(e, FG_BENIGN_launch,
+				   c->machines ? FG_CONSIDERED_OPEN : FG_CONSIDERED_UNLIKELY, NAN);
+		fg_evidence_benign(e, FG_BENIGN_address_change, FG_CONSIDERED_OPEN, NAN);
+		return;
+	default:
+		fg_evidence_benign(e, FG_BENIGN_course,
+				   days_of(c) > COURSE_DAYS ? FG_CONSIDERED_REFUTED :
+							      FG_CONSIDERED_OPEN,
+				   days_of(c));
+		fg_evidence_benign(e, FG_BENIGN_monitoring, probes, NAN);
+		fg_evidence_benign(e, FG_BENIGN_release, FG_CONSIDERED_UNLIKELY, NAN);
+	}
+}
+
+static void write_share(const struct fg_peak *p, char *text, size_t n)
+{
 	snprintf(text, n, "%.0f of %.0f clients %s; usual are %.0f.", p->test.observed, p->known,
 		 share_texts[p->share], p->test.expected);
 }
@@ -85,40 +118,44 @@ static void write_hist(const struct fg_peak *p, char *text, size_t n)
 static void write_peak(const struct fg_cohort *c, enum fg_family family, struct fg_evidence *e)
 {
 	const struct fg_peak *p = &c->peaks[family];
-	size_t used;
 
 	*e = (struct fg_evidence){ .family = family,
 				   .observed = p->test.observed,
 				   .expected = p->test.expected,
 				   .base_rate = p->test.p,
-				   .nats = c->log_r[family] };
+				   .baseline_n = p->test.baseline_n,
+				   .nats = c->log_r[family],
+				   .capped = c->log_r[family] >= FG_ALARM_MAX_NATS };
 	if (p->share >= 0) {
 		snprintf(e->name, sizeof(e->name), "%s", fg_share_name((enum fg_share)p->share));
-		write_share(c, p, e->text, sizeof(e->text));
+		write_share(p, e->text, sizeof(e->text));
 	} else {
 		snprintf(e->name, sizeof(e->name), "%s", fg_hist_name((enum fg_hist)p->hist));
 		write_hist(p, e->text, sizeof(e->text));
 	}
-	used = strlen(e->text);
-	snprintf(e->text + used, sizeof(e->text) - used, benign[family], c->networks);
+	consider(c, family, e);
 }
 
 static void write_clock(const struct fg_cohort *c, struct fg_evidence *e)
 {
-	size_t used;
-
 	*e = (struct fg_evidence){ .family = FG_FAMILY_CLOCK,
 				   .name = "one_clock",
 				   .observed = c->clock.votes,
 				   .expected = c->clock.usual * c->clock.n,
 				   .base_rate = c->clock.usual,
-				   .nats = c->log_r[FG_FAMILY_CLOCK] };
+				   .baseline_n = c->clock.n,
+				   .nats = c->log_r[FG_FAMILY_CLOCK],
+				   .capped = c->log_r[FG_FAMILY_CLOCK] >= FG_ALARM_MAX_NATS };
 	snprintf(e->text, sizeof(e->text),
 		 "%u of %u relayed clients keep one clock rather than the day of their countries; "
 		 "usual are %.0f.",
 		 c->clock.votes, c->clock.n, e->expected);
-	used = strlen(e->text);
-	snprintf(e->text + used, sizeof(e->text) - used, benign[FG_FAMILY_CLOCK], c->networks);
+	consider(c, FG_FAMILY_CLOCK, e);
+}
+
+struct fg_interval fg_cohort_interval(const struct fg_cohort *c)
+{
+	return fg_excess_interval(c->excess, c->active, c->known, c->usual, c->rho);
 }
 
 size_t fg_cohort_evidence(const struct fg_cohort *c, struct fg_evidence *ret, size_t n)
@@ -150,13 +187,23 @@ static void member_relay(const struct fg_cohort *c, const struct fg_model *model
 	e->family = FG_FAMILY_RELAY;
 	e->observed = t.gap_ms.median;
 	e->expected = 0;
-	e->base_rate = c->relay_usual;
+	e->base_rate = c->relay.p;
 	snprintf(e->name, sizeof(e->name), "relay_gap_ms");
 	snprintf(e->text, sizeof(e->text),
-		 "TLS answers %.0f ms later than TCP (%u connections), stack %s: %s. A VPN or a "
-		 "gateway of one customer looks the same; it would not do what the cohort does.",
+		 "TLS answers %.0f ms later than TCP (%u connections), stack %s: %s.",
 		 t.gap_ms.median, t.gap_ms.n, stack,
 		 m->relayed ? "a relay ends its TCP connection" : "not relayed by itself");
+	e->baseline_n = c->relay.baseline_n;
+	fg_evidence_benign(e, FG_BENIGN_owners_gateway, FG_CONSIDERED_UNLIKELY, NAN);
+}
+
+/* Who lies in two rare bins is no more frequent than the rarer one is. */
+static void usual_bin(const struct fg_test *t, struct fg_evidence *e)
+{
+	if (!(t->p > 0) || t->p >= e->base_rate)
+		return;
+	e->base_rate = t->p;
+	e->baseline_n = t->baseline_n;
 }
 
 static void member_automation(const struct fg_cohort *c, const struct fg_member *m,
@@ -170,31 +217,40 @@ static void member_automation(const struct fg_cohort *c, const struct fg_member 
 		fg_shape_bin_text(m->shape_bin, shape, sizeof(shape));
 	e->family = FG_FAMILY_AUTOMATION;
 	e->observed = m->turns_bin != FG_BIN_UNKNOWN ? (double)(1U << m->turns_bin) : 0;
-	e->base_rate = c->turns_usual;
+	e->base_rate = 1;
+	if (m->turns_bin == c->turns.bin)
+		usual_bin(&c->turns, e);
+	if (m->shape_bin == c->shape.bin)
+		usual_bin(&c->shape, e);
 	snprintf(e->name, sizeof(e->name), "turns_and_shape");
 	snprintf(e->text, sizeof(e->text),
-		 "made %s turns of the day, mostly %s, as the cohort does. Anybody may by chance; "
-		 "counted as often as they do.",
-		 turns, shape);
+		 "Made %s turns of the day, mostly %s, as the cohort does.", turns, shape);
+	fg_evidence_benign(e, FG_BENIGN_chance, FG_CONSIDERED_OPEN, 100 * e->base_rate);
 }
 
-static void member_other(const struct fg_member *m, enum fg_family family, struct fg_evidence *e)
+static void member_other(const struct fg_cohort *c, const struct fg_member *m,
+			 enum fg_family family, struct fg_evidence *e)
 {
+	const struct fg_test *born = &c->peaks[FG_FAMILY_LIFECYCLE].test;
+
 	e->family = family;
 	if (family == FG_FAMILY_CLOCK) {
 		e->observed = m->clock == 1;
 		e->expected = e->base_rate = 0.5;
 		snprintf(e->name, sizeof(e->name), "one_clock");
-		snprintf(e->text, sizeof(e->text), "keeps %s.",
+		fg_evidence_benign(e, FG_BENIGN_abroad, FG_CONSIDERED_OPEN, NAN);
+		snprintf(e->text, sizeof(e->text), "Keeps %s.",
 			 m->clock == 1 ? "the cohort's clock rather than its country's day" :
 					 "its country's day rather than the cohort's clock");
 		return;
 	}
 	e->observed = m->age_days;
+	e->base_rate = 1;
+	usual_bin(born, e);
 	snprintf(e->name, sizeof(e->name), "source_age_days");
-	snprintf(e->text, sizeof(e->text),
-		 "its source was first seen %u days before. Every new customer has that, too.",
-		 m->age_days);
+	snprintf(e->text, sizeof(e->text), "Its source was first seen %u day%s before.",
+		 m->age_days, m->age_days == 1 ? "" : "s");
+	fg_evidence_benign(e, FG_BENIGN_new_customer, FG_CONSIDERED_OPEN, NAN);
 }
 
 static void fill_member(const struct fg_cohort *c, const struct fg_model *model,
@@ -210,12 +266,13 @@ static void fill_member(const struct fg_cohort *c, const struct fg_model *model,
 		if (m->nats[order[i]] == 0)
 			continue;
 		*e = (struct fg_evidence){ .nats = m->nats[order[i]] };
+		e->capped = e->nats >= FG_FAMILY_CAP_NATS || e->nats <= FG_FAMILY_FLOOR_NATS;
 		if (order[i] == FG_FAMILY_RELAY)
 			member_relay(c, model, client, m, e);
 		else if (order[i] == FG_FAMILY_AUTOMATION)
 			member_automation(c, m, e);
 		else
-			member_other(m, order[i], e);
+			member_other(c, m, order[i], e);
 		f->n_evidence++;
 	}
 }
@@ -242,13 +299,17 @@ int fg_cohorts_members(const struct fg_cohorts *c, const struct fg_model *model,
 		f.print = print ? print->print : 0;
 		f.cohort = m->cohort;
 		f.score = m->log_odds;
+		f.window_s = DAY_S;
+		f.n_obs = client->connections;
+		f.alpha = FG_MEMBER_LFDR;
+		f.est_fdr = 1 / (1 + exp((double)m->log_odds));
 		shared = fg_model_shared(model, source, conf->shared_stems);
 		f.shared = shared.shared;
 		snprintf(f.shared_why, sizeof(f.shared_why), "%s", shared.why);
 		f.no_enforce = !m->may_enforce;
 		snprintf(f.no_enforce_why, sizeof(f.no_enforce_why),
-			 "the day's budget of false blocks, or a baseline of %d days, is wanting",
-			 FG_WARM_ENFORCE_DAYS);
+			 "the day's budget of false blocks, or a baseline of %g days, is wanting",
+			 conf->enforce_days);
 		fill_member(cohort, model, client, m, &f);
 		r = emit(&f, arg);
 	}

@@ -27,6 +27,7 @@ const struct fg_detect_conf fg_detect_defaults = {
 	.shared_stems = 4,
 	.alert_per_million = FG_ALERT_PER_MILLION,
 	.enforce_per_million = FG_ENFORCE_PER_MILLION,
+	.enforce_days = FG_WARM_ENFORCE_DAYS,
 };
 
 const struct fg_detector_ops *const fg_detectors[] = {

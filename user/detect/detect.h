@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "detect/benign.h"
 #include "detect/thresholds.h"
 #include "model/accounts.h"
 #include "model/cells.h"
@@ -35,8 +36,22 @@ struct fg_evidence {
 	double observed, expected;
 	double base_rate; /* share of the population at or above observed, upper bound */
 	double nats; /* after caps */
-	char text[448]; /* one sentence, with the benign explanations considered */
+	char text[320]; /* one sentence: what was seen, and what is usual */
+	double baseline_n; /* what the base rate was counted in; 0 = a careful guess */
+	bool capped; /* nats would be more */
+	uint8_t n_benign; /* at least 1 */
+	struct fg_benign benign[FG_MAX_BENIGN];
 };
+/** Adds a benign explanation; one beyond FG_MAX_BENIGN is left out. figure NAN = none. */
+void fg_evidence_benign(struct fg_evidence *e, enum fg_benign_what what,
+			enum fg_considered considered, double figure);
+/** Is there any, and has each at least one benign explanation? */
+bool fg_evidence_is_whole(const struct fg_evidence *e, size_t n);
+/** "Benign explanations considered: ...", each with what it is refuted by. @return buf. */
+const char *fg_evidence_benign_text(const struct fg_evidence *e, char *buf, size_t n);
+/** The sentence, with the benign explanations behind it. @return buf. */
+#define FG_EVIDENCE_TEXT 1024
+const char *fg_evidence_say(const struct fg_evidence *e, char buf[FG_EVIDENCE_TEXT]);
 
 enum fg_tier {
 	FG_TIER_OBSERVE,
@@ -52,6 +67,12 @@ struct fg_finding {
 	uint8_t source[16];
 	uint64_t stem, stack, print; /* busiest client of the source; 0 = none */
 	double score; /* sum of nats */
+	uint32_t window_s; /* that it was seen in */
+	double n_obs; /* observations that it rests on */
+	double alpha; /* chance that who is harmless is flagged, as the threshold has it */
+	/* of flags like this one, the share that is expected to be false; of a source by chance alone,
+	 * for a null knows no good reasons to be heavy */
+	double est_fdr;
 	bool proven; /* at least one connection with a proof other than none */
 	/* id of the cohort it is a member of, 0 = flagged by itself; with FG_COMMUNITY of a community
 	 * of accounts, which is no cell's */
@@ -72,6 +93,9 @@ struct fg_detect_conf {
 	uint32_t shared_stems; /* this many distinct stems make a source shared, default 4 */
 	/* budgets: false flags in a million legitimate sources and days, default 10 and 1 */
 	double alert_per_million, enforce_per_million;
+	/* days that must have been learned before anything may be enforced; default
+	 * FG_WARM_ENFORCE_DAYS */
+	double enforce_days;
 };
 extern const struct fg_detect_conf fg_detect_defaults;
 

@@ -22,12 +22,10 @@
 #define STACK_CLIENTS	100
 #define BORN_AFTER_DAYS 2
 
-/* A trait's weight by its base rate. */
+/* A trait's weight by its base rate, before the cap. */
 static double nats_of(double base_rate)
 {
-	double nats = log(FG_TRAIT_IN_FARMS / fmax(base_rate, FG_BASE_RATE_FLOOR));
-
-	return fmin(fmax(nats, 0), FG_FAMILY_CAP_NATS);
+	return fmax(log(FG_TRAIT_IN_FARMS / fmax(base_rate, FG_BASE_RATE_FLOOR)), 0);
 }
 
 /* How many of the stem's clients are so; careful until it is learned. */
@@ -38,6 +36,12 @@ static double rate_of(const struct fg_scene *s, uint64_t stem, enum fg_share sha
 			  careful;
 }
 
+/* What it was learned from. */
+static double learned_from(const struct fg_scene *s, uint64_t stem, enum fg_share share)
+{
+	return s->cells ? fg_cells_stem_known(s->cells, stem, share) : 0;
+}
+
 static void set(struct fg_evidence *e, enum fg_family family, const char *name, double observed,
 		double expected, double rate)
 {
@@ -45,7 +49,8 @@ static void set(struct fg_evidence *e, enum fg_family family, const char *name, 
 				   .observed = observed,
 				   .expected = expected,
 				   .base_rate = rate,
-				   .nats = nats_of(rate) };
+				   .nats = fmin(nats_of(rate), FG_FAMILY_CAP_NATS),
+				   .capped = nats_of(rate) > FG_FAMILY_CAP_NATS };
 	snprintf(e->name, sizeof(e->name), "%s", name);
 }
 
@@ -61,19 +66,21 @@ static bool judge_relay(const struct fg_scene *s, const struct fg_model_client *
 		set(e, FG_FAMILY_RELAY, "relay_gap_ms", t.gap_ms.median, 0, rate);
 		snprintf(e->text, sizeof(e->text),
 			 "TLS answers %.0f ms later than TCP in %u connections: the TCP connection "
-			 "ends at a relay. Benign explanations considered: a VPN or gateway of its "
-			 "owner; its other customers would show the same.",
+			 "ends at a relay.",
 			 t.gap_ms.median, t.gap_ms.n);
+		e->baseline_n = learned_from(s, c->stem, FG_SHARE_RELAYED);
+		fg_evidence_benign(e, FG_BENIGN_owners_gateway, FG_CONSIDERED_OPEN, NAN);
 		return true;
 	}
 	if (stack.n < STACK_CLIENTS || stack.p >= STACK_RATE)
 		return false;
 	set(e, FG_FAMILY_RELAY, "stack_of_stem", stack.p, 1, stack.p);
-	snprintf(
-		e->text, sizeof(e->text),
-		"its TCP stack is that of %.2g %% of this stem's %llu clients. Benign explanations "
-		"considered: a gateway that ends TCP; a new system that others will have, too.",
-		100 * stack.p, (unsigned long long)stack.n);
+	snprintf(e->text, sizeof(e->text),
+		 "Its TCP stack is that of %.2g %% of this stem's %llu clients.", 100 * stack.p,
+		 (unsigned long long)stack.n);
+	e->baseline_n = (double)stack.n;
+	fg_evidence_benign(e, FG_BENIGN_owners_gateway, FG_CONSIDERED_OPEN, NAN);
+	fg_evidence_benign(e, FG_BENIGN_new_system, FG_CONSIDERED_OPEN, NAN);
 	return true;
 }
 
@@ -85,21 +92,19 @@ static bool judge_automation(const struct fg_scene *s, const struct fg_model_sou
 
 	if (gaps.n >= STEADY_GAPS && gaps.cv < STEADY_CV) {
 		set(e, FG_FAMILY_AUTOMATION, "gap_variation", gaps.cv, 1, STEADY_RATE);
-		snprintf(
-			e->text, sizeof(e->text),
-			"%u gaps between exchanges vary by %.2f of their mean; people and most "
-			"programs by 0.9 and more. Benign explanations considered: a monitoring probe "
-			"or a scheduled job of its owner: allow it if it is yours.",
-			gaps.n, gaps.cv);
+		snprintf(e->text, sizeof(e->text),
+			 "%u gaps between exchanges vary by %.2f of their mean; people and most "
+			 "programs by 0.9 and more.",
+			 gaps.n, gaps.cv);
+		fg_evidence_benign(e, FG_BENIGN_scheduled_job, FG_CONSIDERED_OPEN, NAN);
 		return true;
 	}
 	if (!hosts.known || hosts.hosts != 1 || source->stems < FAN_STEMS)
 		return false;
 	set(e, FG_FAMILY_AUTOMATION, "stems_of_one_clock", source->stems, 2, FAN_RATE);
-	snprintf(e->text, sizeof(e->text),
-		 "%u kinds of clients on one machine's clock. Benign explanations considered: a "
-		 "developer's machine; it would not do so much.",
+	snprintf(e->text, sizeof(e->text), "%u kinds of clients on one machine's clock.",
 		 source->stems);
+	fg_evidence_benign(e, FG_BENIGN_developer, FG_CONSIDERED_UNLIKELY, NAN);
 	return true;
 }
 
@@ -118,11 +123,10 @@ static bool judge_clock(const struct fg_scene *s, const struct fg_model_client *
 	if (quarters < AWAKE_QUARTERS)
 		return false;
 	set(e, FG_FAMILY_CLOCK, "awake_quarter_hours", quarters, 30, AWAKE_RATE);
-	snprintf(
-		e->text, sizeof(e->text),
-		"active in %u of the 96 quarter hours of yesterday, from a network of homes. Benign "
-		"explanations considered: a server at home.",
-		quarters);
+	snprintf(e->text, sizeof(e->text),
+		 "Active in %u of the 96 quarter hours of yesterday, from a network of homes.",
+		 quarters);
+	fg_evidence_benign(e, FG_BENIGN_home_server, FG_CONSIDERED_OPEN, NAN);
 	return true;
 }
 
@@ -137,8 +141,9 @@ static bool judge_lifecycle(const struct fg_scene *s, const struct fg_model_sour
 		    ORPHAN_RATE);
 		snprintf(e->text, sizeof(e->text),
 			 "%.0f %% of %u resumed sessions were never begun from here: its address "
-			 "changes. Benign explanations considered: a phone on the move.",
+			 "changes.",
 			 100 * life.orphan_share, life.n_judged);
+		fg_evidence_benign(e, FG_BENIGN_phone, FG_CONSIDERED_OPEN, NAN);
 		return true;
 	}
 	if (now_ns - source->first_ns >= FG_DAY_NS ||
@@ -147,8 +152,9 @@ static bool judge_lifecycle(const struct fg_scene *s, const struct fg_model_sour
 	set(e, FG_FAMILY_LIFECYCLE, "source_age_days",
 	    (double)(now_ns - source->first_ns) / (double)FG_DAY_NS, 7,
 	    rate_of(s, c->stem, FG_SHARE_BORN, BORN_RATE));
-	snprintf(e->text, sizeof(e->text),
-		 "first seen within a day. Benign explanations considered: every new customer is.");
+	snprintf(e->text, sizeof(e->text), "First seen within a day.");
+	e->baseline_n = learned_from(s, c->stem, FG_SHARE_BORN);
+	fg_evidence_benign(e, FG_BENIGN_new_customer, FG_CONSIDERED_OPEN, NAN);
 	return true;
 }
 

@@ -63,8 +63,8 @@ struct fg_replacements {
  * @return 0, -ENOMEM
  */
 int fg_replacements_find(const struct fg_accounts *accounts, const uint32_t *groups, uint64_t seed,
-			 struct fg_replacements *ret_handovers);
-void fg_replacements_done(struct fg_replacements *handovers);
+			 struct fg_replacements *ret_replacements);
+void fg_replacements_done(struct fg_replacements *replacements);
 /** NULL where it was not asked. */
-const struct fg_replacement *fg_replacements_of(const struct fg_replacements *handovers,
+const struct fg_replacement *fg_replacements_of(const struct fg_replacements *replacements,
 						uint64_t stem, uint32_t group);

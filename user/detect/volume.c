@@ -274,15 +274,18 @@ static void write_evidence(struct fg_finding *f, const struct null_model *null,
 	/* of the others: the source itself is one of at_or_above */
 	e->base_rate = (double)at_or_above / (double)null->n;
 	e->nats = nats;
-	snprintf(
-		e->text, sizeof(e->text),
-		"%u %s in %u s where active sources usually make %.1f, from at "
-		"least %u host%s; %zu of %zu active sources make so many. Benign explanations considered: many users behind one "
-		"address (%s); a monitoring probe, a crawler or one customer's API server looks the "
-		"same at this layer: allow it if it is yours.",
-		v->x, v->exchanges ? "exchanges" : "proven connections", window_s, e->expected,
-		v->hosts, v->hosts == 1 ? "" : "s", at_or_above, null->n,
-		f->shared ? "yes: see shared" : "no: too few kinds of clients");
+	snprintf(e->text, sizeof(e->text),
+		 "%u %s in %u s where active sources usually make %.1f, from at "
+		 "least %u host%s; %zu of %zu active sources make so many.",
+		 v->x, v->exchanges ? "exchanges" : "proven connections", window_s, e->expected,
+		 v->hosts, v->hosts == 1 ? "" : "s", at_or_above, null->n);
+	e->baseline_n = (double)null->n;
+	e->capped = f->shared && nats >= SHARED_CAP_NATS;
+	fg_evidence_benign(e, FG_BENIGN_crowd,
+			   f->shared ? FG_CONSIDERED_OPEN : FG_CONSIDERED_UNLIKELY, v->hosts);
+	fg_evidence_benign(e, FG_BENIGN_own_service, FG_CONSIDERED_OPEN, NAN);
+	f->window_s = window_s;
+	f->n_obs = v->x;
 }
 
 static void fill_source(const struct fg_model *m, const struct fg_model_source *s,
@@ -346,6 +349,9 @@ static int judge(const struct fg_scene *scene, const struct fg_model_source *s,
 		return 0;
 	fill_source(m, s, &shared, &f);
 	add_evidence(scene, s, null, counts, &v, nats, &f);
+	f.alpha = exp(-conf->flag_nats);
+	/* so many of the active sources come as far by chance (Benjamini and Hochberg 1995) */
+	f.est_fdr = fmin(1, (double)null->n * exp(-f.score));
 	return f.score < conf->flag_nats ? 0 : emit(&f, arg);
 }
 

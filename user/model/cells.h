@@ -136,6 +136,8 @@ struct fg_usual fg_cells_usual(const struct fg_cells *cells, const struct fg_cel
 /** The share among all clients of a stem; otherwise where it has no cell. */
 double fg_cells_stem_share(const struct fg_cells *cells, uint64_t stem, enum fg_share share,
 			   double otherwise);
+/** How many clients and hours that rests on; 0 where it has no cell. */
+double fg_cells_stem_known(const struct fg_cells *cells, uint64_t stem, enum fg_share share);
 /** The same of all bins of a histogram: ret_p has as many as it has bins. @return the rho of each and
  * n; p is 0. */
 struct fg_usual fg_cells_usual_bins(const struct fg_cells *cells, const struct fg_cell *cell,

@@ -232,11 +232,15 @@ static uint32_t draw_idle(struct fg_model *m, enum kind kind, uint32_t n)
 	uint32_t best = NONE;
 
 	for (int i = 0; n && i < DRAWS; i++) {
+		uint64_t last_ns;
 		uint32_t at;
 
 		m->draw = mix(m->draw + 1, m->seed[1]);
 		at = (uint32_t)(m->draw % n);
-		if (last_seen(m, kind, at) + m->limits.window_ns > m->now_ns)
+		last_ns = last_seen(m, kind, at);
+		/* one from a time that the clock was set back from gives way, too */
+		if (last_ns + m->limits.window_ns > m->now_ns &&
+		    last_ns < m->now_ns + m->limits.window_ns)
 			continue;
 		if (best == NONE || last_seen(m, kind, at) < last_seen(m, kind, best))
 			best = at;
@@ -956,7 +960,8 @@ int fg_model_apply(struct fg_model *m, const struct fg_epoch *e)
 {
 	int error = 0;
 
-	if (!m->known_since_ns) {
+	/* also where the clock was ahead when it began, and was set back since */
+	if (!m->known_since_ns || e->end_ns < m->began_ns) {
 		m->known_since_ns = e->end_ns;
 		m->began_ns = e->start_ns;
 	}

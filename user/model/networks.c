@@ -13,15 +13,10 @@
 
 #include "lib/ip.h"
 #include "lib/mem.h"
+#include "model/networks_list.h"
 
 /* Larger files are no tables of networks: 64 bytes a line for the most lines there may be. */
 #define MAX_BYTES (64L * FG_NETWORKS_MAX)
-
-struct prefix {
-	uint8_t addr[16], bits;
-	struct fg_network network;
-	uint32_t line;
-};
 
 struct range {
 	uint8_t from[16];
@@ -31,6 +26,7 @@ struct range {
 struct fg_networks {
 	struct range *ranges;
 	size_t n, n_prefixes;
+	bool has_classes;
 };
 
 static const char *const class_names[_FG_NET_MAX] = { "-",   "dc",   "res",  "mobile",
@@ -121,7 +117,7 @@ static const char *read_country(struct field f, char ret_country[2])
 }
 
 /* NULL, or what is wrong with the line. */
-static const char *read_line(const char *at, const char *end, struct prefix *p)
+static const char *read_line(const char *at, const char *end, struct fg_net_prefix *p)
 {
 	struct field f = next_field(&at, end);
 	char text[FG_IP_TEXT];
@@ -144,18 +140,13 @@ static const char *read_line(const char *at, const char *end, struct prefix *p)
 
 /* --- The whole text --------------------------------------------------------------------------- */
 
-struct text {
-	struct prefix *prefixes;
-	size_t n, cap;
-};
-
-static int push(struct text *t, const struct prefix *p)
+int fg_net_list_add(struct fg_net_list *t, const struct fg_net_prefix *p)
 {
 	if (t->n == FG_NETWORKS_MAX)
 		return -E2BIG;
 	if (t->n == t->cap) {
 		size_t cap = t->cap ? t->cap * 2 : 1024;
-		struct prefix *larger = realloc(t->prefixes, cap * sizeof(*larger));
+		struct fg_net_prefix *larger = realloc(t->prefixes, cap * sizeof(*larger));
 
 		if (!larger)
 			return -ENOMEM;
@@ -166,7 +157,7 @@ static int push(struct text *t, const struct prefix *p)
 	return 0;
 }
 
-static void skip(struct fg_networks_report *r, size_t line, const char *why)
+void fg_networks_skip(struct fg_networks_report *r, size_t line, const char *why)
 {
 	if (r->skipped < FG_NETWORKS_BAD) {
 		r->bad[r->skipped].line = line;
@@ -182,14 +173,14 @@ static bool is_header(const char *at, const char *end, size_t line)
 	       !memchr(at, '/', (size_t)(end - at));
 }
 
-static int read_lines(const char *at, size_t n, struct text *t, struct fg_networks_report *r)
+static int read_lines(const char *at, size_t n, struct fg_net_list *t, struct fg_networks_report *r)
 {
 	const char *end = at + n;
 	int error = 0;
 
 	for (size_t line = 1; at < end && !error; line++) {
 		const char *eol = memchr(at, '\n', (size_t)(end - at));
-		struct prefix p = { .line = (uint32_t)line };
+		struct fg_net_prefix p = { .line = (uint32_t)line };
 		const char *wrong;
 
 		if (!eol)
@@ -197,9 +188,9 @@ static int read_lines(const char *at, size_t n, struct text *t, struct fg_networ
 		if (*at != '#' && eol > at && *at != '\r' && !is_header(at, eol, line)) {
 			wrong = read_line(at, eol, &p);
 			if (wrong)
-				skip(r, line, wrong);
+				fg_networks_skip(r, line, wrong);
 			else
-				error = push(t, &p);
+				error = fg_net_list_add(t, &p);
 			r->good += !wrong && !error;
 		}
 		at = eol < end ? eol + 1 : end;
@@ -211,7 +202,7 @@ static int read_lines(const char *at, size_t n, struct text *t, struct fg_networ
 
 static int by_address(const void *a, const void *b)
 {
-	const struct prefix *x = a, *y = b;
+	const struct fg_net_prefix *x = a, *y = b;
 	int r = memcmp(x->addr, y->addr, 16);
 
 	if (r)
@@ -222,7 +213,7 @@ static int by_address(const void *a, const void *b)
 }
 
 /* The first address behind a prefix; false where there is none. */
-static bool behind(const struct prefix *p, uint8_t ret_addr[16])
+static bool behind(const struct fg_net_prefix *p, uint8_t ret_addr[16])
 {
 	int i = (p->bits - 1) / 8;
 	unsigned int step = p->bits % 8 ? 1U << (8 - p->bits % 8) : 1, sum;
@@ -252,16 +243,16 @@ static void begin_range(struct fg_networks *t, const uint8_t from[16],
 	memcpy(t->ranges[t->n++].from, from, 16);
 }
 
-static bool same_prefix(const struct prefix *a, const struct prefix *b)
+static bool same_prefix(const struct fg_net_prefix *a, const struct fg_net_prefix *b)
 {
 	return a->bits == b->bits && !memcmp(a->addr, b->addr, 16);
 }
 
 /* Sorted prefixes nest or lie apart: those that are open are a stack, at most one of each length. */
-static void sweep(struct fg_networks *t, const struct prefix *p, size_t n)
+static void sweep(struct fg_networks *t, const struct fg_net_prefix *p, size_t n)
 {
 	static const struct fg_network nothing;
-	const struct prefix *open[129];
+	const struct fg_net_prefix *open[129];
 	uint8_t next[16];
 	size_t depth = 0;
 
@@ -269,7 +260,7 @@ static void sweep(struct fg_networks *t, const struct prefix *p, size_t n)
 		while (depth &&
 		       (i == n || !fg_ip_contains(open[depth - 1]->addr, open[depth - 1]->bits,
 						  p[i].addr, p[i].bits))) {
-			const struct prefix *closed = open[--depth];
+			const struct fg_net_prefix *closed = open[--depth];
 
 			if (behind(closed, next))
 				begin_range(t, next, depth ? &open[depth - 1]->network : &nothing);
@@ -283,42 +274,66 @@ static void sweep(struct fg_networks *t, const struct prefix *p, size_t n)
 	}
 }
 
+/* The table of a list, which is sorted for it. @return 0, -ENOMEM. */
+static int build(struct fg_net_list *list, struct fg_networks **ret_networks)
+{
+	struct fg_networks *t = calloc(1, sizeof(*t));
+
+	if (t)
+		t->ranges = malloc(2 * list->n * sizeof(*t->ranges));
+	if (!t || !t->ranges) {
+		free(t);
+		return -ENOMEM;
+	}
+	qsort(list->prefixes, list->n, sizeof(*list->prefixes), by_address);
+	sweep(t, list->prefixes, list->n);
+	t->n_prefixes = list->n;
+	for (size_t i = 0; i < list->n; i++)
+		t->has_classes |= list->prefixes[i].network.class != FG_NET_UNKNOWN;
+	*ret_networks = t;
+	return 0;
+}
+
 int fg_networks_parse(const char *text, size_t n, const char *file,
 		      struct fg_networks **ret_networks, struct fg_networks_report *r, char *why,
 		      size_t n_why)
 {
-	struct fg_networks *t = NULL;
-	struct text lines = { 0 };
+	struct fg_net_list lines = { 0 };
 	int error;
 
 	memset(r, 0, sizeof(*r));
 	error = read_lines(text, n, &lines, r);
 	if (!error && !lines.n)
 		error = -EINVAL;
-	if (!error) {
-		qsort(lines.prefixes, lines.n, sizeof(*lines.prefixes), by_address);
-		t = calloc(1, sizeof(*t));
-		if (t)
-			t->ranges = malloc(2 * lines.n * sizeof(*t->ranges));
-		error = t && t->ranges ? 0 : -ENOMEM;
-	}
-	if (!error) {
-		sweep(t, lines.prefixes, lines.n);
-		t->n_prefixes = lines.n;
-		*ret_networks = t;
-	} else {
-		if (error == -EINVAL && r->skipped)
-			snprintf(why, n_why, "%s:%zu: %s; no line of it is any better", file,
-				 r->bad[0].line, r->bad[0].why);
-		else
-			snprintf(why, n_why, "%s: %s", file,
-				 error == -EINVAL ? "holds no prefix" :
-				 error == -E2BIG  ? "holds more than 4000000 prefixes" :
-						    "no memory for its prefixes");
-		fg_networks_free(&t);
-	}
+	if (!error)
+		error = build(&lines, ret_networks);
+	if (error == -EINVAL && r->skipped)
+		snprintf(why, n_why, "%s:%zu: %s; no line of it is any better", file,
+			 r->bad[0].line, r->bad[0].why);
+	else if (error)
+		snprintf(why, n_why, "%s: %s", file,
+			 error == -EINVAL ? "holds no prefix" :
+			 error == -E2BIG  ? "holds more than 4000000 prefixes" :
+					    "no memory for its prefixes");
 	free(lines.prefixes);
 	return error;
+}
+
+static int open_mmdb(const char *path, struct fg_networks **ret_networks,
+		     struct fg_networks_report *report, char *why, size_t n_why)
+{
+	struct fg_net_list list = { 0 };
+	int r;
+
+	memset(report, 0, sizeof(*report));
+	r = fg_mmdb_read(path, &list, report, why, n_why);
+	if (!r) {
+		r = build(&list, ret_networks);
+		if (r)
+			snprintf(why, n_why, "%s: no memory for its prefixes", path);
+	}
+	free(list.prefixes);
+	return r;
 }
 
 static int read_file(const char *path, char **ret_text, size_t *ret_n)
@@ -348,8 +363,12 @@ int fg_networks_open(const char *path, struct fg_networks **ret_networks,
 {
 	_cleanup_free_ char *text = NULL;
 	size_t n = 0;
-	int r = read_file(path, &text, &n);
+	int r = fg_mmdb_is(path);
 
+	if (r > 0)
+		return open_mmdb(path, ret_networks, ret_report, why, n_why);
+	if (!r)
+		r = read_file(path, &text, &n);
 	if (r) {
 		snprintf(why, n_why, "%s: %s", path, strerror(-r));
 		return r;
@@ -371,6 +390,11 @@ void fg_networks_free(struct fg_networks **networks)
 size_t fg_networks_n(const struct fg_networks *t)
 {
 	return t->n_prefixes;
+}
+
+bool fg_networks_has_classes(const struct fg_networks *t)
+{
+	return t->has_classes;
 }
 
 struct fg_network fg_networks_find(const struct fg_networks *t, const uint8_t addr[16])

@@ -6,6 +6,7 @@
  *
  * Text: `prefix asn class country`, separated by tabs or commas; a line that begins with # and a header
  * are skipped, further columns ignored. Longest prefix wins; of equal ones the last.
+ * Or a MaxMind DB, which is told by its content (model/networks_list.h).
  */
 #pragma once
 
@@ -41,6 +42,7 @@ struct fg_network {
 #define FG_NETWORKS_BAD 4
 
 struct fg_networks_report {
+	bool records; /* of a MaxMind DB, and not lines */
 	size_t good, skipped; /* lines */
 	struct {
 		size_t line;
@@ -51,7 +53,8 @@ struct fg_networks_report {
 struct fg_networks;
 
 /** Reads a table. why gets "FILE: ..." on failure; a file without one good line is one.
- * @return 0, -ENOENT, -EINVAL, -E2BIG, -ENOMEM, -errno. */
+ * @return 0, -ENOENT, -EINVAL, -E2BIG, -ENOMEM, -ENOTSUP for a MaxMind DB without libmaxminddb,
+ * -errno. */
 int fg_networks_open(const char *path, struct fg_networks **ret_networks,
 		     struct fg_networks_report *ret_report, char *why, size_t n_why);
 /** The same from memory; file is its name in messages. */
@@ -64,6 +67,8 @@ void fg_networks_free(struct fg_networks **networks);
 struct fg_network fg_networks_find(const struct fg_networks *networks, const uint8_t addr[16]);
 /** Prefixes in it. */
 size_t fg_networks_n(const struct fg_networks *networks);
+/** Does it say of any network what kind it is? */
+bool fg_networks_has_classes(const struct fg_networks *networks);
 
 /**
  * Minutes that a country's clock is ahead of UTC: the zone that most of its people live in, without

@@ -194,6 +194,14 @@ double fg_cells_stem_share(const struct fg_cells *c, uint64_t stem, enum fg_shar
 		       fg_cells_usual(c, &c->tables[FG_CELL_STEM].cells[at], share).p;
 }
 
+double fg_cells_stem_known(const struct fg_cells *c, uint64_t stem, enum fg_share share)
+{
+	const struct fg_cell_key key = { .kind = FG_CELL_STEM, .stem = stem };
+	uint16_t at = fg_cells_find(c, FG_CELL_STEM, fg_cell_hash(c, &key));
+
+	return at == NONE ? 0 : (double)c->tables[FG_CELL_STEM].cells[at].base.known[share];
+}
+
 /* Shares of a cell's own bins, and the weight that they have; at an hour of the day for turns. */
 static double own_bins(const struct fg_cells *c, const struct fg_cell *cell, enum fg_hist hist,
 		       double *ret_p)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "serve/cohorts.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "detect/thresholds.h"
-#include "serve/report.h"
+#include "serve/evidence.h"
 
 #define MAX_EVIDENCE 4
 
@@ -50,14 +51,12 @@ static void write_fields(struct fg_jsonw *w, const struct fg_view *v, const stru
 	const struct fg_model_print *print = print_of(v, c);
 	struct fg_evidence evidence[MAX_EVIDENCE];
 	size_t n = fg_cohort_evidence(c, evidence, MAX_EVIDENCE);
-	char id[FG_COHORT_TEXT], what[256];
+	char id[FG_COHORT_TEXT];
 
-	fg_cohort_what(c, v->model, what, sizeof(what));
 	fg_jsonw_key_string(w, "id", fg_cohort_id_text(c->id, id));
 	fg_jsonw_key_string(w, "ja4", print ? print->ja4 : "-");
 	fg_jsonw_key_string(w, "stem", print ? print->stem_text : "-");
 	fg_jsonw_key_string(w, "sni", print && print->sni[0] ? print->sni : "-");
-	fg_jsonw_key_string(w, "cell", what);
 	fg_jsonw_key_string(w, "cell_kind", fg_cell_kind_name(c->key.kind));
 	fg_jsonw_key_string(w, "tier", fg_tier_name(tier_of(c)));
 	fg_jsonw_key_bool(w, "in_alarm", c->in_alarm);
@@ -69,10 +68,11 @@ static void write_fields(struct fg_jsonw *w, const struct fg_view *v, const stru
 	fg_jsonw_key_double(w, "estimated_fdr", c->members ? c->expected_false / c->members : 0);
 	fg_jsonw_key_u64(w, "networks", c->networks);
 	fg_jsonw_key_u64(w, "exchanges", c->exchanges);
+	fg_evidence_write_cohort(w, v, c);
 	fg_jsonw_key(w, "evidence");
 	fg_jsonw_array(w);
 	for (size_t i = 0; i < n; i++)
-		fg_report_evidence(w, &evidence[i]);
+		fg_evidence_write(w, &evidence[i]);
 	fg_jsonw_array_end(w);
 }
 
@@ -113,18 +113,20 @@ static void say(struct fg_jsonw *w, const struct fg_view *v, const struct fg_coh
 {
 	struct fg_evidence evidence[MAX_EVIDENCE];
 	size_t n = fg_cohort_evidence(c, evidence, MAX_EVIDENCE);
-	char what[256];
+	struct fg_interval bounds = fg_cohort_interval(c);
+	char what[256], benign[FG_EVIDENCE_TEXT];
 
 	fg_cohort_what(c, v->model, what, sizeof(what));
 	fg_jsonw_stringf(
 		w,
-		"In the cell %s, %.0f of the %.0f clients that were active in the last hour "
-		"in alarm are estimated to be one farm.",
-		what, c->excess, c->active);
+		"Cell %s: of %.0f clients that were active in the last hour in alarm, about "
+		"%.0f (%.0f to %.0f) are one farm's and %.0f as usual.",
+		what, c->active, c->excess, bounds.low, bounds.high,
+		fmax(c->active - c->excess, 0));
 	if (c->warm)
 		fg_jsonw_stringf(
 			w,
-			"%u clients of %u networks are members; of these %.1f are expected "
+			"%u clients of %u networks are members; of these %.2g are expected "
 			"to be there by mistake.",
 			c->members, c->networks, c->expected_false);
 	else
@@ -132,11 +134,16 @@ static void say(struct fg_jsonw *w, const struct fg_view *v, const struct fg_coh
 				 "What is usual has been learned for fewer than %d days: this is a "
 				 "report, and has no members.",
 				 FG_WARM_DAYS);
-	for (size_t i = 0; i < n; i++)
-		fg_jsonw_stringf(w, "%s: %s (%.1f nats)", fg_family_name(evidence[i].family),
-				 evidence[i].text, evidence[i].nats);
+	for (size_t i = 0; i < n; i++) {
+		fg_jsonw_stringf(w, "%s, %s: %s %.1f nats%s.", fg_family_name(evidence[i].family),
+				 evidence[i].name, evidence[i].text, evidence[i].nats,
+				 evidence[i].capped ? " at their cap" : "");
+		fg_jsonw_string(w, fg_evidence_benign_text(&evidence[i], benign, sizeof(benign)));
+	}
 	if (!c->in_alarm)
 		fg_jsonw_string(w, "The cell is quiet now.");
+	if (fg_networks_weaker(v))
+		fg_jsonw_stringf(w, "Weaker here: %s.", fg_networks_weaker(v));
 	fg_jsonw_string(w,
 			"A product that sells its users one way in and one program would look the "
 			"same from here: accounts, prompts and payment are not seen.");
@@ -154,7 +161,25 @@ void fg_cohort_explain(struct fg_jsonw *w, const struct fg_view *v, const struct
 	fg_jsonw_array_end(w);
 }
 
-/* What each family needs before it says something, and whether it has it. */
+/* How far a family is: what it may do by now, and how long until more. */
+static void write_family(struct fg_jsonw *w, enum fg_family family, double days, double alert_days,
+			 double enforce_days)
+{
+	bool cold = days < alert_days, warm = days >= fmax(alert_days, enforce_days);
+
+	fg_jsonw_key(w, fg_family_name(family));
+	fg_jsonw_object(w);
+	fg_jsonw_key_string(w, "state", cold ? "cold" : warm ? "warm" : "warming");
+	fg_jsonw_key_double(w, "days", days);
+	fg_jsonw_key_double(w, "of_days", cold ? alert_days : enforce_days);
+	fg_jsonw_key_string(w, "does",
+			    cold ? "reports" :
+			    warm ? "alerts and blocks" :
+				   "alerts, blocks nothing yet");
+	fg_jsonw_object_end(w);
+}
+
+/* Volume compares with the same minute and needs no days; the others need some to say anything. */
 static void write_families(struct fg_jsonw *w, const struct fg_view *v,
 			   const struct fg_cohorts_state *s)
 {
@@ -163,15 +188,52 @@ static void write_families(struct fg_jsonw *w, const struct fg_view *v,
 
 	fg_jsonw_key(w, "families");
 	fg_jsonw_object(w);
-	fg_jsonw_key_string(w, fg_family_name(FG_FAMILY_VOLUME), "warm");
+	write_family(w, FG_FAMILY_VOLUME, s->days, 0, v->enforce_days);
 	for (size_t i = 0; i < sizeof(baselined) / sizeof(baselined[0]); i++)
-		fg_jsonw_key_string(w, fg_family_name(baselined[i]),
-				    s->days < FG_WARM_DAYS	   ? "cold: reports only" :
-				    s->days < FG_WARM_ENFORCE_DAYS ? "warming: alerts" :
-								     "warm");
-	fg_jsonw_key_string(w, fg_family_name(FG_FAMILY_CLOCK),
-			    v->networks ? "warm" : "off: no table of networks");
+		write_family(w, baselined[i], s->days, FG_WARM_DAYS, v->enforce_days);
+	if (v->networks) {
+		write_family(w, FG_FAMILY_CLOCK, s->days, FG_WARM_DAYS, v->enforce_days);
+	} else {
+		fg_jsonw_key(w, fg_family_name(FG_FAMILY_CLOCK));
+		fg_jsonw_object(w);
+		fg_jsonw_key_string(w, "state", "off");
+		fg_jsonw_key_double(w, "days", s->days);
+		fg_jsonw_key_double(w, "of_days", FG_WARM_DAYS);
+		fg_jsonw_key_string(w, "does", "nothing: there is no table of networks");
+		fg_jsonw_object_end(w);
+	}
 	fg_jsonw_object_end(w);
+}
+
+void fg_networks_write(struct fg_jsonw *w, const struct fg_view *v)
+{
+	const struct fg_networks_report *r = &v->networks_report;
+
+	fg_jsonw_key(w, "networks");
+	fg_jsonw_object(w);
+	fg_jsonw_key(w, "file");
+	fg_jsonw_string(w, v->networks ? v->networks_file : NULL);
+	fg_jsonw_key_u64(w, "prefixes", v->networks ? fg_networks_n(v->networks) : 0);
+	fg_jsonw_key_u64(w, "skipped", r->skipped);
+	fg_jsonw_key(w, "bad");
+	fg_jsonw_array(w);
+	for (size_t i = 0; i < r->skipped && i < FG_NETWORKS_BAD; i++)
+		fg_jsonw_stringf(w, "line %zu: %s", r->bad[i].line, r->bad[i].why);
+	fg_jsonw_array_end(w);
+	fg_jsonw_key(w, "weaker");
+	fg_jsonw_string(w, fg_networks_weaker(v));
+	fg_jsonw_object_end(w);
+}
+
+const char *fg_networks_weaker(const struct fg_view *v)
+{
+	if (!v->networks)
+		return "no table of networks (asn.file): prefixes of /16 and /32 stand in for "
+		       "them, homes are not told from data centres, and no country's day is known";
+	if (!fg_networks_has_classes(v->networks))
+		return "the table of networks has no classes: homes are not told from data "
+		       "centres";
+	return NULL;
 }
 
 void fg_cohorts_write_state(struct fg_jsonw *w, const struct fg_view *v)
@@ -184,6 +246,7 @@ void fg_cohorts_write_state(struct fg_jsonw *w, const struct fg_view *v)
 	fg_jsonw_key(w, "detection");
 	fg_jsonw_object(w);
 	fg_jsonw_key_double(w, "baseline_days", s.days);
+	fg_jsonw_key_double(w, "enforce_after_days", v->enforce_days);
 	fg_jsonw_key_u64(w, "hours", s.hours);
 	write_families(w, v, &s);
 	fg_jsonw_key_u64(w, "cells_tested", s.tested);

@@ -21,3 +21,8 @@ void fg_cohort_explain(struct fg_jsonw *w, const struct fg_view *view,
 		       const struct fg_cohort *cohort);
 /** Key "detection": how far learning is, budgets and what was expected of them. */
 void fg_cohorts_write_state(struct fg_jsonw *w, const struct fg_view *view);
+
+/** Key "networks": the table, what was wrong with it, and what is weaker without. */
+void fg_networks_write(struct fg_jsonw *w, const struct fg_view *view);
+/** What detection cannot do for want of a better table of networks, in words; NULL = nothing. */
+const char *fg_networks_weaker(const struct fg_view *view);

@@ -68,6 +68,20 @@ static void say_tier(struct fg_jsonw *w, const struct fg_verdict *v)
 				   "allowlist, and the mode is enforce.");
 }
 
+/* What was seen, how usual it is, and below it what else it could be. */
+static void say_evidence(struct fg_jsonw *w, const struct fg_evidence *e)
+{
+	char benign[FG_EVIDENCE_TEXT], from[48] = "";
+
+	if (e->baseline_n > 0)
+		snprintf(from, sizeof(from), " of %.0f", e->baseline_n);
+	fg_jsonw_stringf(w, "%s, %s: %s %.1f nats%s; %.3g %%%s show as much.",
+			 fg_family_name(e->family), e->name, e->text, e->nats,
+			 e->capped ? " at their cap" : "", 100 * e->base_rate, from);
+	if (e->n_benign)
+		fg_jsonw_string(w, fg_evidence_benign_text(e, benign, sizeof(benign)));
+}
+
 static void say_verdict(struct fg_jsonw *w, const struct fg_verdict *v)
 {
 	bool by_operator = v->origin == FG_ORIGIN_OPERATOR;
@@ -90,16 +104,9 @@ static void say_verdict(struct fg_jsonw *w, const struct fg_verdict *v)
 				 v->score, fg_tier_name(v->tier), fg_num_time(v->first_ns, from),
 				 fg_num_time(v->until_ns, until));
 	for (size_t i = 0; i < v->n_evidence; i++)
-		fg_jsonw_stringf(w, "%s (%s): %s (%.1f nats; %.4g of the population show as much.)",
-				 v->evidence[i].name, fg_family_name(v->evidence[i].family),
-				 v->evidence[i].text, v->evidence[i].nats,
-				 v->evidence[i].base_rate);
+		say_evidence(w, &v->evidence[i]);
 	if (!by_operator)
 		say_tier(w, v);
-	if (v->n_evidence)
-		fg_jsonw_string(w,
-				"It would be refuted by knowing the source: a probe, a crawler, a "
-				"customer's server. Then: farmgate allow.");
 }
 
 /* Entries of the allowlist that cover a source: sentences, or with text false objects. */
@@ -161,6 +168,8 @@ static void write_sentences(struct fg_jsonw *w, const struct fg_view *v, const u
 	if (!n)
 		fg_jsonw_string(w, "No verdict stands on it.");
 	each_allow(w, v, addr, true);
+	if (n && fg_networks_weaker(v))
+		fg_jsonw_stringf(w, "Weaker here: %s.", fg_networks_weaker(v));
 	fg_jsonw_stringf(w, "Mode is %s.", v->mode);
 	fg_jsonw_array_end(w);
 }
@@ -255,7 +264,7 @@ int fg_explain(FILE *out, struct fg_view *v, const struct fg_query *q, char *why
 	fg_jsonw_key(&w, "verdicts");
 	fg_jsonw_array(&w);
 	for (size_t i = 0; i < n; i++)
-		fg_report_verdict(&w, verdicts[i]);
+		fg_report_verdict(&w, v, verdicts[i]);
 	fg_jsonw_array_end(&w);
 	fg_jsonw_object_end(&w);
 	fputc('\n', out);

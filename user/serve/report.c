@@ -10,6 +10,8 @@
 #include "lib/num.h"
 #include "model/family.h"
 #include "serve/cohorts.h"
+#include "serve/evidence.h"
+#include "serve/fairness.h"
 
 #define FG_NAME_TEXT(name) #name,
 static const char *const outcome_names[] = { FG_ACCOUNTED(FG_NAME_TEXT) FG_LOSSES(FG_NAME_TEXT) };
@@ -51,20 +53,7 @@ const char *fg_report_subject(const struct fg_verdict *v, char *buf)
 	return whole ? fg_ip_source(v->addr, buf) : fg_ip_prefix(v->addr, v->bits, buf);
 }
 
-void fg_report_evidence(struct fg_jsonw *w, const struct fg_evidence *e)
-{
-	fg_jsonw_object(w);
-	fg_jsonw_key_string(w, "family", fg_family_name(e->family));
-	fg_jsonw_key_string(w, "name", e->name);
-	fg_jsonw_key_double(w, "observed", e->observed);
-	fg_jsonw_key_double(w, "expected", e->expected);
-	fg_jsonw_key_double(w, "base_rate", e->base_rate);
-	fg_jsonw_key_double(w, "nats", e->nats);
-	fg_jsonw_key_string(w, "text", e->text);
-	fg_jsonw_object_end(w);
-}
-
-void fg_report_verdict(struct fg_jsonw *w, const struct fg_verdict *v)
+void fg_report_verdict(struct fg_jsonw *w, const struct fg_view *view, const struct fg_verdict *v)
 {
 	char buf[FG_IP_TEXT], cohort[FG_COHORT_TEXT];
 
@@ -90,10 +79,11 @@ void fg_report_verdict(struct fg_jsonw *w, const struct fg_verdict *v)
 	fg_jsonw_key_bool(w, "proven", v->proven);
 	fg_jsonw_key_bool(w, "shared", v->shared);
 	fg_jsonw_key_string(w, "reason", v->reason);
+	fg_evidence_write_flag(w, view, v);
 	fg_jsonw_key(w, "evidence");
 	fg_jsonw_array(w);
 	for (size_t i = 0; i < v->n_evidence; i++)
-		fg_report_evidence(w, &v->evidence[i]);
+		fg_evidence_write(w, &v->evidence[i]);
 	fg_jsonw_array_end(w);
 	fg_jsonw_object_end(w);
 }
@@ -167,12 +157,13 @@ static int rank(const struct fg_view *v, const struct fg_flagged_query *q, struc
 	return 0;
 }
 
-static void write_flagged(struct fg_jsonw *w, const struct ranked *rows, size_t n, size_t limit)
+static void write_flagged(struct fg_jsonw *w, const struct fg_view *v, const struct ranked *rows,
+			  size_t n, size_t limit)
 {
 	fg_jsonw_key(w, "flagged");
 	fg_jsonw_array(w);
 	for (size_t i = 0; i < n && i < limit; i++)
-		fg_report_verdict(w, rows[i].verdict);
+		fg_report_verdict(w, v, rows[i].verdict);
 	fg_jsonw_array_end(w);
 	fg_jsonw_key_u64(w, "total", n);
 }
@@ -184,6 +175,15 @@ static uint64_t count_flagged(const struct fg_view *v, enum fg_tier min_tier)
 	for (size_t i = 0; i < fg_store_n(v->store); i++)
 		n += fg_store_at(v->store, i)->tier >= min_tier;
 	return n;
+}
+
+static void write_degraded(struct fg_jsonw *w, const struct fg_view *v)
+{
+	fg_jsonw_key(w, "degraded");
+	fg_jsonw_array(w);
+	for (size_t i = 0; i < v->n_degraded; i++)
+		fg_jsonw_string(w, v->degraded[i]);
+	fg_jsonw_array_end(w);
 }
 
 int fg_report_flagged(FILE *out, struct fg_view *v, const struct fg_flagged_query *q)
@@ -215,8 +215,10 @@ int fg_report_flagged(FILE *out, struct fg_view *v, const struct fg_flagged_quer
 	accounted_and_losses(&w, t);
 	named(&w, "incomplete_reasons", incomplete_names, t->incomplete, _FG_INCOMPLETE_MAX);
 	named(&w, "events", event_names, t->events, _FG_EVENT_MAX);
-	write_flagged(&w, rows, n, q->limit);
+	write_flagged(&w, v, rows, n, q->limit);
 	fg_cohorts_write(&w, v, q->min_tier, q->since_ns, q->limit);
+	fg_networks_write(&w, v);
+	write_degraded(&w, v);
 	fg_jsonw_object_end(&w);
 	fputc('\n', out);
 	return fg_jsonw_finish(&w);
@@ -349,13 +351,11 @@ int fg_report_status(FILE *out, struct fg_view *v)
 	fg_cohorts_write_state(&w, v);
 	if (v->feed)
 		write_feed(&w, v);
+	fg_networks_write(&w, v);
+	fg_fairness_write(&w, v);
 	fg_jsonw_key_double(&w, "uptime_s",
 			    (double)(now_ns > v->started_ns ? now_ns - v->started_ns : 0) / 1e9);
-	fg_jsonw_key(&w, "degraded");
-	fg_jsonw_array(&w);
-	for (size_t i = 0; i < v->n_degraded; i++)
-		fg_jsonw_string(&w, v->degraded[i]);
-	fg_jsonw_array_end(&w);
+	write_degraded(&w, v);
 	fg_jsonw_object_end(&w);
 	fputc('\n', out);
 	return fg_jsonw_finish(&w);
@@ -373,12 +373,22 @@ static void list_nonzero(FILE *out, const char *title, const char *const *names,
 	fputc('\n', out);
 }
 
+static void evidence_for_people(FILE *out, const struct fg_evidence *e)
+{
+	char benign[FG_EVIDENCE_TEXT];
+
+	fprintf(out, "      %s\n", e->text);
+	if (e->n_benign)
+		fprintf(out, "        %s\n", fg_evidence_benign_text(e, benign, sizeof(benign)));
+}
+
 static void cohorts_for_people(FILE *out, const struct fg_view *v)
 {
 	size_t n = v->cohorts ? fg_cohorts_n(v->cohorts) : 0;
 
 	for (size_t i = 0; i < n; i++) {
 		const struct fg_cohort *c = fg_cohorts_at(v->cohorts, i);
+		const struct fg_interval bounds = fg_cohort_interval(c);
 		struct fg_evidence evidence[FG_MAX_EVIDENCE];
 		size_t found = fg_cohort_evidence(c, evidence, FG_MAX_EVIDENCE);
 		char what[256], from[32];
@@ -387,11 +397,14 @@ static void cohorts_for_people(FILE *out, const struct fg_view *v)
 			continue;
 		fg_cohort_what(c, v->model, what, sizeof(what));
 		fprintf(out, "cohort c%u     %s\n", c->id, what);
-		fprintf(out, "  since %s, %u members of %u networks, farm of about %.0f active%s\n",
+		fprintf(out,
+			"  since %s, %u members of %u networks, farm of about %.0f (%.0f to %.0f) "
+			"active%s\n",
 			fg_num_time(c->first_ns, from), c->members, c->networks, c->excess,
+			bounds.low, bounds.high,
 			c->warm ? "" : "; a report only, the baseline is too young");
 		for (size_t k = 0; k < found; k++)
-			fprintf(out, "      %s\n", evidence[k].text);
+			evidence_for_people(out, &evidence[k]);
 	}
 }
 
@@ -405,7 +418,7 @@ static void flagged_for_people(FILE *out, const struct ranked *rows, size_t n)
 		fprintf(out, "  %-22s %-8s %6.1f nats  %s\n", fg_report_subject(verdict, buf),
 			fg_tier_name(verdict->tier), verdict->score, verdict->ja4);
 		for (size_t k = 0; k < verdict->n_evidence; k++)
-			fprintf(out, "      %s\n", verdict->evidence[k].text);
+			evidence_for_people(out, &verdict->evidence[k]);
 	}
 }
 
@@ -434,6 +447,10 @@ static void write_people(FILE *out, const struct fg_view *v, const struct ranked
 	fprintf(out, "sources       %zu, clients %zu, fingerprints %zu\n",
 		fg_model_n_sources(v->model), fg_model_n_clients(v->model),
 		fg_model_n_prints(v->model));
+	for (size_t i = 0; i < v->n_degraded; i++)
+		fprintf(out, "degraded      %s\n", v->degraded[i]);
+	if (fg_networks_weaker(v))
+		fprintf(out, "weaker        %s\n", fg_networks_weaker(v));
 	cohorts_for_people(out, v);
 	flagged_for_people(out, rows, n);
 }

@@ -25,7 +25,7 @@ int fg_report_flagged(FILE *out, struct fg_view *view, const struct fg_flagged_q
 int fg_report_status(FILE *out, struct fg_view *view);
 
 /** One element of "flagged". */
-void fg_report_evidence(struct fg_jsonw *w, const struct fg_evidence *evidence);
-void fg_report_verdict(struct fg_jsonw *w, const struct fg_verdict *verdict);
+void fg_report_verdict(struct fg_jsonw *w, const struct fg_view *view,
+		       const struct fg_verdict *verdict);
 /** "source" or "prefix" text of a verdict. */
 const char *fg_report_subject(const struct fg_verdict *verdict, char *buf);

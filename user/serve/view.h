@@ -14,7 +14,22 @@
 #include "model/accounts.h"
 #include "model/model.h"
 #include "serve/feed.h"
+#include "model/networks.h"
 #include "verdict/store.h"
+
+/* Who is flagged, among the sources that are known: the share of a class of networks, or of a country,
+ * against everybody's. serve/fairness.h */
+#define FG_FAIR_COUNTRIES 5
+struct fg_fair_row {
+	char name[8]; /* class or country */
+	uint64_t sources, flagged; /* sources is an estimate where they are many */
+	double ratio; /* NAN where there are too few to tell */
+};
+struct fg_fairness {
+	uint64_t sources, flagged;
+	struct fg_fair_row classes[7], countries[FG_FAIR_COUNTRIES]; /* the largest ratios first */
+	size_t n_classes, n_countries;
+};
 
 struct fg_view_interface {
 	char name[16];
@@ -37,6 +52,10 @@ struct fg_view {
 	const struct fg_networks *networks; /* NULL = none is known */
 	const struct fg_accounts *accounts; /* what the application told; NULL = the feed is off */
 	const struct fg_feed_counts *feed; /* NULL with accounts */
+	const char *networks_file; /* NULL where networks is */
+	struct fg_networks_report networks_report; /* what was wrong with it */
+	double enforce_days; /* fg_detect_conf.enforce_days */
+	struct fg_fairness fairness; /* of the last hour that ended */
 	const char *role; /* terminate, transit, mirror */
 	const char *mode; /* observe, enforce */
 	uint32_t shared_stems; /* fg_detect_conf.shared_stems */
@@ -45,7 +64,7 @@ struct fg_view {
 	size_t n_interfaces;
 	struct fg_view_map maps[FG_VIEW_MAX_MAPS];
 	size_t n_maps;
-	char degraded[FG_VIEW_MAX_DEGRADED][160]; /* sentences; none = healthy */
+	char degraded[FG_VIEW_MAX_DEGRADED][256]; /* sentences; none = healthy */
 	size_t n_degraded;
 	uint64_t first_packet_ns, last_packet_ns; /* 0 = none yet */
 

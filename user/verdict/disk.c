@@ -8,10 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "lib/ip.h"
 
-#define SCHEMA_VERSION 2
+#define SCHEMA_VERSION 3
 /* Past decisions kept: strangers cause them by being flagged. About 200 B each, so 40 MB. */
 #define MAX_HISTORY 200000
 #define TEXT_OF(x)  #x
@@ -26,10 +27,13 @@ static const char schema[] =
 	" first_ns INTEGER NOT NULL, updated_ns INTEGER NOT NULL, until_ns INTEGER NOT NULL,"
 	" ja4 TEXT NOT NULL, stem_text TEXT NOT NULL, stack_text TEXT NOT NULL,"
 	" reason TEXT NOT NULL, ended INTEGER NOT NULL, cohort INTEGER NOT NULL DEFAULT 0,"
+	" window_s INTEGER NOT NULL DEFAULT 0, n_obs REAL, alpha REAL, est_fdr REAL,"
+	" version TEXT NOT NULL DEFAULT '',"
 	" UNIQUE (addr, bits, stem, origin));"
 	"CREATE TABLE evidence (verdict INTEGER NOT NULL, i INTEGER NOT NULL,"
 	" family INTEGER NOT NULL, name TEXT NOT NULL, observed REAL, expected REAL,"
-	" base_rate REAL, nats REAL, text TEXT NOT NULL, PRIMARY KEY (verdict, i)) WITHOUT ROWID;"
+	" base_rate REAL, nats REAL, text TEXT NOT NULL, baseline_n REAL,"
+	" capped INTEGER NOT NULL DEFAULT 0, benign TEXT NOT NULL DEFAULT '', PRIMARY KEY (verdict, i)) WITHOUT ROWID;"
 	"CREATE TABLE allow (id INTEGER PRIMARY KEY, addr BLOB NOT NULL, bits INTEGER NOT NULL,"
 	" until_ns INTEGER NOT NULL, reason TEXT NOT NULL, UNIQUE (addr, bits));"
 	"CREATE TABLE history (id INTEGER PRIMARY KEY AUTOINCREMENT, time_ns INTEGER NOT NULL,"
@@ -43,6 +47,15 @@ static const char schema[] =
 static const char *const migrations[SCHEMA_VERSION] = {
 	[1] = "ALTER TABLE verdict ADD COLUMN cohort INTEGER NOT NULL DEFAULT 0;"
 	      "PRAGMA user_version = 2;",
+	[2] = "ALTER TABLE verdict ADD COLUMN window_s INTEGER NOT NULL DEFAULT 0;"
+	      "ALTER TABLE verdict ADD COLUMN n_obs REAL;"
+	      "ALTER TABLE verdict ADD COLUMN alpha REAL;"
+	      "ALTER TABLE verdict ADD COLUMN est_fdr REAL;"
+	      "ALTER TABLE verdict ADD COLUMN version TEXT NOT NULL DEFAULT '';"
+	      "ALTER TABLE evidence ADD COLUMN baseline_n REAL;"
+	      "ALTER TABLE evidence ADD COLUMN capped INTEGER NOT NULL DEFAULT 0;"
+	      "ALTER TABLE evidence ADD COLUMN benign TEXT NOT NULL DEFAULT '';"
+	      "PRAGMA user_version = 3;",
 };
 
 enum stmt {
@@ -61,6 +74,7 @@ enum stmt {
 	PUT_PAST,
 	TRIM_PAST,
 	LIST_PAST,
+	LIST_STATE,
 	GET_BLOB,
 	PUT_BLOB,
 	_STMT_MAX
@@ -73,16 +87,18 @@ static const char *const sql[_STMT_MAX] = {
 	[COMMIT] = "COMMIT",
 	[LIST_VERDICTS] = "SELECT id, addr, bits, stem, stack, origin, tier, proven, shared, score,"
 			  " first_ns, updated_ns, until_ns, ja4, stem_text, stack_text, reason,"
-			  " ended, cohort FROM verdict ORDER BY id",
-	[LIST_EVIDENCE] = "SELECT family, name, observed, expected, base_rate, nats, text"
+			  " ended, cohort, window_s, n_obs, alpha, est_fdr, version"
+			  " FROM verdict ORDER BY id",
+	[LIST_EVIDENCE] = "SELECT family, name, observed, expected, base_rate, nats, text,"
+			  " baseline_n, capped, benign"
 			  " FROM evidence WHERE verdict = ? ORDER BY i",
 	[LIST_ALLOW] = "SELECT id, addr, bits, until_ns, reason FROM allow ORDER BY id",
 	[NEXT_ID] = "SELECT max(ifnull((SELECT max(id) FROM verdict), 0),"
 		    " ifnull((SELECT max(id) FROM allow), 0),"
 		    " ifnull((SELECT max(decision) FROM history), 0)) + 1",
 	[PUT_VERDICT] = "INSERT OR REPLACE INTO verdict"
-			" VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-	[PUT_EVIDENCE] = "INSERT INTO evidence VALUES (?,?,?,?,?,?,?,?,?)",
+			" VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+	[PUT_EVIDENCE] = "INSERT INTO evidence VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
 	[DROP_VERDICT] = "DELETE FROM verdict WHERE id = ?",
 	[DROP_EVIDENCE] = "DELETE FROM evidence WHERE verdict = ?",
 	[PUT_ALLOW] = "INSERT OR REPLACE INTO allow VALUES (?,?,?,?,?)",
@@ -94,6 +110,7 @@ static const char *const sql[_STMT_MAX] = {
 	[LIST_PAST] = "SELECT time_ns, addr, bits, what, who, reason FROM history"
 		      " WHERE addr IN (" PLACES_16 PLACES_16 PLACES_16 PLACES_16 PLACES_16 PLACES_16
 			      PLACES_16 PLACES_16 "?) ORDER BY id",
+	[LIST_STATE] = "SELECT name, value FROM state",
 	[GET_BLOB] = "SELECT value FROM state WHERE name = ?",
 	[PUT_BLOB] = "INSERT OR REPLACE INTO state VALUES (?,?)",
 };
@@ -215,6 +232,24 @@ static int make_schema(struct fg_disk *d)
 	return exec(d, schema);
 }
 
+/* Damage in a page that nothing reads at the start would come up at night, in a write. Reads the file
+ * once: 60 MB take a tenth of a second. */
+static int check_pages(struct fg_disk *d)
+{
+	sqlite3_stmt *s = NULL;
+	int r = checked(d, sqlite3_prepare_v2(d->db, "PRAGMA quick_check(1)", -1, &s, NULL));
+
+	if (!r)
+		r = checked(d, sqlite3_step(s));
+	if (!r && strcmp((const char *)sqlite3_column_text(s, 0), "ok")) {
+		snprintf(d->error, sizeof(d->error), "%.120s: %.120s", d->path,
+			 (const char *)sqlite3_column_text(s, 0));
+		r = -EUCLEAN;
+	}
+	sqlite3_finalize(s);
+	return r;
+}
+
 /* EXCLUSIVE: two agents with a copy in memory each would overwrite one another. FULL: a verdict is
  * on disk before anybody acts on it. */
 static int set_up(struct fg_disk *d)
@@ -225,6 +260,8 @@ static int set_up(struct fg_disk *d)
 	if (!r && sqlite3_db_readonly(d->db, "main") == 1)
 		r = checked(d, SQLITE_READONLY);
 	if (!r)
+		r = check_pages(d);
+	if (!r)
 		r = make_schema(d);
 	if (!r)
 		r = exec(d, "COMMIT");
@@ -234,19 +271,21 @@ static int set_up(struct fg_disk *d)
 	return r;
 }
 
-int fg_disk_move_aside(const char *dir, char *ret_to, size_t n)
+int fg_disk_move_aside(const char *dir, const char *suffix, char *ret_to, size_t n)
 {
 	static const char *const suffixes[] = { "", "-wal", "-shm" };
 
-	snprintf(ret_to, n, "%s/farmgate.db.damaged", dir);
+	snprintf(ret_to, n, "%s/farmgate.db.%s", dir, suffix);
 	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
 		char from[PATH_MAX], to[PATH_MAX];
 
 		if ((size_t)snprintf(from, sizeof(from), "%s/farmgate.db%s", dir, suffixes[i]) >=
 			    sizeof(from) ||
-		    (size_t)snprintf(to, sizeof(to), "%s/farmgate.db.damaged%s", dir,
+		    (size_t)snprintf(to, sizeof(to), "%s/farmgate.db.%s%s", dir, suffix,
 				     suffixes[i]) >= sizeof(to))
 			return -ENAMETOOLONG;
+		/* an older one's log must not join this one */
+		unlink(to);
 		if (rename(from, to) && (errno != ENOENT || i == 0))
 			return -errno;
 	}
@@ -353,6 +392,7 @@ static int load_evidence(struct fg_disk *d, struct fg_verdict *v)
 	while ((code = sqlite3_step(s)) == SQLITE_ROW && v->n_evidence < FG_MAX_EVIDENCE) {
 		struct fg_evidence *e = &v->evidence[v->n_evidence++];
 		int family = sqlite3_column_int(s, 0);
+		const char *benign;
 
 		if (family < 0 || family >= _FG_FAMILY_MAX) {
 			sqlite3_reset(s);
@@ -365,6 +405,10 @@ static int load_evidence(struct fg_disk *d, struct fg_verdict *v)
 		e->base_rate = sqlite3_column_double(s, 4);
 		e->nats = sqlite3_column_double(s, 5);
 		take_text(s, 6, e->text, sizeof(e->text));
+		e->baseline_n = sqlite3_column_double(s, 7);
+		e->capped = sqlite3_column_int(s, 8);
+		benign = (const char *)sqlite3_column_text(s, 9);
+		e->n_benign = (uint8_t)(benign ? fg_benign_unpack(benign, e->benign) : 0);
 	}
 	code = checked(d, code);
 	sqlite3_reset(s);
@@ -395,6 +439,11 @@ static int load_verdict(struct fg_disk *d, const struct fg_disk_sink *sink)
 	take_text(s, 15, v.stack_text, sizeof(v.stack_text));
 	take_text(s, 16, v.reason, sizeof(v.reason));
 	v.cohort = (uint32_t)sqlite3_column_int64(s, 18);
+	v.window_s = (uint32_t)sqlite3_column_int64(s, 19);
+	v.n_obs = sqlite3_column_double(s, 20);
+	v.alpha = sqlite3_column_double(s, 21);
+	v.est_fdr = sqlite3_column_double(s, 22);
+	take_text(s, 23, v.version, sizeof(v.version));
 	r = load_evidence(d, &v);
 	return r ? r : sink->verdict(sink->arg, &v, sqlite3_column_int(s, 17));
 }
@@ -431,6 +480,57 @@ int fg_disk_load(struct fg_disk *disk, const struct fg_disk_sink *sink)
 	return r ? r : each(disk, LIST_VERDICTS, sink, load_verdict);
 }
 
+/* Goes on behind rows that are damaged, and ends where the file cannot be read any further. */
+static int each_readable(struct fg_disk *d, enum stmt which, const struct fg_disk_sink *sink,
+			 int (*fn)(struct fg_disk *d, const struct fg_disk_sink *sink))
+{
+	int r = 0;
+
+	if (sqlite3_prepare_v2(d->db, sql[which], -1, &d->stmt[which], NULL) != SQLITE_OK)
+		return 0;
+	while (!r && sqlite3_step(d->stmt[which]) == SQLITE_ROW) {
+		r = fn(d, sink);
+		if (r == -EUCLEAN)
+			r = 0;
+	}
+	return r;
+}
+
+static int load_state(struct fg_disk *d, const struct fg_disk_sink *sink)
+{
+	sqlite3_stmt *s = d->stmt[LIST_STATE];
+	const char *name = (const char *)sqlite3_column_text(s, 0);
+	const void *bytes = sqlite3_column_blob(s, 1);
+
+	return name && bytes ?
+		       sink->blob(sink->arg, name, bytes, (size_t)sqlite3_column_bytes(s, 1)) :
+		       0;
+}
+
+int fg_disk_salvage(const char *path, const struct fg_disk_sink *sink)
+{
+	struct fg_disk *d = calloc(1, sizeof(*d));
+	int r = d ? 0 : -ENOMEM;
+
+	if (r)
+		return r;
+	snprintf(d->path, sizeof(d->path), "%s", path);
+	/* writable_schema is how SQLite is told to read on in a file that was cut off */
+	if (sqlite3_open_v2(path, &d->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL) ==
+		    SQLITE_OK &&
+	    !exec(d, "PRAGMA writable_schema = ON") &&
+	    sqlite3_prepare_v2(d->db, sql[LIST_EVIDENCE], -1, &d->stmt[LIST_EVIDENCE], NULL) ==
+		    SQLITE_OK) {
+		r = each_readable(d, LIST_ALLOW, sink, load_allow);
+		if (!r)
+			r = each_readable(d, LIST_VERDICTS, sink, load_verdict);
+		if (!r)
+			r = each_readable(d, LIST_STATE, sink, load_state);
+	}
+	fg_disk_close(&d);
+	return r;
+}
+
 int64_t fg_disk_next_id(struct fg_disk *disk)
 {
 	sqlite3_stmt *s = disk->stmt[NEXT_ID];
@@ -464,6 +564,7 @@ void fg_disk_rollback(struct fg_disk *disk)
 static int put_evidence(struct fg_disk *d, int64_t id, size_t i, const struct fg_evidence *e)
 {
 	sqlite3_stmt *s = d->stmt[PUT_EVIDENCE];
+	char benign[FG_MAX_BENIGN * 48];
 
 	sqlite3_bind_int64(s, 1, id);
 	sqlite3_bind_int64(s, 2, (int64_t)i);
@@ -474,6 +575,10 @@ static int put_evidence(struct fg_disk *d, int64_t id, size_t i, const struct fg
 	sqlite3_bind_double(s, 7, e->base_rate);
 	sqlite3_bind_double(s, 8, e->nats);
 	bind_text(s, 9, e->text);
+	sqlite3_bind_double(s, 10, e->baseline_n);
+	sqlite3_bind_int(s, 11, e->capped);
+	fg_benign_pack(e->benign, e->n_benign, benign, sizeof(benign));
+	bind_text(s, 12, benign);
 	return run(d, PUT_EVIDENCE);
 }
 
@@ -507,6 +612,11 @@ int fg_disk_put_verdict(struct fg_disk *disk, const struct fg_verdict *v, bool e
 	bind_text(s, 17, v->reason);
 	sqlite3_bind_int(s, 18, ended);
 	sqlite3_bind_int64(s, 19, v->cohort);
+	sqlite3_bind_int64(s, 20, v->window_s);
+	sqlite3_bind_double(s, 21, v->n_obs);
+	sqlite3_bind_double(s, 22, v->alpha);
+	sqlite3_bind_double(s, 23, v->est_fdr);
+	bind_text(s, 24, v->version);
 	r = run(disk, PUT_VERDICT);
 	if (!r)
 		r = drop_evidence(disk, v->id);

@@ -15,17 +15,22 @@ void fg_disk_close(struct fg_disk **disk);
 /** What the last failure was, in a sentence. */
 const char *fg_disk_error(const struct fg_disk *disk);
 
-/** Moves the files of a damaged state aside, to DIR/farmgate.db.damaged and the like; one that lies
- * there already is overwritten. ret_to (at least 300 bytes) gets the name. @return 0, -errno. */
-int fg_disk_move_aside(const char *dir, char *ret_to, size_t n);
+/** Moves the files of a state aside, to DIR/farmgate.db.SUFFIX and the like; one that lies there
+ * already is overwritten. ret_to (at least 300 bytes) gets the name. @return 0, -errno. */
+int fg_disk_move_aside(const char *dir, const char *suffix, char *ret_to, size_t n);
 
 struct fg_disk_sink {
 	int (*verdict)(void *arg, const struct fg_verdict *verdict, bool ended);
 	int (*allow)(void *arg, const struct fg_allow *allow);
+	/* salvage only */
+	int (*blob)(void *arg, const char *name, const void *bytes, size_t n);
 	void *arg;
 };
 /** Every row. @return 0, -EUCLEAN where a row is no verdict, the sink's error. */
 int fg_disk_load(struct fg_disk *disk, const struct fg_disk_sink *sink);
+/** What can be read of a damaged file at path, row by row; what cannot is left out. @return 0, the
+ * sink's error. */
+int fg_disk_salvage(const char *path, const struct fg_disk_sink *sink);
 /** Larger than every id in the file. @return id, -errno. */
 int64_t fg_disk_next_id(struct fg_disk *disk);
 

@@ -17,6 +17,7 @@
 #include "lib/ip.h"
 #include "lib/mem.h"
 #include "verdict/disk.h"
+#include "verdict/instance.h"
 
 #define NS_PER_S 1000000000ULL
 /* Chains stay at one or two entries with the store full; 512 kB. */
@@ -69,7 +70,9 @@ struct fg_store {
 	size_t n_undo, undo_capacity;
 	unsigned int depth; /* of nested transactions */
 	int failed; /* first error inside the transaction */
-	char moved[300]; /* where a damaged file went */
+	char moved[300]; /* where a file went that could not be taken up */
+	struct fg_store_aside aside;
+	char instance[FG_INSTANCE_TEXT];
 };
 
 /* --- Index ----------------------------------------------------------------------------------- */
@@ -603,10 +606,15 @@ static void describe(const struct fg_finding *f, const struct fg_names *names, s
 		v->stack = f->stack;
 	}
 	v->score = f->score;
+	v->window_s = f->window_s;
+	v->n_obs = f->n_obs;
+	v->alpha = f->alpha;
+	v->est_fdr = f->est_fdr;
+	snprintf(v->version, sizeof(v->version), "%s", FG_VERSION);
 	memcpy(v->ja4, names->ja4, sizeof(v->ja4));
 	memcpy(v->stem_text, names->stem_text, sizeof(v->stem_text));
 	memcpy(v->stack_text, names->stack_text, sizeof(v->stack_text));
-	v->n_evidence = f->n_evidence < FG_MAX_EVIDENCE ? f->n_evidence : FG_MAX_EVIDENCE;
+	v->n_evidence = f->n_evidence;
 	memcpy(v->evidence, f->evidence, v->n_evidence * sizeof(v->evidence[0]));
 }
 
@@ -634,6 +642,9 @@ int fg_store_note(struct fg_store *store, const struct fg_finding *finding,
 	struct entry *e;
 	bool fresh;
 
+	if (finding->n_evidence > FG_MAX_EVIDENCE ||
+	    !fg_evidence_is_whole(finding->evidence, finding->n_evidence))
+		return -EINVAL;
 	store->now_ns = now_ns;
 	fg_ip_to_source(finding->source, v.addr, &v.bits);
 	/* members are clients; who is flagged by itself is so with all its clients */
@@ -813,7 +824,7 @@ static int load_allow(void *arg, const struct fg_allow *a)
 
 static int load(struct fg_store *s, uint64_t now_ns)
 {
-	const struct fg_disk_sink sink = { load_verdict, load_allow, s };
+	const struct fg_disk_sink sink = { .verdict = load_verdict, .allow = load_allow, .arg = s };
 	int r = fg_disk_load(s->disk, &sink);
 	int64_t id = r ? r : fg_disk_next_id(s->disk);
 
@@ -857,18 +868,162 @@ fail:
 	return r;
 }
 
-/* A damaged file must not keep a host blind: it goes aside, and what it held is lost. */
+/* --- What could be read of a damaged file -------------------------------------------------------- */
+
+static int save_verdict(void *arg, const struct fg_verdict *v, bool ended)
+{
+	struct fg_store *s = arg;
+	struct entry *e;
+	int r;
+
+	/* two rows of one subject are damage, too: the first stands */
+	if (lookup(s, v->addr, v->bits, v->stem, v->origin) || !is_prefix(v->addr, v->bits) ||
+	    s->n_origin[v->origin] >= FG_MAX_VERDICTS)
+		return 0;
+	r = enlist(s, v, ended ? ENDED : STANDING, &e);
+	if (!r)
+		r = fg_disk_put_verdict(s->disk, v, ended);
+	s->aside.verdicts += !r;
+	return r;
+}
+
+static int save_allow(void *arg, const struct fg_allow *a)
+{
+	const struct allow allow = { .a = *a };
+	struct fg_store *s = arg;
+	int r;
+
+	if (!is_prefix(a->addr, a->bits))
+		return 0;
+	r = put_allow(s, &allow);
+	if (r == -ENOSPC)
+		return 0;
+	if (!r)
+		r = fg_disk_put_allow(s->disk, a);
+	s->aside.allows += !r;
+	return r;
+}
+
+static int save_blob(void *arg, const char *name, const void *bytes, size_t n)
+{
+	struct fg_store *s = arg;
+	int r = fg_disk_put_blob(s->disk, name, bytes, n);
+
+	s->aside.blobs += !r;
+	return r;
+}
+
+/* Into a store that is new. */
+static int salvage(struct fg_store *s, uint64_t now_ns)
+{
+	const struct fg_disk_sink sink = { save_verdict, save_allow, save_blob, s };
+	int r = fg_disk_begin(s->disk);
+	int64_t id;
+
+	if (r)
+		return r;
+	r = fg_disk_salvage(s->moved, &sink);
+	if (!r)
+		r = fg_disk_commit(s->disk);
+	if (r) {
+		fg_disk_rollback(s->disk);
+		return r;
+	}
+	id = fg_disk_next_id(s->disk);
+	if (id < 0)
+		return (int)id;
+	s->next_id = id;
+	s->soonest_ns = 0;
+	r = now_ns ? fg_store_expire(s, now_ns) : 0;
+	return r < 0 ? r : 0;
+}
+
+/* --- Whose file is it? ---------------------------------------------------------------------------- */
+
+/* @return 0 where file and folder belong together, now or ever; 1 where the file is another
+ * instance's; -errno. */
+static int settle_instance(struct fg_store *s, const char *dir)
+{
+	char beside[FG_INSTANCE_TEXT];
+	int in_file = fg_disk_get_blob(s->disk, "instance", s->instance, FG_INSTANCE_TEXT - 1);
+	int r = dir ? fg_instance_read(dir, beside) : -ENOENT;
+
+	if (in_file < 0 && in_file != -EOVERFLOW)
+		return in_file;
+	if (r && r != -ENOENT)
+		return r;
+	s->instance[FG_INSTANCE_TEXT - 1] = '\0';
+	if (in_file == FG_INSTANCE_TEXT - 1) {
+		if (!r)
+			return strcmp(beside, s->instance) != 0;
+		/* a file that came alone: there is nothing it could be mixed with */
+		return dir ? fg_instance_write(dir, s->instance) : 0;
+	}
+	if (r) {
+		r = fg_instance_draw(beside);
+		if (!r && dir)
+			r = fg_instance_write(dir, beside);
+	}
+	memcpy(s->instance, beside, sizeof(beside));
+	return r ? r : fg_disk_put_blob(s->disk, "instance", s->instance, FG_INSTANCE_TEXT - 1);
+}
+
+/* A new file in the place of the one that was moved to `moved`. */
+static int begin_anew(const char *dir, uint64_t now_ns, const char *moved, bool foreign,
+		      struct fg_store **ret_store, char *why, size_t n_why)
+{
+	int r = open_store(dir, now_ns, ret_store, why, n_why);
+
+	if (r)
+		return r;
+	snprintf((*ret_store)->moved, sizeof((*ret_store)->moved), "%s", moved);
+	(*ret_store)->aside.foreign = foreign;
+	r = foreign ? 0 : salvage(*ret_store, now_ns);
+	if (r) {
+		snprintf(why, n_why, "%s", fg_disk_error((*ret_store)->disk));
+		fg_store_close(ret_store);
+	}
+	return r;
+}
+
+static int set_foreign_aside(const char *dir, uint64_t now_ns, struct fg_store **ret_store,
+			     char *why, size_t n_why)
+{
+	char moved[300] = "", suffix[32];
+	int r;
+
+	snprintf(suffix, sizeof(suffix), "foreign-%.8s", (*ret_store)->instance);
+	fg_store_close(ret_store);
+	r = fg_disk_move_aside(dir, suffix, moved, sizeof(moved));
+	if (r) {
+		snprintf(why, n_why, "%s: is another instance's, and cannot be moved aside: %s",
+			 dir, strerror(-r));
+		return r;
+	}
+	r = begin_anew(dir, now_ns, moved, true, ret_store, why, n_why);
+	return r ? r : settle_instance(*ret_store, dir);
+}
+
+/* A damaged file must not keep a host blind, and another instance's must not speak for it: they go
+ * aside. */
 int fg_store_open(const char *dir, uint64_t now_ns, struct fg_store **ret_store, char *why,
 		  size_t n_why)
 {
 	char moved[300] = "";
 	int r = open_store(dir, now_ns, ret_store, why, n_why);
 
-	if (r != -EUCLEAN || !dir || fg_disk_move_aside(dir, moved, sizeof(moved)))
+	if (r == -EUCLEAN && dir && !fg_disk_move_aside(dir, "damaged", moved, sizeof(moved)))
+		r = begin_anew(dir, now_ns, moved, false, ret_store, why, n_why);
+	if (r)
 		return r;
-	r = open_store(dir, now_ns, ret_store, why, n_why);
-	if (!r)
-		memcpy((*ret_store)->moved, moved, sizeof(moved));
+	r = settle_instance(*ret_store, dir);
+	if (r == 1)
+		r = set_foreign_aside(dir, now_ns, ret_store, why, n_why);
+	else if (r)
+		snprintf(why, n_why, "%s/instance: %s; look at the rights of the folder", dir,
+			 strerror(-r));
+	if (r)
+		fg_store_close(ret_store);
 	return r;
 }
 
@@ -967,6 +1122,16 @@ uint64_t fg_store_refused(const struct fg_store *store)
 const char *fg_store_moved(const struct fg_store *store)
 {
 	return store->moved;
+}
+
+struct fg_store_aside fg_store_aside(const struct fg_store *store)
+{
+	return store->aside;
+}
+
+const char *fg_store_instance(const struct fg_store *store)
+{
+	return store->instance;
 }
 
 const char *fg_store_error(const struct fg_store *store)

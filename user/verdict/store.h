@@ -36,6 +36,9 @@ struct fg_verdict {
 	bool proven, shared;
 	uint32_t cohort; /* a member of it (fg_cohorts_find()); 0 = flagged by itself */
 	double score;
+	uint32_t window_s; /* these four as in fg_finding, 0 where an operator decided */
+	double n_obs, alpha, est_fdr;
+	char version[24]; /* of the program that judged last; "" = before it was kept */
 	uint64_t first_ns, updated_ns, until_ns;
 	char ja4[40], stem_text[44], stack_text[96];
 	char reason[160]; /* operator's reason, or why the tier is capped */
@@ -60,7 +63,8 @@ int fg_store_open(const char *dir, uint64_t now_ns, struct fg_store **ret_store,
 		  size_t n_why);
 void fg_store_close(struct fg_store **store);
 
-/** A finding becomes or renews a verdict. enforce: automatic verdicts may reach tier enforce
+/** A finding becomes or renews a verdict; -EINVAL where a piece of its evidence has no benign
+ * explanation, or it has none at all. enforce: automatic verdicts may reach tier enforce
  * (mode enforce); without it, or where the source is shared, unproven or allowlisted, the tier
  * stops at alert and reason says why. Renewing extends until_ns and keeps first_ns.
  * Texts (ja4, stem_text, stack_text) come from names. @return 1 new, 0 renewed, -errno. */
@@ -117,8 +121,19 @@ uint64_t fg_store_revision(const struct fg_store *store);
 
 /** Findings that found no room below FG_MAX_VERDICTS. */
 uint64_t fg_store_refused(const struct fg_store *store);
-/** Where a damaged state file was moved to when it was opened; "" = it was not. */
+/** Where a state file was moved to when it was opened; "" = it was not. */
 const char *fg_store_moved(const struct fg_store *store);
+/* Why it was, and what the new one has of it: of a damaged one whatever could be read but history; of
+ * another instance's nothing. */
+struct fg_store_aside {
+	bool foreign; /* another instance's; else it was damaged */
+	size_t verdicts, allows, blobs; /* taken over */
+};
+struct fg_store_aside fg_store_aside(const struct fg_store *store);
+/** Who wrote this state: 32 hex digits, drawn at the first start and kept in DIR/instance beside the
+ * file and in the file. */
+#define FG_INSTANCE_TEXT 33
+const char *fg_store_instance(const struct fg_store *store);
 /** What the last failure of the state file was, in a sentence with the cure; "" = none yet. */
 const char *fg_store_error(const struct fg_store *store);
 
