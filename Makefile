@@ -52,7 +52,7 @@ EXPORT := $(call group,export,export xdp nft text)
 SERVE := $(call group,serve,http api lists signals explain decide report)
 AGENT := $(call group,agent,conf core agent replay)
 CMD := $(call group,cmd,commands options run replay ja4 client ask lists decide checkconf doctor)
-LIB := $(call group,lib,ip num near betabin log jsonw yaml loop notify)
+LIB := $(call group,lib,ip num near betabin hll minhash log jsonw yaml loop notify)
 HOST := $(SENSOR) $(SOURCE) $(MODEL) $(DETECT) $(VERDICT) $(EXPORT) $(SERVE) $(AGENT) $(CMD) $(LIB)
 
 UNIT := $(sort $(wildcard tests/unit/*_test.c))
