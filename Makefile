@@ -45,7 +45,7 @@ group = $(call files,$1,$2) $(filter-out $(call files,$1,$2),$(sort $(wildcard u
 
 SENSOR := $(call group,sensor,probe sensor tables clock)
 SOURCE := $(call group,source,capture engine_host engine_kernel take)
-MODEL := $(call group,model,model signals stems hosts networks traits cells usual ja4 stack family)
+MODEL := $(call group,model,model signals stems hosts networks traits cells reach usual ja4 stack family)
 DETECT := $(call group,detect,detect volume families cell_tests cohort clock members cohort_members cohort_text cohort_save)
 VERDICT := $(call group,verdict,store disk)
 EXPORT := $(call group,export,export xdp nft text)
