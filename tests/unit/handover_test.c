@@ -38,7 +38,8 @@ static void add(int start, int stop, uint64_t network, uint8_t shape)
 	*m = (struct fg_move){ network, FG_HANDOVER_NOT, FG_HANDOVER_NOT, shape };
 	if (start >= 0 && start < 86400)
 		m->start_s = start;
-	if (stop >= -FG_HANDOVER_S && stop < 86400 + FG_HANDOVER_S)
+	if (stop >= -FG_HANDOVER_S && stop < 86400 + FG_HANDOVER_S &&
+	    (start < 0 || stop - start >= FG_HANDOVER_S))
 		m->stop_s = stop;
 }
 
@@ -56,8 +57,8 @@ static void add_flat(size_t n)
 	}
 }
 
-/* Jobs on machines of their own for some ten minutes; most in office hours, a third of those in bursts of
- * ten on the hour, as schedulers begin them. */
+/* Jobs on machines of their own for some fifteen minutes; most in office hours, a third of those in bursts
+ * of ten on the hour, as schedulers begin them. */
 static void add_jobs(size_t n)
 {
 	while (n > 0) {
@@ -67,7 +68,7 @@ static void add_jobs(size_t n)
 
 		for (size_t i = 0; i < burst && n > 0; i++, n--) {
 			int start = at + (int)(20 * uniform());
-			int lasts = (int)(600 * exp(1.4 * (uniform() - 0.5)));
+			int lasts = (int)(900 * exp(1.4 * (uniform() - 0.5)));
 
 			add(start, start + lasts, new_network(), 1);
 		}
@@ -127,8 +128,8 @@ static void all_of_them(void)
 	add_people(300);
 }
 
-/* Jobs that begin together and end ten minutes later make pairs in the other order, so their p is high and
- * e next to its least, 1/2: they hide a farm rather than look like one.
+/* Jobs that begin together end together: they make pairs in the other order, which hides a farm among them
+ * rather than look like one.
  *
  * The mean of DRAWS days, less three of its standard errors, is one at most. e is as heavy in its tail as
  * it may be: one draw has a standard deviation of 1.3, so that the margin is some 0.12. What may be

@@ -37,7 +37,9 @@
 struct fg_move {
 	uint64_t network; /* fg_reach_network() */
 	int32_t start_s; /* 0 .. 86399, or FG_HANDOVER_NOT */
-	int32_t stop_s; /* -FG_HANDOVER_S .. 86399 + FG_HANDOVER_S, or FG_HANDOVER_NOT */
+	/* -FG_HANDOVER_S .. 86399 + FG_HANDOVER_S, or FG_HANDOVER_NOT, as of who was there for less than
+	 * FG_HANDOVER_S: what begins together and is short ends together, before others or after */
+	int32_t stop_s;
 	uint8_t shape; /* bin, below 64 */
 };
 
