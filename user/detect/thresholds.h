@@ -89,8 +89,7 @@
 #define FG_LOCKSTEP_GROUP 10
 /* It is told of groups that were together on so many days; chance does not repeat itself. */
 #define FG_LOCKSTEP_DAYS 3
-/* Pairs in lockstep must be twice what chance makes, and the groups a tenth of the clients. */
-#define FG_LOCKSTEP_RATIO 2.0
+/* Of the clients that can be in one, so many must be in groups. */
 #define FG_LOCKSTEP_SHARE 0.1
 
 /* --- Members ---------------------------------------------------------------------------------- */
