@@ -52,11 +52,19 @@ static const char *const benign[_FG_FAMILY_MAX] = {
 		"networks: here %u), a scheduled job of many customers (would start on the hour).",
 };
 
+/* Of its members; where it has none, of its cell. */
+static uint32_t networks_of(const struct fg_cohort *c)
+{
+	return c->networks ? c->networks : c->cell_networks;
+}
+
 static void write_share(const struct fg_cohort *c, const struct fg_peak *p, char *text, size_t n)
 {
-	(void)c;
-	snprintf(text, n, "%.0f of %.0f clients %s; usual are %.0f.", p->test.observed, p->known,
-		 share_texts[p->share], p->test.expected);
+	snprintf(
+		text, n,
+		"%.0f of %.0f clients %s; usual are %.0f. The cell's clients are from %u networks.",
+		p->test.observed, p->known, share_texts[p->share], p->test.expected,
+		c->cell_networks);
 }
 
 static void write_hist(const struct fg_peak *p, char *text, size_t n)
@@ -100,7 +108,7 @@ static void write_peak(const struct fg_cohort *c, enum fg_family family, struct 
 		write_hist(p, e->text, sizeof(e->text));
 	}
 	used = strlen(e->text);
-	snprintf(e->text + used, sizeof(e->text) - used, benign[family], c->networks);
+	snprintf(e->text + used, sizeof(e->text) - used, benign[family], networks_of(c));
 }
 
 static void write_clock(const struct fg_cohort *c, struct fg_evidence *e)
@@ -118,7 +126,46 @@ static void write_clock(const struct fg_cohort *c, struct fg_evidence *e)
 		 "usual are %.0f.",
 		 c->clock.votes, c->clock.n, e->expected);
 	used = strlen(e->text);
-	snprintf(e->text + used, sizeof(e->text) - used, benign[FG_FAMILY_CLOCK], c->networks);
+	snprintf(e->text + used, sizeof(e->text) - used, benign[FG_FAMILY_CLOCK], networks_of(c));
+}
+
+static void write_handover(const struct fg_cohort *c, struct fg_evidence *e)
+{
+	const struct fg_handover *h = &c->handover;
+
+	*e = (struct fg_evidence){ .family = FG_FAMILY_LIFECYCLE,
+				   .name = "hand_over",
+				   .observed = h->after,
+				   .expected = h->before,
+				   .base_rate = h->p,
+				   .nats = fmax(c->support[FG_SUPPORT_HANDOVER], 0) };
+	snprintf(e->text, sizeof(e->text),
+		 "On one day about %.0f of %u clients came up within 15 minutes after one of the "
+		 "same shape went in another network, beyond what comes in the other order; by "
+		 "chance so on %.2g %% of days. It supports, and flags nobody by itself. Benign "
+		 "explanations considered: phones that change networks (would be mobile ones), "
+		 "pipelines whose jobs follow each other (would be few networks).",
+		 fmin(h->excess, h->starts), h->starts, 100 * h->p);
+}
+
+static void write_lockstep(const struct fg_cohort *c, struct fg_evidence *e)
+{
+	const struct fg_lockstep *l = &c->lockstep;
+
+	*e = (struct fg_evidence){ .family = FG_FAMILY_AUTOMATION,
+				   .name = "lockstep",
+				   .observed = l->pairs,
+				   .expected = l->pairs_usual,
+				   .base_rate = l->p,
+				   .nats = fmax(c->support[FG_SUPPORT_LOCKSTEP], 0) };
+	snprintf(
+		e->text, sizeof(e->text),
+		"%u of %u clients are active in the same quarter hours as %d others or more, with "
+		"the same shape; %u of them in the same of %u groups on %d days. It supports, and "
+		"flags nobody by itself. Benign explanations considered: a job that many customers "
+		"have scheduled (would start on the hour).",
+		l->in_groups, l->clients, FG_LOCKSTEP_GROUP - 1, l->on_days, l->groups,
+		FG_LOCKSTEP_DAYS);
 }
 
 size_t fg_cohort_evidence(const struct fg_cohort *c, struct fg_evidence *ret, size_t n)
@@ -132,6 +179,11 @@ size_t fg_cohort_evidence(const struct fg_cohort *c, struct fg_evidence *ret, si
 			write_clock(c, &ret[found++]);
 		else if (c->peaks[order[i]].test.log_e > SAID_NATS)
 			write_peak(c, order[i], &ret[found++]);
+		if (order[i] == FG_FAMILY_LIFECYCLE && c->handover.effect && found < n)
+			write_handover(c, &ret[found++]);
+		if (order[i] == FG_FAMILY_AUTOMATION && found < n &&
+		    c->lockstep.on_days >= 2 * FG_LOCKSTEP_GROUP)
+			write_lockstep(c, &ret[found++]);
 	}
 	return found;
 }

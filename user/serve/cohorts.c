@@ -7,8 +7,7 @@
 
 #include "detect/thresholds.h"
 #include "serve/report.h"
-
-#define MAX_EVIDENCE 4
+#include "serve/signals.h"
 
 const char *fg_cohort_id_text(uint32_t id, char buf[FG_COHORT_TEXT])
 {
@@ -48,8 +47,8 @@ static const struct fg_model_print *print_of(const struct fg_view *v, const stru
 static void write_fields(struct fg_jsonw *w, const struct fg_view *v, const struct fg_cohort *c)
 {
 	const struct fg_model_print *print = print_of(v, c);
-	struct fg_evidence evidence[MAX_EVIDENCE];
-	size_t n = fg_cohort_evidence(c, evidence, MAX_EVIDENCE);
+	struct fg_evidence evidence[FG_COHORT_EVIDENCE];
+	size_t n = fg_cohort_evidence(c, evidence, FG_COHORT_EVIDENCE);
 	char id[FG_COHORT_TEXT], what[256];
 
 	fg_cohort_what(c, v->model, what, sizeof(what));
@@ -68,6 +67,8 @@ static void write_fields(struct fg_jsonw *w, const struct fg_view *v, const stru
 	fg_jsonw_key_double(w, "active", c->active);
 	fg_jsonw_key_double(w, "estimated_fdr", c->members ? c->expected_false / c->members : 0);
 	fg_jsonw_key_u64(w, "networks", c->networks);
+	fg_jsonw_key_u64(w, "cell_networks", c->cell_networks);
+	fg_signals_write_reach(w, v, c->key.stem);
 	fg_jsonw_key_u64(w, "exchanges", c->exchanges);
 	fg_jsonw_key(w, "evidence");
 	fg_jsonw_array(w);
@@ -111,8 +112,8 @@ size_t fg_cohorts_write(struct fg_jsonw *w, const struct fg_view *v, enum fg_tie
 
 static void say(struct fg_jsonw *w, const struct fg_view *v, const struct fg_cohort *c)
 {
-	struct fg_evidence evidence[MAX_EVIDENCE];
-	size_t n = fg_cohort_evidence(c, evidence, MAX_EVIDENCE);
+	struct fg_evidence evidence[FG_COHORT_EVIDENCE];
+	size_t n = fg_cohort_evidence(c, evidence, FG_COHORT_EVIDENCE);
 	char what[256];
 
 	fg_cohort_what(c, v->model, what, sizeof(what));
@@ -195,5 +196,10 @@ void fg_cohorts_write_state(struct fg_jsonw *w, const struct fg_view *v)
 	fg_jsonw_key_double(w, "enforce_expected_false", s.enforce_expected_false);
 	fg_jsonw_key_u64(w, "legitimate_clients_yesterday", s.legit_sources);
 	fg_jsonw_key_u64(w, "refused", s.refused);
+	fg_jsonw_key_u64(w, "daily_asked", s.daily_asked);
+	fg_jsonw_key_u64(w, "daily_left_out", s.daily_left_out);
+	fg_jsonw_key_u64(w, "lockstep_refused", s.lockstep_refused);
+	fg_jsonw_key_u64(w, "sketch_bytes", s.sketch_bytes);
+	fg_jsonw_key_u64(w, "sketch_refused", s.sketch_refused);
 	fg_jsonw_object_end(w);
 }
