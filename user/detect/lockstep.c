@@ -231,9 +231,22 @@ static uint32_t head_of(uint32_t *up, uint32_t i)
 	return i;
 }
 
+/* After the first bands most buckets are. */
+static bool is_one_group(const struct banded *b, size_t n, uint32_t *up)
+{
+	uint32_t head = head_of(up, b[0].at);
+
+	for (size_t i = 1; i < n; i++)
+		if (head_of(up, b[i].at) != head)
+			return false;
+	return true;
+}
+
 static void join_bucket(const struct eligible *e, double least, const struct banded *b, size_t n,
 			uint32_t *up)
 {
+	if (is_one_group(b, n, up))
+		return;
 	for (size_t i = 1; i < n; i++) {
 		const struct fg_step *x = &e->steps[b[i].at];
 

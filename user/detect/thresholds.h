@@ -68,8 +68,9 @@
 /* Clients of a cell that they look at: what one farm of the reference case has, twice. Of more, so many
  * are drawn. */
 #define FG_DAILY_CLIENTS 50000
-/* Cells an hour, those with most behind them first: 48 a day, which one farm shows in some 20 of. */
-#define FG_DAILY_CELLS 2
+/* Cells an hour, those with most behind them first: what the largest cost is a third of a second, and one
+ * farm shows in some 20 of which a day has 23. */
+#define FG_DAILY_CELLS 1
 
 /* Hand-over: fewer starts, stops or pairs above chance say nothing; a tenth of all starts is the share of
  * them below which a rate that changes within the quarter hour would do the same. */

@@ -150,6 +150,45 @@ static int grow(struct fg_hll *h, uint64_t *left)
 	return 0;
 }
 
+/* --- All registers at once -------------------------------------------------------------------- */
+
+static void max_of(uint8_t *rank, uint32_t other)
+{
+	*rank = *rank > other ? *rank : (uint8_t)other;
+}
+
+/* Raises ranks to those of a sketch; four registers are three bytes. */
+static void unpack(const struct fg_hll *h, uint8_t ranks[REGISTERS])
+{
+	const uint32_t *entries = h->at;
+	const uint8_t *r = h->at;
+
+	for (uint32_t i = 0; !is_dense(h) && i < h->n; i++) {
+		uint8_t rank;
+		uint32_t at = register_of(entries[i], &rank);
+
+		max_of(&ranks[at], rank);
+	}
+	for (uint32_t i = 0; is_dense(h) && i < REGISTERS; i += 4, r += 3) {
+		uint32_t v = r[0] | (uint32_t)r[1] << 8 | (uint32_t)r[2] << 16;
+
+		for (uint32_t k = 0; k < 4; k++)
+			max_of(&ranks[i + k], v >> 6 * k & 63);
+	}
+}
+
+static void pack(const uint8_t ranks[REGISTERS], uint8_t *r)
+{
+	for (uint32_t i = 0; i < REGISTERS; i += 4, r += 3) {
+		uint32_t v = ranks[i] | (uint32_t)ranks[i + 1] << 6 | (uint32_t)ranks[i + 2] << 12 |
+			     (uint32_t)ranks[i + 3] << 18;
+
+		r[0] = (uint8_t)v;
+		r[1] = (uint8_t)(v >> 8);
+		r[2] = (uint8_t)(v >> 16);
+	}
+}
+
 /* --- Adding ----------------------------------------------------------------------------------- */
 
 /* The first entry whose index is not below that of this one. */
@@ -207,6 +246,7 @@ int fg_hll_add(struct fg_hll *h, uint64_t hash, uint64_t *left)
 
 int fg_hll_merge(struct fg_hll *to, const struct fg_hll *from, uint64_t *left)
 {
+	uint8_t ranks[REGISTERS] = { 0 };
 	const uint32_t *entries = from->at;
 	int r = 0;
 
@@ -217,9 +257,12 @@ int fg_hll_merge(struct fg_hll *to, const struct fg_hll *from, uint64_t *left)
 	}
 	if (!is_dense(to))
 		r = to_dense(to, left);
-	for (uint32_t i = 0; i < REGISTERS && !r; i++)
-		raise_to(to->at, i, get(from->at, i));
-	return r;
+	if (r)
+		return r;
+	unpack(to, ranks);
+	unpack(from, ranks);
+	pack(ranks, to->at);
+	return 0;
 }
 
 /* --- Counting --------------------------------------------------------------------------------- */
@@ -274,23 +317,6 @@ static double count_entries(uint32_t n)
 	const double places = 1U << SPARSE_BITS;
 
 	return -places * log1p(-(double)n / places);
-}
-
-static void unpack(const struct fg_hll *h, uint8_t ranks[REGISTERS])
-{
-	const uint32_t *entries = h->at;
-
-	for (uint32_t i = 0; !is_dense(h) && i < h->n; i++) {
-		uint8_t rank;
-		uint32_t at = register_of(entries[i], &rank);
-
-		ranks[at] = ranks[at] > rank ? ranks[at] : rank;
-	}
-	for (uint32_t i = 0; is_dense(h) && i < REGISTERS; i++) {
-		uint8_t rank = get(h->at, i);
-
-		ranks[i] = ranks[i] > rank ? ranks[i] : rank;
-	}
 }
 
 static uint32_t entries_of_both(const struct fg_hll *a, const struct fg_hll *b)
