@@ -53,8 +53,10 @@ double fg_betabin_log_e(double x, double n, double p, double rho)
 
 double fg_p_log_e(double p)
 {
-	double l = -log(clamp(p, 1e-300, 1));
+	double l;
 
+	p = clamp(p, 1e-300, 1);
+	l = -log(p);
 	/* 1/2 + l/3 - ... and the differences below lose all their digits */
 	if (l < 1e-4)
 		return log(0.5);
