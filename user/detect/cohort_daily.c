@@ -5,7 +5,7 @@
  * already, of FG_DAILY_CELLS cells an hour, and of FG_DAILY_CLIENTS clients each. They support a family
  * that is raised by itself (FG_SUPPORT_WEIGHT), and are evidence of a cohort; alone they raise nothing.
  *
- * One pass over the model's clients an hour reads one cache line of each: 30 ms of two million.
+ * In an hour in which a cell is asked, one pass over the model's clients reads a cache line of each.
  */
 #include <errno.h>
 #include <math.h>

@@ -69,7 +69,6 @@ struct eligible {
 	uint32_t *at; /* places in steps */
 	uint8_t *quarters; /* how many each has */
 	size_t n;
-	uint32_t begin[65]; /* of each shape, in at */
 };
 
 static int choose(const struct fg_step *s, size_t n, struct eligible *e)
@@ -80,7 +79,6 @@ static int choose(const struct fg_step *s, size_t n, struct eligible *e)
 	if (!e->at || !e->quarters)
 		return -ENOMEM;
 	for (unsigned int shape = 0; shape < 64; shape++) {
-		e->begin[shape] = (uint32_t)e->n;
 		for (size_t i = 0; i < n; i++) {
 			unsigned int q = s[i].shape == shape ? bits(s[i].quarters) : 0;
 
@@ -90,7 +88,6 @@ static int choose(const struct fg_step *s, size_t n, struct eligible *e)
 			e->at[e->n++] = (uint32_t)i;
 		}
 	}
-	e->begin[64] = (uint32_t)e->n;
 	return 0;
 }
 
@@ -112,18 +109,20 @@ static void draw_clients(const struct eligible *e, uint64_t *rng, struct draw *d
 			d->client[d->n++] = e->at[i];
 }
 
-/* A pair is of one shape and two sources. */
+/* A pair is of one shape and two sources. Clients lie by shape. */
 static void draw_pairs(const struct eligible *e, uint64_t *rng, struct draw *d)
 {
+	uint32_t begin[65] = { 0 };
+
+	for (size_t i = 0; i < d->n; i++)
+		begin[e->steps[d->client[i]].shape + 1]++;
+	for (int shape = 0; shape < 64; shape++)
+		begin[shape + 1] += begin[shape];
 	for (int i = 0; i < PAIRS && d->n; i++) {
-		uint32_t a = under(rng, (uint32_t)d->n), first = a, end = a + 1, b;
+		uint32_t a = under(rng, (uint32_t)d->n), b;
 		uint8_t shape = e->steps[d->client[a]].shape;
 
-		while (first > 0 && e->steps[d->client[first - 1]].shape == shape)
-			first--;
-		while (end < d->n && e->steps[d->client[end]].shape == shape)
-			end++;
-		b = first + under(rng, end - first);
+		b = begin[shape] + under(rng, begin[shape + 1] - begin[shape]);
 		if (e->steps[d->client[a]].source == e->steps[d->client[b]].source)
 			continue;
 		d->pair[d->n_pairs][0] = (uint16_t)a;
