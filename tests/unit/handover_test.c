@@ -197,6 +197,36 @@ static void test_hydra(void **state)
 	assert_true(told > 0.8 * 840 && told < 1.2 * 840);
 }
 
+/* A thousand accounts of 25.6 exchanges a day each, on exits of which five in a hundred are banned an hour and
+ * replaced at once: what is seen of a ban are the exchanges before and after, an hour apart. This is what
+ * the test cannot see, and does not say. */
+static void test_quiet_accounts(void **state)
+{
+	const double gap = 86400 / 25.6, life = 3600 / 0.05;
+	unsigned int told = 0;
+
+	(void)state;
+	day.rng.state = 4;
+	for (int i = 0; i < 20; i++) {
+		day.n = 0;
+		for (int k = 0; k < 1000; k++) {
+			double at = -life * uniform(), last;
+
+			while (at < 90000) {
+				double start = at, ban = at - life * log(uniform() + 1e-12);
+
+				for (last = at; at < ban; at -= gap * log(uniform() + 1e-12))
+					last = at;
+				add((int)start, (int)last, new_network(), 1);
+				at = fmax(at, ban + 60 + 840 * uniform());
+			}
+		}
+		told += test().effect;
+	}
+	print_message("quiet accounts: told of on %u of 20 days\n", told);
+	assert_true(told <= 4);
+}
+
 /* The same in the other order, in one network, or of other shapes is no hand-over. */
 static void test_what_is_none(void **state)
 {
@@ -272,8 +302,11 @@ static void test_order(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_null),	     cmocka_unit_test(test_hydra),
-		cmocka_unit_test(test_what_is_none), cmocka_unit_test(test_few_say_nothing),
+		cmocka_unit_test(test_null),
+		cmocka_unit_test(test_hydra),
+		cmocka_unit_test(test_quiet_accounts),
+		cmocka_unit_test(test_what_is_none),
+		cmocka_unit_test(test_few_say_nothing),
 		cmocka_unit_test(test_order),
 	};
 

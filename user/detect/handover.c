@@ -158,7 +158,7 @@ static void judge(const struct hours *h, struct fg_handover *ret)
 		return;
 	ret->p = share_as_large(h);
 	ret->log_e = fg_p_log_e(ret->p);
-	ret->effect = ret->excess >= FG_HANDOVER_LEAST &&
+	ret->effect = ret->p <= FG_SUPPORT_P && ret->excess >= FG_HANDOVER_LEAST &&
 		      ret->excess >= FG_HANDOVER_SHARE * ret->starts;
 }
 

@@ -14,6 +14,11 @@
  *           the sum is as large; exact, without a draw.
  * Evidence  p made an e-value (lib/betabin.h, fg_p_log_e()), at most 59. The effect is told beside it:
  *           pairs above chance against starts.
+ * Power     that of what is active until it goes: an exit's end is its last connection, not its ban. Of
+ *           700 busy exits of which 5 % are banned an hour, among 300 others, the replacements are seen
+ *           on 19 of 20 days; accounts of 25.6 exchanges a day, an hour apart, replaced just so, on
+ *           no more than chance (tests/unit/handover_test.c): the pauses before and after are longer
+ *           than the window. A longer window saw no more.
  * False positive case: a phone that leaves home changes its network within minutes, and so does a
  *           pipeline whose next jobs start where the last have ended. So it only supports what other
  *           tests say of a cell (detect/cohort_daily.c). Clients that change their address within

@@ -350,7 +350,7 @@ int fg_lockstep_test(const struct fg_step *steps, size_t n, uint64_t seed, uint3
 	/* without pairs above chance there are no groups to look for */
 	if (!r && ret->known && ret->log_e > 0)
 		r = find_groups(&e, least, n, seed, ret_groups, ret);
-	ret->effect = ret->in_groups >= FG_LOCKSTEP_SHARE * (double)e.n &&
+	ret->effect = ret->p <= FG_SUPPORT_P && ret->in_groups >= FG_LOCKSTEP_SHARE * (double)e.n &&
 		      ret->in_groups >= 2 * FG_LOCKSTEP_GROUP;
 	free(e.at);
 	free(e.quarters);

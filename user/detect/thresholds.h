@@ -65,6 +65,8 @@
  * recursions keeps the bound of FG_ALARM_NATS, and a test that says nothing costs ln(1 / 0.9) = 0.1 nats.
  * It is asked for only where the family is above FG_SUSPECT_NATS by itself: never alone an alarm. */
 #define FG_SUPPORT_WEIGHT 0.1
+/* What chance does on more than one day in twenty is not told, and counts as e = 1 at most. */
+#define FG_SUPPORT_P 0.05
 /* Clients of a cell that they look at: what one farm of the reference case has, twice. Of more, so many
  * are drawn. */
 #define FG_DAILY_CLIENTS 50000
