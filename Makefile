@@ -45,14 +45,14 @@ group = $(call files,$1,$2) $(filter-out $(call files,$1,$2),$(sort $(wildcard u
 
 SENSOR := $(call group,sensor,probe sensor tables clock)
 SOURCE := $(call group,source,capture engine_host engine_kernel take)
-MODEL := $(call group,model,model signals stems hosts networks networks_mmdb traits cells usual accounts ja4 stack family)
-DETECT := $(call group,detect,detect benign volume families cell_tests cohort clock members cohort_members cohort_text cohort_save accounts communities replacement)
+MODEL := $(call group,model,model signals stems hosts networks networks_mmdb traits cells reach usual accounts ja4 stack family)
+DETECT := $(call group,detect,detect benign volume families cell_tests cohort clock handover lockstep cohort_daily members cohort_members cohort_text cohort_save accounts communities replacement)
 VERDICT := $(call group,verdict,store disk instance)
 EXPORT := $(call group,export,export xdp nft text)
 SERVE := $(call group,serve,listen http api lists signals evidence explain decide report cohorts fairness feed feed_line)
 AGENT := $(call group,agent,conf core agent feed replay)
 CMD := $(call group,cmd,commands options run replay ja4 client ask lists decide checkconf doctor)
-LIB := $(call group,lib,ip num near betabin log jsonw yaml loop notify)
+LIB := $(call group,lib,ip num near betabin hll minhash log jsonw yaml loop notify)
 HOST := $(SENSOR) $(SOURCE) $(MODEL) $(DETECT) $(VERDICT) $(EXPORT) $(SERVE) $(AGENT) $(CMD) $(LIB)
 
 UNIT := $(sort $(wildcard tests/unit/*_test.c))

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "detect/cohort.h"
+#include "detect/cohort_state.h"
 #include "detect/thresholds.h"
 #include "farmgate/turn_shape.h"
 #include "packet.h"
@@ -579,6 +579,41 @@ static void test_weeks_do_not_matter(void **state)
 	assert_same(shift_by_weeks);
 }
 
+/* What recursions stand at behind each cell, whatever the hour's tests said. */
+static void set_recursions(double automation, double lockstep)
+{
+	for (int kind = 0; kind < _FG_CELL_MAX; kind++)
+		for (size_t i = 0; i <= FG_CELLS_KEPT; i++) {
+			struct fg_watch *w = &town.cohorts->watch[kind][i];
+
+			w->log_r[FG_FAMILY_AUTOMATION] = (float)automation;
+			w->support[FG_SUPPORT_LOCKSTEP] = (float)lockstep;
+		}
+}
+
+/* Half of all come through a new privacy relay. The surest lockstep makes no cohort of them where nothing else
+ * says automation, and makes one where that is suspected already. */
+static void test_support_is_never_alone(void **state)
+{
+	(void)state;
+	add_legit(LEGIT);
+	live_days(0, 5);
+	for (size_t i = 0; i < town.n; i += 2)
+		town.who[i].relayed = true;
+	for (uint32_t h = 5 * 24; h < 6 * 24 + 8; h++) {
+		set_recursions(-INFINITY, FG_ALARM_MAX_NATS);
+		live_hour(h);
+		assert_quiet();
+	}
+	/* the same without support */
+	set_recursions(FG_SUSPECT_NATS + 6, -INFINITY);
+	live_hour(6 * 24 + 8);
+	assert_quiet();
+	set_recursions(FG_SUSPECT_NATS + 6, FG_ALARM_MAX_NATS);
+	live_hour(6 * 24 + 9);
+	assert_true(warm_alarms() > 0);
+}
+
 /* However often a client shows what it is like, it counts once. */
 static void test_repetition_is_no_evidence(void **state)
 {
@@ -624,6 +659,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_order_does_not_matter, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_weeks_do_not_matter, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_repetition_is_no_evidence, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_support_is_never_alone, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_hours_go_on, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_relay_product, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_flash_crowd, set_up, tear_down),

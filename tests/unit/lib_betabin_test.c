@@ -149,6 +149,27 @@ static void test_shiryaev_roberts(void **state)
 	assert_true(fg_shiryaev_roberts(r, -INFINITY) == -INFINITY);
 }
 
+/* Against its formula by hand, its limits, and its mean over a uniform p: of a permutation test's k/4096,
+ * one at most; the integral is one, and that near 0 is 1/ln(1/p) of it. */
+static void test_calibrated_p(void **state)
+{
+	double sum = 0;
+
+	(void)state;
+	assert_near(exp(fg_p_log_e(1)), 0.5, 1e-9);
+	assert_near(exp(fg_p_log_e(1 - 1e-5)), 0.5, 1e-4);
+	assert_near(exp(fg_p_log_e(0.9)), (0.1 + 0.9 * log(0.9)) / (0.9 * log(0.9) * log(0.9)),
+		    1e-9);
+	/* 1 - 0.05 - 0.05 x 2.9957 = 0.80021 of 0.05 x 8.9744 = 0.44872 */
+	assert_near(exp(fg_p_log_e(0.05)), 1.7833, 1e-3);
+	assert_true(isfinite(fg_p_log_e(0)));
+	for (int k = 1; k <= 4096; k++) {
+		sum += exp(fg_p_log_e(k / 4096.0)) / 4096;
+		assert_true(k == 1 || fg_p_log_e(k / 4096.0) <= fg_p_log_e((k - 1) / 4096.0));
+	}
+	assert_true(sum <= 1 && sum > 0.85);
+}
+
 static void test_e_bh(void **state)
 {
 	/* of four at q = 0.1: thresholds 40, 20, 13.3, 10 */
@@ -174,6 +195,7 @@ int main(void)
 		cmocka_unit_test(test_pit_is_uniform),
 		cmocka_unit_test(test_e_value_grows_with_the_excess),
 		cmocka_unit_test(test_shiryaev_roberts),
+		cmocka_unit_test(test_calibrated_p),
 		cmocka_unit_test(test_e_bh),
 	};
 

@@ -261,6 +261,37 @@ static void test_list_says_what_a_stem_does_everywhere(void **state)
 	json_decref(doc);
 }
 
+/* Nothing is known of where a stem comes from before an hour of it was counted. */
+static void test_fingerprints_tell_how_far_a_stem_reaches(void **state)
+{
+	struct fg_detect_conf conf = fg_detect_defaults;
+	struct fg_cohorts *cohorts;
+	const json_t *reach;
+	json_t *doc;
+
+	(void)state;
+	doc = answer(fg_list_fingerprints, NULL);
+	reach = json_object_get(json_array_get(json_object_get(doc, "fingerprints"), 0),
+				"stem_reach");
+	assert_true(json_is_null(reach));
+	json_decref(doc);
+	assert_int_equal(fg_cohorts_new(&cohorts), 0);
+	assert_int_equal(fg_cohorts_hour(cohorts, model, NULL, &conf, (uint32_t)(NOW / (3600 * S))),
+			 0);
+	view.cohorts = cohorts;
+	doc = answer(fg_list_fingerprints, NULL);
+	reach = json_object_get(json_array_get(json_object_get(doc, "fingerprints"), 0),
+				"stem_reach");
+	assert_int_equal(json_integer_value(json_object_get(reach, "days_at_most")), 14);
+	assert_true(json_number_value(json_object_get(reach, "sources")) == 2);
+	assert_true(json_number_value(json_object_get(reach, "networks")) == 1);
+	/* no table of networks: not known, which is not none */
+	assert_true(json_is_null(json_object_get(reach, "countries")));
+	json_decref(doc);
+	view.cohorts = NULL;
+	fg_cohorts_free(&cohorts);
+}
+
 static void test_list_says_null_where_nothing_was_measured(void **state)
 {
 	json_t *doc = answer(fg_list_clients, NULL);
@@ -368,6 +399,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_list_has_each_signal_with_its_n),
 		TEST(test_list_says_what_a_stem_does_everywhere),
+		TEST(test_fingerprints_tell_how_far_a_stem_reaches),
 		TEST(test_list_says_null_where_nothing_was_measured),
 		TEST(test_explain_says_what_was_measured),
 		TEST(test_explain_is_silent_where_nothing_was),

@@ -53,6 +53,8 @@
 	  "its clients are in more than a few networks")                                           \
 	X(fleet, "a company's fleet with many keys", "",                                           \
 	  "no customer claims it; allow it if one does")                                           \
+	X(pipeline, "pipelines whose jobs follow each other", "%.0f networks",                     \
+	  "its clients are in more than a few networks")                                           \
 	X(chance, "chance", "%.2g %% of usual clients do so", "it does the same on later days")
 
 enum fg_benign_what {

@@ -10,6 +10,7 @@
 #include "detect/cohort_state.h"
 #include "detect/thresholds.h"
 #include "lib/betabin.h"
+#include "lib/hll.h"
 
 #define HOUR_NS 3600000000000ULL
 #define BH_RATE 0.05
@@ -29,6 +30,9 @@ int fg_cohorts_new(struct fg_cohorts **ret_cohorts)
 		for (size_t i = 0; !r && i <= FG_CELLS_KEPT; i++)
 			for (int f = 0; f < _FG_FAMILY_MAX; f++)
 				c->watch[kind][i].log_r[f] = -INFINITY;
+		for (size_t i = 0; !r && i <= FG_CELLS_KEPT; i++)
+			for (int s = 0; s < _FG_SUPPORT_MAX; s++)
+				c->watch[kind][i].support[s] = -INFINITY;
 	}
 	if (r) {
 		fg_cohorts_free(&c);
@@ -53,6 +57,7 @@ void fg_cohorts_free(struct fg_cohorts **cohorts)
 	free(c->active);
 	free(c->suspects);
 	free(c->places);
+	fg_lockstep_days_free(&c->steps);
 	free(c);
 	*cohorts = NULL;
 }
@@ -154,6 +159,8 @@ static struct fg_watch *watch_of(struct fg_cohorts *c, const struct fg_cell *cel
 		*w = (struct fg_watch){ .hash = cell->hash };
 		for (int f = 0; f < _FG_FAMILY_MAX; f++)
 			w->log_r[f] = -INFINITY;
+		for (int s = 0; s < _FG_SUPPORT_MAX; s++)
+			w->support[s] = -INFINITY;
 	}
 	return w;
 }
@@ -165,9 +172,23 @@ static void step(struct fg_watch *w, enum fg_family family, double log_e)
 	w->log_r[family] = (float)fmin(r, FG_ALARM_MAX_NATS);
 }
 
+/* A family's recursion with its supporting test's, where that was asked and the family is raised without. */
+static double with_support(const struct fg_watch *w, enum fg_family family)
+{
+	double own = w->log_r[family], support = -INFINITY;
+
+	if (family == FG_FAMILY_LIFECYCLE)
+		support = w->support[FG_SUPPORT_HANDOVER];
+	else if (family == FG_FAMILY_AUTOMATION)
+		support = w->support[FG_SUPPORT_LOCKSTEP];
+	if (own < FG_SUSPECT_NATS || support == -INFINITY)
+		return own;
+	return fg_log_add(own + log(1 - FG_SUPPORT_WEIGHT), support + log(FG_SUPPORT_WEIGHT));
+}
+
 static bool above(const struct fg_watch *w, enum fg_family family)
 {
-	return w->log_r[family] >= FG_ALARM_NATS;
+	return with_support(w, family) >= FG_ALARM_NATS;
 }
 
 /* Cells of shapes and prefixes are like nothing else: what they lean on says little of them. */
@@ -317,10 +338,35 @@ static void note_interval(const struct fg_cell *cell, const struct fg_cell_tests
 	cohort->rho = best.test.rho;
 }
 
-static void note_alarm(struct fg_cohorts *c, const struct fg_cell *cell, uint16_t place,
-		       struct fg_watch *w, const struct fg_cell_tests *t, bool machines,
-		       uint64_t now_ns)
+/* Without memory for a large count it is too low. */
+static uint32_t networks_of(const struct fg_cohorts *c, const struct fg_model *m,
+			    enum fg_cell_kind kind, uint16_t place)
 {
+	struct fg_hll seen = { 0 };
+	uint32_t n;
+
+	for (size_t i = 0; i < c->n_active; i++) {
+		const struct fg_active *a = &c->active[i];
+		uint64_t h;
+
+		if (a->cells[kind] != place)
+			continue;
+		h = fg_reach_network(fg_model_client_at(m, a->traits.place)->addr, a->traits.asn);
+		/* spread it; whoever aimed at this one could make a number too high, in a text */
+		h = (h ^ h >> 30) * 0xbf58476d1ce4e5b9ULL;
+		h = (h ^ h >> 27) * 0x94d049bb133111ebULL;
+		fg_hll_add(&seen, h ^ h >> 31, NULL);
+	}
+	n = (uint32_t)lround(fg_hll_count(&seen));
+	fg_hll_clear(&seen, NULL);
+	return n;
+}
+
+static void note_alarm(struct fg_cohorts *c, const struct fg_model *m, const struct fg_cell *cell,
+		       uint16_t place, struct fg_watch *w, const struct fg_cell_tests *t,
+		       bool machines)
+{
+	const uint64_t now_ns = fg_model_now_ns(m);
 	struct fg_cohort *cohort = raise_cohort(c, cell, place, w, now_ns);
 
 	if (!cohort)
@@ -330,6 +376,7 @@ static void note_alarm(struct fg_cohorts *c, const struct fg_cell *cell, uint16_
 	cohort->machines = machines;
 	cohort->warm = days_of(c, cell) >= FG_WARM_DAYS;
 	cohort->active = cell->now.active;
+	cohort->cell_networks = networks_of(c, m, cell->key.kind, place);
 	cohort->excess = t->excess[machines ? FG_FAMILY_AUTOMATION : FG_FAMILY_RELAY];
 	cohort->relay = t->shares[FG_SHARE_RELAYED];
 	cohort->turns = t->hists[FG_HIST_TURNS];
@@ -404,7 +451,7 @@ static int test_cell(struct fg_cohorts *c, const struct fg_model *m, const struc
 		return r;
 	relayed = is_relayed_farm(cell, w, &t);
 	if (relayed || is_machine_farm(c, m, cell, place, w, &t))
-		note_alarm(c, cell, place, w, &t, !relayed, fg_model_now_ns(m));
+		note_alarm(c, m, cell, place, w, &t, !relayed);
 	return 0;
 }
 
@@ -567,6 +614,8 @@ int fg_cohorts_hour(struct fg_cohorts *c, const struct fg_model *m,
 	if (!r)
 		r = test_all(c, m);
 	if (!r)
+		r = fg_cohorts_daily(c, m, networks);
+	if (!r)
 		r = find_members(c, m);
 	if (r)
 		return r;
@@ -642,5 +691,11 @@ const struct fg_cells *fg_cohorts_cells(const struct fg_cohorts *c)
 
 struct fg_cohorts_state fg_cohorts_state(const struct fg_cohorts *c)
 {
-	return c->state;
+	const struct fg_reach *reach = fg_cells_reaches(c->cells);
+	struct fg_cohorts_state s = c->state;
+
+	s.sketch_bytes = fg_reach_bytes(reach);
+	s.sketch_refused = fg_reach_refused(reach);
+	s.lockstep_refused = c->steps ? fg_lockstep_refused(c->steps) : 0;
+	return s;
 }

@@ -10,6 +10,8 @@
  *     and no monitoring service;
  *   an effect: FG_MIN_EXCESS clients above what is usual, FG_MIN_EXCESS_SHARE of the cell;
  *   a baseline of FG_WARM_DAYS. Before, a cohort is reported in tier observe, and makes no members.
+ * Hand-over and lockstep support lifecycle and automation where these are above FG_SUSPECT_NATS by
+ * themselves (detect/cohort_daily.c), and never count without.
  * New sources alone are never evidence enough beside relays: every product has launches.
  *
  * False positive case: a product that sells its users one exit and one program to run at set hours.
@@ -19,11 +21,20 @@
 
 #include "detect/cell_tests.h"
 #include "detect/clock.h"
+#include "detect/handover.h"
+#include "detect/lockstep.h"
 
-/* Alarms of cells that are told apart; more are refused and counted. 500 bytes each. */
+/* Alarms of cells that are told apart; more are refused and counted. 700 bytes each. */
 #define FG_MAX_COHORTS 256
 /* Clients that are remembered as members; as many as there may be verdicts. 96 bytes each. */
 #define FG_MAX_MEMBERS 100000
+
+/* Tests that support a family, asked once a day. */
+enum fg_support {
+	FG_SUPPORT_HANDOVER, /* of FG_FAMILY_LIFECYCLE */
+	FG_SUPPORT_LOCKSTEP, /* of FG_FAMILY_AUTOMATION */
+	_FG_SUPPORT_MAX
+};
 
 struct fg_cohort {
 	uint32_t id; /* "c7" in texts */
@@ -40,6 +51,7 @@ struct fg_cohort {
 	double expected_false; /* of these, sum of their local false discovery rates */
 	uint64_t exchanges; /* of its members, as long as they were */
 	uint32_t networks; /* distinct /16 or /32 of its members */
+	uint32_t cell_networks; /* ASNs or prefixes of the cell's clients in its last hour in alarm */
 	struct fg_peak {
 		struct fg_test test;
 		int8_t share, hist; /* which; -1 = not this one */
@@ -50,6 +62,11 @@ struct fg_cohort {
 	/* of the test that the excess comes from, for fg_cohort_interval() */
 	double known, usual, rho;
 	struct fg_clock clock; /* n is 0 where it was not asked */
+	/* strongest day; effect is false where there was none */
+	struct fg_handover handover;
+	struct fg_lockstep lockstep;
+	float support[_FG_SUPPORT_MAX]; /* recursions */
+	uint16_t daily_day; /* that these are of, plus 1 */
 };
 
 struct fg_member {
@@ -111,7 +128,9 @@ void fg_cohort_what(const struct fg_cohort *cohort, const struct fg_model *model
 		    size_t n);
 /** Bounds of 95 % on its excess. */
 struct fg_interval fg_cohort_interval(const struct fg_cohort *cohort);
-/** Evidence of a cohort, the strongest family first. @return how many, at most n. */
+/* Most that a cohort has. */
+#define FG_COHORT_EVIDENCE 6
+/** Evidence of a cohort: its families, each followed by what supports it. @return how many, at most n. */
 size_t fg_cohort_evidence(const struct fg_cohort *cohort, struct fg_evidence *ret, size_t n);
 
 const struct fg_cells *fg_cohorts_cells(const struct fg_cohorts *cohorts);
@@ -123,6 +142,10 @@ struct fg_cohorts_state {
 	size_t tested, discoveries; /* cells in the last hour; e-BH at 5 % over current e-values */
 	size_t drifting; /* cells whose relayed share drifts without an explanation */
 	uint64_t refused; /* cohorts or members without room */
+	/* cells that the daily tests were asked of; clients of these that were not drawn */
+	uint64_t daily_asked, daily_left_out;
+	uint64_t lockstep_refused; /* clients in groups that were not remembered */
+	uint64_t sketch_bytes, sketch_refused; /* how far stems reach (model/reach.h) */
 	double alert_expected_false, enforce_expected_false; /* of the day's new members */
 	uint64_t legit_sources; /* sources that were active on the day, members left out */
 };

@@ -12,12 +12,12 @@
 
 #include "detect/cohort_state.h"
 
-#define MAGIC 0x31747268636746ULL
+#define MAGIC 0x32747268636746ULL
 
 struct head {
 	uint64_t magic;
 	uint32_t cohort_size, member_size, watch_size;
-	uint32_t n_cohorts, n_members;
+	uint32_t n_cohorts, n_members, n_steps;
 	uint32_t n_watch[_FG_CELL_MAX];
 	uint32_t next_id, hour, budget_day, crc;
 	uint64_t n_cells; /* bytes */
@@ -27,7 +27,8 @@ struct head {
 static size_t size_of(const struct head *h)
 {
 	size_t n = sizeof(*h) + h->n_cohorts * sizeof(struct fg_cohort) +
-		   h->n_members * sizeof(struct fg_member) + h->n_cells;
+		   h->n_members * sizeof(struct fg_member) +
+		   h->n_steps * sizeof(struct fg_lockstep_kept) + h->n_cells;
 
 	for (int kind = 0; kind < _FG_CELL_MAX; kind++)
 		n += h->n_watch[kind] * sizeof(struct fg_watch);
@@ -42,6 +43,20 @@ static uint8_t *put(uint8_t *at, const void *what, size_t n)
 	return at + n;
 }
 
+/* Clients in lockstep; NULL where there are none. */
+static int save_steps(const struct fg_cohorts *c, struct fg_lockstep_kept **ret_steps,
+		      uint32_t *ret_n)
+{
+	*ret_steps = NULL;
+	if (!c->steps)
+		return 0;
+	*ret_steps = malloc(FG_LOCKSTEP_KEPT * sizeof(**ret_steps));
+	if (!*ret_steps)
+		return -ENOMEM;
+	*ret_n = (uint32_t)fg_lockstep_days_save(c->steps, *ret_steps);
+	return 0;
+}
+
 int fg_cohorts_save(const struct fg_cohorts *c, void **ret_bytes, size_t *ret_n)
 {
 	struct head h = { .magic = MAGIC,
@@ -54,18 +69,24 @@ int fg_cohorts_save(const struct fg_cohorts *c, void **ret_bytes, size_t *ret_n)
 			  .hour = c->hour,
 			  .budget_day = c->budget_day,
 			  .state = c->state };
+	struct fg_lockstep_kept *steps;
 	void *cells;
 	size_t n_cells;
 	uint8_t *bytes, *at;
-	int r = fg_cells_save(c->cells, &cells, &n_cells);
+	int r = save_steps(c, &steps, &h.n_steps);
 
-	if (r)
+	if (!r)
+		r = fg_cells_save(c->cells, &cells, &n_cells);
+	if (r) {
+		free(steps);
 		return r;
+	}
 	h.n_cells = n_cells;
 	for (int kind = 0; kind < _FG_CELL_MAX; kind++)
 		h.n_watch[kind] = (uint32_t)fg_cells_n(c->cells, (enum fg_cell_kind)kind);
 	bytes = malloc(size_of(&h));
 	if (!bytes) {
+		free(steps);
 		free(cells);
 		return -ENOMEM;
 	}
@@ -73,7 +94,9 @@ int fg_cohorts_save(const struct fg_cohorts *c, void **ret_bytes, size_t *ret_n)
 	at = put(at, c->members, c->n_members * sizeof(*c->members));
 	for (int kind = 0; kind < _FG_CELL_MAX; kind++)
 		at = put(at, c->watch[kind], h.n_watch[kind] * sizeof(struct fg_watch));
+	at = put(at, steps, h.n_steps * sizeof(*steps));
 	put(at, cells, n_cells);
+	free(steps);
 	free(cells);
 	h.crc = (uint32_t)crc32_z(0, bytes + sizeof(h), size_of(&h) - sizeof(h));
 	memcpy(bytes, &h, sizeof(h));
@@ -92,7 +115,8 @@ static const char *what_is_wrong(const void *bytes, size_t n, struct head *h)
 	if (h->cohort_size != sizeof(struct fg_cohort) ||
 	    h->member_size != sizeof(struct fg_member) || h->watch_size != sizeof(struct fg_watch))
 		return "another version wrote them";
-	if (h->n_cohorts > FG_MAX_COHORTS || h->n_members > FG_MAX_MEMBERS || h->n_cells > n)
+	if (h->n_cohorts > FG_MAX_COHORTS || h->n_members > FG_MAX_MEMBERS ||
+	    h->n_steps > FG_LOCKSTEP_KEPT || h->n_cells > n)
 		return "their number is wrong";
 	for (int kind = 0; kind < _FG_CELL_MAX; kind++)
 		if (h->n_watch[kind] > FG_CELLS_KEPT + 1)
@@ -130,6 +154,23 @@ static const uint8_t *load_watch(struct fg_cohorts *c, const struct head *h, con
 	return at;
 }
 
+static int load_steps(struct fg_cohorts *c, const uint8_t *at, uint32_t n)
+{
+	struct fg_lockstep_kept *aligned;
+	int r;
+
+	if (!n)
+		return 0;
+	aligned = malloc(n * sizeof(*aligned));
+	r = aligned ? fg_lockstep_days_new(&c->steps) : -ENOMEM;
+	if (!r) {
+		memcpy(aligned, at, n * sizeof(*aligned));
+		fg_lockstep_days_load(c->steps, aligned, n);
+	}
+	free(aligned);
+	return r;
+}
+
 int fg_cohorts_load(struct fg_cohorts *c, const void *bytes, size_t n, char *why, size_t n_why)
 {
 	const uint8_t *cohorts, *members, *watch;
@@ -151,7 +192,9 @@ int fg_cohorts_load(struct fg_cohorts *c, const void *bytes, size_t n, char *why
 		return r;
 	memcpy(c->list, cohorts, h.n_cohorts * sizeof(*c->list));
 	c->n = h.n_cohorts;
-	load_watch(c, &h, watch);
+	r = load_steps(c, load_watch(c, &h, watch), h.n_steps);
+	if (r)
+		return r;
 	c->next_id = h.next_id;
 	c->hour = h.hour;
 	c->budget_day = h.budget_day;

@@ -11,6 +11,8 @@ struct fg_watch {
 	uint16_t suspect_days; /* in a row that learning was stopped */
 	uint16_t last_day;
 	uint16_t clock_day; /* that the cell's clock was asked on, plus 1 */
+	uint16_t daily_day; /* that its daily tests were last asked of, plus 1 */
+	float support[_FG_SUPPORT_MAX]; /* recursions of these */
 	uint32_t cohort; /* id, 0 = none */
 };
 
@@ -37,6 +39,7 @@ struct fg_cohorts {
 	uint32_t *places; /* as many as suspects; fg_cohorts_active() */
 	struct fg_suspect *suspects;
 	size_t cap_suspects;
+	struct fg_lockstep_days *steps; /* NULL until a group was found */
 	struct fg_cohorts_state state;
 	uint32_t budget_day; /* that the expected numbers of state are of */
 	uint64_t day_clients; /* that are no members and were new on this day */
@@ -44,6 +47,9 @@ struct fg_cohorts {
 
 /** The active clients of a cell, in c->suspects. @return 0, -ENOMEM. */
 int fg_cohort_suspects(struct fg_cohorts *c, enum fg_cell_kind kind, uint16_t place, size_t *ret_n);
+/** Asks the daily tests of the cells whose turn it is. @return 0, -ENOMEM. */
+int fg_cohorts_daily(struct fg_cohorts *c, const struct fg_model *model,
+		     const struct fg_networks *networks);
 /** The members of a cell in alarm. @return 0, -ENOMEM. */
 int fg_cohort_find_members(struct fg_cohorts *c, const struct fg_model *model,
 			   struct fg_cohort *cohort, uint16_t place);

@@ -38,17 +38,18 @@ static const char *const share_texts[_FG_SHARE_MAX] = {
 	[FG_SHARE_NOT_BACK] = "were not active on the day before",
 };
 
+/* Of its members; where it has none, of its cell. */
+static double networks_of(const struct fg_cohort *c)
+{
+	return c->networks ? c->networks : c->cell_networks;
+}
+
 /* A gateway, one mobile network, one country abroad are few networks. */
 static enum fg_considered few_networks(const struct fg_cohort *c)
 {
-	return c->networks > FG_HEAVY_NETWORKS ? FG_CONSIDERED_REFUTED : FG_CONSIDERED_OPEN;
+	return networks_of(c) > FG_HEAVY_NETWORKS ? FG_CONSIDERED_REFUTED : FG_CONSIDERED_OPEN;
 }
 
-/* Networks are counted among members: a cohort that has none yet says nothing of them. */
-static double networks_of(const struct fg_cohort *c)
-{
-	return c->networks ? c->networks : NAN;
-}
 
 static double days_of(const struct fg_cohort *c)
 {
@@ -86,10 +87,13 @@ static void consider(const struct fg_cohort *c, enum fg_family family, struct fg
 	}
 }
 
-static void write_share(const struct fg_peak *p, char *text, size_t n)
+static void write_share(const struct fg_cohort *c, const struct fg_peak *p, char *text, size_t n)
 {
-	snprintf(text, n, "%.0f of %.0f clients %s; usual are %.0f.", p->test.observed, p->known,
-		 share_texts[p->share], p->test.expected);
+	snprintf(
+		text, n,
+		"%.0f of %.0f clients %s; usual are %.0f. The cell's clients are from %u networks.",
+		p->test.observed, p->known, share_texts[p->share], p->test.expected,
+		c->cell_networks);
 }
 
 static void write_hist(const struct fg_peak *p, char *text, size_t n)
@@ -128,7 +132,7 @@ static void write_peak(const struct fg_cohort *c, enum fg_family family, struct 
 				   .capped = c->log_r[family] >= FG_ALARM_MAX_NATS };
 	if (p->share >= 0) {
 		snprintf(e->name, sizeof(e->name), "%s", fg_share_name((enum fg_share)p->share));
-		write_share(p, e->text, sizeof(e->text));
+		write_share(c, p, e->text, sizeof(e->text));
 	} else {
 		snprintf(e->name, sizeof(e->name), "%s", fg_hist_name((enum fg_hist)p->hist));
 		write_hist(p, e->text, sizeof(e->text));
@@ -158,6 +162,45 @@ struct fg_interval fg_cohort_interval(const struct fg_cohort *c)
 	return fg_excess_interval(c->excess, c->active, c->known, c->usual, c->rho);
 }
 
+static void write_handover(const struct fg_cohort *c, struct fg_evidence *e)
+{
+	const struct fg_handover *h = &c->handover;
+
+	*e = (struct fg_evidence){ .family = FG_FAMILY_LIFECYCLE,
+				   .name = "hand_over",
+				   .observed = h->after,
+				   .expected = h->before,
+				   .base_rate = h->p,
+				   .nats = fmax(c->support[FG_SUPPORT_HANDOVER], 0) };
+	snprintf(e->text, sizeof(e->text),
+		 "On one day about %.0f of %u clients came up within 15 minutes after one of the "
+		 "same shape went in another network, beyond what comes in the other order; by "
+		 "chance so on %.2g %% of days. It supports, and flags nobody by itself.",
+		 fmin(h->excess, h->starts), h->starts, 100 * h->p);
+	fg_evidence_benign(e, FG_BENIGN_phone, FG_CONSIDERED_OPEN, NAN);
+	fg_evidence_benign(e, FG_BENIGN_pipeline, few_networks(c), networks_of(c));
+}
+
+static void write_lockstep(const struct fg_cohort *c, struct fg_evidence *e)
+{
+	const struct fg_lockstep *l = &c->lockstep;
+
+	*e = (struct fg_evidence){ .family = FG_FAMILY_AUTOMATION,
+				   .name = "lockstep",
+				   .observed = l->pairs,
+				   .expected = l->pairs_usual,
+				   .base_rate = l->p,
+				   .nats = fmax(c->support[FG_SUPPORT_LOCKSTEP], 0) };
+	snprintf(
+		e->text, sizeof(e->text),
+		"%u of %u clients are active in the same quarter hours as %d others or more, with "
+		"the same shape; %u of them in the same of %u groups on %d days. It supports, and "
+		"flags nobody by itself.",
+		l->in_groups, l->clients, FG_LOCKSTEP_GROUP - 1, l->on_days, l->groups,
+		FG_LOCKSTEP_DAYS);
+	fg_evidence_benign(e, FG_BENIGN_timers, FG_CONSIDERED_OPEN, NAN);
+}
+
 size_t fg_cohort_evidence(const struct fg_cohort *c, struct fg_evidence *ret, size_t n)
 {
 	static const enum fg_family order[] = { FG_FAMILY_RELAY, FG_FAMILY_AUTOMATION,
@@ -169,6 +212,11 @@ size_t fg_cohort_evidence(const struct fg_cohort *c, struct fg_evidence *ret, si
 			write_clock(c, &ret[found++]);
 		else if (c->peaks[order[i]].test.log_e > SAID_NATS)
 			write_peak(c, order[i], &ret[found++]);
+		if (order[i] == FG_FAMILY_LIFECYCLE && c->handover.effect && found < n)
+			write_handover(c, &ret[found++]);
+		if (order[i] == FG_FAMILY_AUTOMATION && found < n &&
+		    c->lockstep.on_days >= 2 * FG_LOCKSTEP_GROUP)
+			write_lockstep(c, &ret[found++]);
 	}
 	return found;
 }

@@ -66,6 +66,42 @@
 #define FG_PROBE_CV	     0.15
 #define FG_PROBE_SHAPE_SHARE 0.9
 
+/* --- Tests that are asked once a day, and support others ---------------------------------------- */
+
+/* A family's recursion counts with the weight 0.9, that of its supporting test with 0.1: a mean of such
+ * recursions keeps the bound of FG_ALARM_NATS, and a test that says nothing costs ln(1 / 0.9) = 0.1 nats.
+ * It is asked for only where the family is above FG_SUSPECT_NATS by itself: never alone an alarm. */
+#define FG_SUPPORT_WEIGHT 0.1
+/* What chance does on more than one day in twenty is not told, and counts as e = 1 at most. */
+#define FG_SUPPORT_P 0.05
+/* Clients of a cell that they look at: what one farm of the reference case has, twice. Of more, so many
+ * are drawn. */
+#define FG_DAILY_CLIENTS 50000
+/* Cells an hour, those with most behind them first: what the largest cost is a third of a second, and one
+ * farm shows in some 20 of which a day has 23. */
+#define FG_DAILY_CELLS 1
+
+/* Hand-over: fewer starts, stops or pairs above chance say nothing; a tenth of all starts is the share of
+ * them below which a rate that changes within the quarter hour would do the same. */
+#define FG_HANDOVER_LEAST 20
+#define FG_HANDOVER_SHARE 0.1
+
+/* Lockstep: of independent sources with 26 exchanges a day, one pair in a thousand has a Jaccard index of
+ * quarter hours above 0.40 (median 0.17); of those that work the same five hours the median is 0.56. */
+#define FG_LOCKSTEP_JACCARD 0.45
+/* Clients of fewer quarter hours a day are alike by chance, and who is there half of the day is alike
+ * with everybody. */
+#define FG_LOCKSTEP_MIN_QUARTERS 6
+#define FG_LOCKSTEP_MAX_QUARTERS 48
+/* A bucket of more candidates is cut into parts of so many, so that work stays linear. */
+#define FG_LOCKSTEP_BUCKET 200
+/* Fewer are a household or an office. */
+#define FG_LOCKSTEP_GROUP 10
+/* It is told of groups that were together on so many days; chance does not repeat itself. */
+#define FG_LOCKSTEP_DAYS 3
+/* Of the clients that can be in one, so many must be in groups. */
+#define FG_LOCKSTEP_SHARE 0.1
+
 /* --- Members ---------------------------------------------------------------------------------- */
 
 /* Local false discovery rate: of clients that look just like this one, so many are none. One in a

@@ -51,6 +51,18 @@ double fg_betabin_log_e(double x, double n, double p, double rho)
 	return sum - log(N_ADDED);
 }
 
+double fg_p_log_e(double p)
+{
+	double l;
+
+	p = clamp(p, 1e-300, 1);
+	l = -log(p);
+	/* 1/2 + l/3 - ... and the differences below lose all their digits */
+	if (l < 1e-4)
+		return log(0.5);
+	return log(1 - p - p * l) - log(p) - 2 * log(l);
+}
+
 double fg_shiryaev_roberts(double log_r, double log_e)
 {
 	return fg_log_add(0, log_r) + log_e;

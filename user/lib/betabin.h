@@ -26,6 +26,14 @@ double fg_betabin_log(double x, double n, double p, double rho);
 double fg_betabin_log_e(double x, double n, double p, double rho);
 
 /**
+ * ln of an e-value made of a p-value: the mean over all k of the calibrators k p^(k - 1), which is
+ * (1 - p + p ln p) / (p ln^2 p) (Vovk and Wang 2021, "E-values: calibration, combination and
+ * applications", Annals of Statistics 49, section 2). 1/2 at p = 1, 1.8 at 5 %, 21 at 0.1 %. Valid where
+ * P(p <= a) <= a for all a, as of permutation tests.
+ */
+double fg_p_log_e(double p);
+
+/**
  * One step of the Shiryaev-Roberts recursion R' = (1 + R) e in logarithms. Under the null the mean
  * time until R reaches A is at least A steps (Pollak 1987, Annals of Statistics 15).
  *

@@ -214,6 +214,8 @@ static uint16_t table_cell(struct fg_cells *c, const struct fg_cell_key *key, ui
 		error = t->clients[at];
 		give_week_back(c, &t->cells[at]);
 		index_remove(t, at);
+		if (key->kind == FG_CELL_STEM)
+			fg_reach_clear(c->reach, at);
 		c->replaced++;
 	}
 	memset(&t->cells[at], 0, sizeof(t->cells[at]));
@@ -252,6 +254,10 @@ int fg_cells_new(struct fg_cells **ret_cells)
 		return -ENOMEM;
 	if (getrandom(&c->seed, sizeof(c->seed), 0) != (ssize_t)sizeof(c->seed))
 		c->seed = (uint64_t)(uintptr_t)c;
+	if (fg_reach_new(CELLS, &c->reach)) {
+		fg_cells_free(&c);
+		return -ENOMEM;
+	}
 	for (int kind = 0; kind < _FG_CELL_MAX; kind++) {
 		struct fg_cell_table *t = &c->tables[kind];
 
@@ -277,6 +283,7 @@ void fg_cells_free(struct fg_cells **cells)
 	for (int kind = 0; kind < _FG_CELL_MAX; kind++)
 		free(c->tables[kind].cells);
 	free(c->weeks);
+	fg_reach_free(&c->reach);
 	free(c);
 	*cells = NULL;
 }
@@ -298,7 +305,8 @@ const struct fg_cell *fg_cells_all(const struct fg_cells *c)
 
 uint64_t fg_cells_bytes(const struct fg_cells *c)
 {
-	uint64_t sum = sizeof(*c) + (uint64_t)c->cap_weeks * sizeof(*c->weeks);
+	uint64_t sum =
+		sizeof(*c) + (uint64_t)c->cap_weeks * sizeof(*c->weeks) + fg_reach_bytes(c->reach);
 
 	for (int kind = 0; kind < _FG_CELL_MAX; kind++)
 		sum += (uint64_t)c->tables[kind].cap * sizeof(struct fg_cell);
@@ -316,6 +324,7 @@ static void clear_counts(struct fg_cell *cell)
 void fg_cells_begin(struct fg_cells *c, uint32_t hour)
 {
 	c->hour = hour;
+	fg_reach_begin(c->reach, hour / 24);
 	clear_counts(&c->all);
 	for (int kind = 0; kind < _FG_CELL_MAX; kind++)
 		for (uint32_t i = 0; i < c->tables[kind].n; i++)
@@ -357,6 +366,14 @@ static void vote(struct fg_cells *c, struct fg_cell *cell, uint64_t predecessor)
 		cell->heir_votes--;
 }
 
+static void reach(struct fg_cells *c, uint16_t at, const struct fg_model_client *client,
+		  const struct fg_traits *t, bool member)
+{
+	if (at != FG_CELL_RESIDUAL)
+		fg_reach_add(c->reach, at, client->addr, fg_reach_network(client->addr, t->asn),
+			     t->country, !member);
+}
+
 void fg_cells_add(struct fg_cells *c, const struct fg_model_client *client,
 		  const struct fg_traits *t, bool new_today, uint64_t predecessor, bool member,
 		  uint16_t ret[_FG_CELL_MAX])
@@ -377,6 +394,8 @@ void fg_cells_add(struct fg_cells *c, const struct fg_model_client *client,
 		if (at != FG_CELL_RESIDUAL && new_today)
 			c->tables[kind].clients[at] += c->tables[kind].clients[at] < UINT32_MAX - 1;
 		count_both(cell, t, member);
+		if (kind == FG_CELL_STEM && new_today)
+			reach(c, at, client, t, member);
 		if (kind == FG_CELL_STEM && new_today && t->age_days < 28)
 			vote(c, cell, predecessor);
 		ret[kind] = at;
@@ -399,8 +418,48 @@ static bool is_small(const struct fg_cell_table *t, uint32_t at)
 	return t->clients[at] - t->cells[at].error < FG_CELL_SMALL;
 }
 
+/* Do a new stem's clients come from where the one's that they seem to have left do ? */
+static void judge_heirs(struct fg_cells *c)
+{
+	struct fg_cell_table *t = &c->tables[FG_CELL_STEM];
+
+	for (uint32_t i = 1; i < t->n; i++) {
+		struct fg_cell *cell = &t->cells[i];
+		uint16_t from = NONE;
+
+		if (cell->now.active && cell->heir_votes * 2 > cell->newcomers)
+			from = fg_cells_find(c, FG_CELL_STEM, cell->heir_hash);
+		if (from != NONE)
+			cell->unlike_heir = (float)fg_reach_unlike(c->reach, i, from);
+	}
+}
+
+struct fg_reach_counts fg_cells_reach(const struct fg_cells *c, uint64_t stem)
+{
+	const struct fg_cell_key key = { .kind = FG_CELL_STEM, .stem = stem };
+	uint16_t at = fg_cells_find(c, FG_CELL_STEM, fg_cell_hash(c, &key));
+
+	return at == NONE ? (struct fg_reach_counts){ { 0 } } : fg_reach_counts(c->reach, at);
+}
+
+const struct fg_reach *fg_cells_reaches(const struct fg_cells *c)
+{
+	return c->reach;
+}
+
+bool fg_cell_holds(const struct fg_cell_key *key, const struct fg_model_client *client,
+		   const struct fg_traits *t)
+{
+	struct fg_cell_key k;
+
+	return make_key(key->kind, client, t, &k) && k.stem == key->stem && k.asn == key->asn &&
+	       k.network_class == key->network_class && k.bin == key->bin && k.is4 == key->is4 &&
+	       !memcmp(k.prefix, key->prefix, sizeof(k.prefix));
+}
+
 void fg_cells_counted(struct fg_cells *c)
 {
+	judge_heirs(c);
 	for (int kind = 0; kind < _FG_CELL_MAX; kind++) {
 		struct fg_cell_table *t = &c->tables[kind];
 		struct fg_cell *residual = &t->cells[FG_CELL_RESIDUAL];

@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "model/reach.h"
 #include "model/traits.h"
 
 enum fg_cell_kind {
@@ -88,6 +89,7 @@ struct fg_cell {
 	 * Moore 1981), and how many are ahead */
 	uint64_t heir_hash;
 	uint32_t heir_votes, newcomers;
+	float unlike_heir; /* fg_reach_unlike() of both */
 	/* this day so far, to learn how far it strays */
 	float day_known[_FG_SHARE_MAX], day_yes[_FG_SHARE_MAX], day_expected[_FG_SHARE_MAX];
 };
@@ -142,6 +144,14 @@ double fg_cells_stem_known(const struct fg_cells *cells, uint64_t stem, enum fg_
  * n; p is 0. */
 struct fg_usual fg_cells_usual_bins(const struct fg_cells *cells, const struct fg_cell *cell,
 				    enum fg_hist hist, double *ret_p);
+
+/** From how many sources, networks and countries a stem came lately; zeros where it has no cell. */
+struct fg_reach_counts fg_cells_reach(const struct fg_cells *cells, uint64_t stem);
+/** For what it refused, and takes. */
+const struct fg_reach *fg_cells_reaches(const struct fg_cells *cells);
+/** Is this client one of the cell's ? Of residual cells it is not known: false. */
+bool fg_cell_holds(const struct fg_cell_key *key, const struct fg_model_client *client,
+		   const struct fg_traits *traits);
 
 /** How many days this cell, or an ancestor, learned from. */
 double fg_cells_days(const struct fg_cells *cells, const struct fg_cell *cell);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "model/cells.h"
+#include "model/reach.h"
 
 /* The residual cell is one more. */
 #define CELLS	   (FG_CELLS_KEPT + 1)
@@ -27,6 +28,7 @@ struct fg_cells {
 	uint32_t day; /* the last that learning saw */
 	struct fg_cell all;
 	struct fg_cell_table tables[_FG_CELL_MAX];
+	struct fg_reach *reach; /* of FG_CELL_STEM, by place */
 	struct fg_cell_week *weeks; /* places 1 .. n_weeks */
 	uint32_t n_weeks, cap_weeks;
 	uint16_t free_weeks[FG_CELL_WEEKS + 1];

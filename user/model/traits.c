@@ -162,6 +162,7 @@ static void read_network(const struct fg_traits_reader *r, const struct fg_model
 		network = fg_networks_find(r->networks, c->addr);
 	t->asn = network.asn;
 	t->network_class = (uint8_t)network.class;
+	memcpy(t->country, network.country, sizeof(t->country));
 	t->offset_minutes = r->networks && !fg_country_offset(network.country, &minutes) ?
 				    (int16_t)minutes :
 				    FG_OFFSET_UNKNOWN;

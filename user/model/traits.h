@@ -52,6 +52,7 @@ struct fg_traits {
 	uint8_t network_class; /* enum fg_net_class */
 	int16_t offset_minutes; /* of its country's clock to UTC, or FG_OFFSET_UNKNOWN */
 	uint32_t asn; /* 0 = not known */
+	char country[2]; /* zeros = not known */
 };
 
 struct fg_crypto_cache;

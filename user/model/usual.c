@@ -6,7 +6,9 @@
  *           (empirical Bayes with a fixed weight: a small cell says what its parent says). Parents:
  *           class, network and stack lean on their stem; a stem on the one that its clients come from
  *           (hand-over at a release), else on everybody; shape and prefix on everybody; everybody on
- *           priors that are written here.
+ *           priors that are written here. A release comes to all networks alike: where the mix of
+ *           networks of a stem's clients is not that of the one before it (Jensen-Shannon divergence of
+ *           UNLIKE or more, model/reach.h), it is no release, and leans on everybody.
  * Straying  v, the mean squared distance between a day's share and what was expected of it. Days
  *           resemble themselves, hours of one day do not vary freely, so this is measured on days
  *           and taken for hours. It holds the chance of small numbers, too. Until it is known a cell
@@ -45,6 +47,8 @@
  * would only ever grow, and the small ones' residual would be left with who hardly comes. */
 #define SIZE_DAYS 7.0
 #define NONE	  UINT16_MAX
+/* In nats, of ln 2 = 0.69. A farm in homes of ten of a hundred equal networks is at 0.4. */
+#define UNLIKE 0.1
 
 /* Before anything is known. Of shares that only rise where something changes, high ones are the
  * careful ones. */
@@ -70,7 +74,8 @@ static const struct fg_cell *heir(const struct fg_cells *c, const struct fg_cell
 {
 	uint16_t at;
 
-	if (!cell->heir_hash || cell->heir_votes * 2 <= cell->newcomers)
+	if (!cell->heir_hash || cell->heir_votes * 2 <= cell->newcomers ||
+	    cell->unlike_heir >= UNLIKE)
 		return &c->all;
 	at = fg_cells_find(c, FG_CELL_STEM, cell->heir_hash);
 	if (at == NONE || &c->tables[FG_CELL_STEM].cells[at] == cell)
@@ -468,12 +473,14 @@ void fg_cells_learn(struct fg_cells *c, fg_cells_frozen_fn frozen, void *arg)
 
 /* --- Kept over a restart ---------------------------------------------------------------------- */
 
-#define SAVED_MAGIC 0x31736c6c65634746ULL /* "FGcells1" */
+#define SAVED_MAGIC 0x32736c6c65634746ULL /* "FGcells2" */
+#define SAVED_NAME  0x00ffffffffffffffULL /* the magic without its version */
 
 struct saved_head {
 	uint64_t magic;
 	uint32_t cell_size, week_size; /* another build's structs are not read */
 	uint32_t n_cells, n_weeks;
+	uint64_t n_reach; /* bytes, at the end */
 	uint32_t day, crc;
 };
 
@@ -518,23 +525,33 @@ int fg_cells_save(const struct fg_cells *c, void **ret_bytes, size_t *ret_n)
 	struct saved_head *head;
 	struct fg_cell_week *weeks;
 	struct saved_cell *cells;
+	size_t n_reach;
+	void *reach;
+	int r = fg_reach_save(c->reach, c->tables[FG_CELL_STEM].n, &reach, &n_reach);
 
+	if (r)
+		return r;
 	for (int kind = 0; kind < _FG_CELL_MAX; kind++)
 		n_cells += c->tables[kind].n;
-	size = sizeof(*head) + n_cells * sizeof(*cells) + c->n_weeks * sizeof(*weeks);
+	size = sizeof(*head) + n_cells * sizeof(*cells) + c->n_weeks * sizeof(*weeks) + n_reach;
 	head = calloc(1, size);
-	if (!head)
+	if (!head) {
+		free(reach);
 		return -ENOMEM;
+	}
 	cells = (struct saved_cell *)(head + 1);
 	weeks = (struct fg_cell_week *)(cells + n_cells);
 	save_cells(c, cells);
 	if (c->n_weeks)
 		memcpy(weeks, c->weeks + 1, c->n_weeks * sizeof(*weeks));
+	memcpy((uint8_t *)head + size - n_reach, reach, n_reach);
+	free(reach);
 	*head = (struct saved_head){ .magic = SAVED_MAGIC,
 				     .cell_size = sizeof(*cells),
 				     .week_size = sizeof(*weeks),
 				     .n_cells = (uint32_t)n_cells,
 				     .n_weeks = c->n_weeks,
+				     .n_reach = n_reach,
 				     .day = c->day };
 	head->crc = (uint32_t)crc32(0, (const Bytef *)cells, (uInt)(size - sizeof(*head)));
 	*ret_bytes = head;
@@ -565,13 +582,15 @@ static const char *what_is_wrong(const struct saved_head *head, size_t n)
 {
 	const struct saved_cell *cells = (const struct saved_cell *)(head + 1);
 
-	if (n < sizeof(*head) || head->magic != SAVED_MAGIC)
+	if (n < sizeof(*head) || (head->magic ^ SAVED_MAGIC) & SAVED_NAME)
 		return "these are no cells";
-	if (head->cell_size != sizeof(*cells) || head->week_size != sizeof(struct fg_cell_week))
+	if (head->magic != SAVED_MAGIC || head->cell_size != sizeof(*cells) ||
+	    head->week_size != sizeof(struct fg_cell_week))
 		return "another version wrote them";
 	if (head->n_cells > 1 + _FG_CELL_MAX * CELLS || head->n_weeks > FG_CELL_WEEKS ||
+	    head->n_reach > n ||
 	    n != sizeof(*head) + head->n_cells * sizeof(*cells) +
-			    head->n_weeks * sizeof(struct fg_cell_week))
+			    head->n_weeks * sizeof(struct fg_cell_week) + head->n_reach)
 		return "their number is wrong";
 	if (head->crc != (uint32_t)crc32(0, (const Bytef *)cells, (uInt)(n - sizeof(*head))))
 		return "they are damaged";
@@ -601,11 +620,16 @@ int fg_cells_load(struct fg_cells *c, const void *bytes, size_t n, char *why, si
 	const struct saved_head *head = bytes;
 	const struct saved_cell *cells = (const struct saved_cell *)(head + 1);
 	const char *wrong = what_is_wrong(head, n);
-	int r = 0;
+	int r;
 
 	if (wrong) {
 		snprintf(why, n_why, "%s", wrong);
 		return -EBADMSG;
+	}
+	r = fg_reach_load(c->reach, (const uint8_t *)bytes + n - head->n_reach, head->n_reach);
+	if (r) {
+		snprintf(why, n_why, "its sketches hold what cannot be");
+		return r;
 	}
 	if (head->n_weeks) {
 		c->weeks = calloc(head->n_weeks + 1, sizeof(*c->weeks));

@@ -8,8 +8,7 @@
 
 #include "detect/thresholds.h"
 #include "serve/evidence.h"
-
-#define MAX_EVIDENCE 4
+#include "serve/signals.h"
 
 const char *fg_cohort_id_text(uint32_t id, char buf[FG_COHORT_TEXT])
 {
@@ -49,8 +48,8 @@ static const struct fg_model_print *print_of(const struct fg_view *v, const stru
 static void write_fields(struct fg_jsonw *w, const struct fg_view *v, const struct fg_cohort *c)
 {
 	const struct fg_model_print *print = print_of(v, c);
-	struct fg_evidence evidence[MAX_EVIDENCE];
-	size_t n = fg_cohort_evidence(c, evidence, MAX_EVIDENCE);
+	struct fg_evidence evidence[FG_COHORT_EVIDENCE];
+	size_t n = fg_cohort_evidence(c, evidence, FG_COHORT_EVIDENCE);
 	char id[FG_COHORT_TEXT];
 
 	fg_jsonw_key_string(w, "id", fg_cohort_id_text(c->id, id));
@@ -67,6 +66,8 @@ static void write_fields(struct fg_jsonw *w, const struct fg_view *v, const stru
 	fg_jsonw_key_double(w, "active", c->active);
 	fg_jsonw_key_double(w, "estimated_fdr", c->members ? c->expected_false / c->members : 0);
 	fg_jsonw_key_u64(w, "networks", c->networks);
+	fg_jsonw_key_u64(w, "cell_networks", c->cell_networks);
+	fg_signals_write_reach(w, v, c->key.stem);
 	fg_jsonw_key_u64(w, "exchanges", c->exchanges);
 	fg_evidence_write_cohort(w, v, c);
 	fg_jsonw_key(w, "evidence");
@@ -111,8 +112,8 @@ size_t fg_cohorts_write(struct fg_jsonw *w, const struct fg_view *v, enum fg_tie
 
 static void say(struct fg_jsonw *w, const struct fg_view *v, const struct fg_cohort *c)
 {
-	struct fg_evidence evidence[MAX_EVIDENCE];
-	size_t n = fg_cohort_evidence(c, evidence, MAX_EVIDENCE);
+	struct fg_evidence evidence[FG_COHORT_EVIDENCE];
+	size_t n = fg_cohort_evidence(c, evidence, FG_COHORT_EVIDENCE);
 	struct fg_interval bounds = fg_cohort_interval(c);
 	char what[256], benign[FG_EVIDENCE_TEXT];
 
@@ -258,5 +259,10 @@ void fg_cohorts_write_state(struct fg_jsonw *w, const struct fg_view *v)
 	fg_jsonw_key_double(w, "enforce_expected_false", s.enforce_expected_false);
 	fg_jsonw_key_u64(w, "legitimate_clients_yesterday", s.legit_sources);
 	fg_jsonw_key_u64(w, "refused", s.refused);
+	fg_jsonw_key_u64(w, "daily_asked", s.daily_asked);
+	fg_jsonw_key_u64(w, "daily_left_out", s.daily_left_out);
+	fg_jsonw_key_u64(w, "lockstep_refused", s.lockstep_refused);
+	fg_jsonw_key_u64(w, "sketch_bytes", s.sketch_bytes);
+	fg_jsonw_key_u64(w, "sketch_refused", s.sketch_refused);
 	fg_jsonw_object_end(w);
 }

@@ -258,6 +258,7 @@ int fg_explain(FILE *out, struct fg_view *v, const struct fg_query *q, char *why
 	for (size_t i = 0; i < n_clients; i++) {
 		fg_jsonw_object(&w);
 		fg_list_client_fields(&w, v->model, clients[i]);
+		fg_signals_write_reach(&w, v, clients[i]->stem);
 		fg_jsonw_object_end(&w);
 	}
 	fg_jsonw_array_end(&w);

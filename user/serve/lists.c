@@ -31,7 +31,7 @@ struct table {
 	const void *(*at)(const struct fg_model *model, size_t i);
 	const struct field *fields; /* ended by one without a name; the first is the default */
 	size_t last_seen;
-	void (*write)(struct fg_jsonw *w, const struct fg_model *model, const void *row);
+	void (*write)(struct fg_jsonw *w, const struct fg_view *view, const void *row);
 };
 
 struct ranked {
@@ -164,7 +164,7 @@ static size_t pick(const struct fg_model *m, const struct table *t, const struct
 	return n;
 }
 
-static int write_list(FILE *out, const struct fg_model *m, const struct table *t,
+static int write_list(FILE *out, const struct fg_view *v, const struct table *t,
 		      const struct fg_query *q, char *why, size_t n_why)
 {
 	_cleanup_free_ struct ranked *heap = NULL;
@@ -186,14 +186,14 @@ static int write_list(FILE *out, const struct fg_model *m, const struct table *t
 		snprintf(why, n_why, "no memory for %zu rows (ask for fewer)", limit);
 		return 500;
 	}
-	n = limit ? pick(m, t, field, since_ns, heap, limit, &total) : (total = 0);
+	n = limit ? pick(v->model, t, field, since_ns, heap, limit, &total) : (total = 0);
 	fg_jsonw_init(&w, out);
 	fg_jsonw_object(&w);
 	fg_jsonw_key(&w, t->name);
 	fg_jsonw_array(&w);
 	for (size_t i = 0; i < n; i++) {
 		fg_jsonw_object(&w);
-		t->write(&w, m, t->at(m, heap[i].at));
+		t->write(&w, v, t->at(v->model, heap[i].at));
 		fg_jsonw_object_end(&w);
 		if (ftell(out) > MAX_ANSWER_BYTES) {
 			snprintf(why, n_why,
@@ -216,12 +216,12 @@ static const void *source_at(const struct fg_model *m, size_t i)
 	return fg_model_source_at(m, i);
 }
 
-static void write_source(struct fg_jsonw *w, const struct fg_model *m, const void *row)
+static void write_source(struct fg_jsonw *w, const struct fg_view *v, const void *row)
 {
 	const struct fg_model_source *s = row;
 	char buf[FG_IP_TEXT];
 
-	(void)m;
+	(void)v;
 	fg_jsonw_key_string(w, "source", fg_ip_source(s->addr, buf));
 	fg_jsonw_key_u64(w, "syns", s->syns);
 	fg_jsonw_key_u64(w, "connections", s->connections);
@@ -264,7 +264,7 @@ int fg_list_sources(FILE *out, struct fg_view *v, const struct fg_query *q, char
 				 source_at,	  source_fields,
 				 SOURCE(last_ns), write_source };
 
-	return write_list(out, v->model, &t, q, why, n_why);
+	return write_list(out, v, &t, q, why, n_why);
 }
 
 /* --- Clients ---------------------------------------------------------------------------------- */
@@ -307,9 +307,9 @@ void fg_list_client_fields(struct fg_jsonw *w, const struct fg_model *m,
 	fg_signals_write(w, m, c);
 }
 
-static void write_client(struct fg_jsonw *w, const struct fg_model *m, const void *row)
+static void write_client(struct fg_jsonw *w, const struct fg_view *v, const void *row)
 {
-	fg_list_client_fields(w, m, row);
+	fg_list_client_fields(w, v->model, row);
 }
 
 #define CLIENT(member) offsetof(struct fg_model_client, member)
@@ -327,7 +327,7 @@ int fg_list_clients(FILE *out, struct fg_view *v, const struct fg_query *q, char
 				 client_at,	  client_fields,
 				 CLIENT(last_ns), write_client };
 
-	return write_list(out, v->model, &t, q, why, n_why);
+	return write_list(out, v, &t, q, why, n_why);
 }
 
 /* --- Fingerprints ----------------------------------------------------------------------------- */
@@ -337,7 +337,7 @@ static const void *print_at(const struct fg_model *m, size_t i)
 	return fg_model_print_at(m, i);
 }
 
-static void write_print(struct fg_jsonw *w, const struct fg_model *m, const void *row)
+static void write_print(struct fg_jsonw *w, const struct fg_view *v, const void *row)
 {
 	static const struct {
 		unsigned int flag;
@@ -362,7 +362,8 @@ static void write_print(struct fg_jsonw *w, const struct fg_model *m, const void
 	fg_jsonw_array_end(w);
 	fg_jsonw_key_time(w, "first_seen", p->first_ns);
 	fg_jsonw_key_time(w, "last_seen", p->last_ns);
-	fg_signals_write_stem(w, m, p->stem);
+	fg_signals_write_stem(w, v->model, p->stem);
+	fg_signals_write_reach(w, v, p->stem);
 }
 
 #define PRINT(member) offsetof(struct fg_model_print, member)
@@ -381,7 +382,7 @@ int fg_list_fingerprints(FILE *out, struct fg_view *v, const struct fg_query *q,
 				 print_at,	 print_fields,
 				 PRINT(last_ns), write_print };
 
-	return write_list(out, v->model, &t, q, why, n_why);
+	return write_list(out, v, &t, q, why, n_why);
 }
 
 /* --- Cohorts and the allowlist ---------------------------------------------------------------- */

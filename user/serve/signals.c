@@ -205,6 +205,26 @@ void fg_signals_write_stem(struct fg_jsonw *w, const struct fg_model *m, uint64_
 	fg_jsonw_object_end(w);
 }
 
+/* Whole numbers: of few it is exact, of many within one percent. */
+void fg_signals_write_reach(struct fg_jsonw *w, const struct fg_view *v, uint64_t stem)
+{
+	struct fg_reach_counts c = { { 0 } };
+
+	if (v->cohorts)
+		c = fg_cells_reach(fg_cohorts_cells(v->cohorts), stem);
+	fg_jsonw_key(w, "stem_reach");
+	if (c.n[FG_REACH_SOURCES] < 0.5) {
+		fg_jsonw_null(w);
+		return;
+	}
+	fg_jsonw_object(w);
+	fg_jsonw_key_u64(w, "days_at_most", 2 * FG_REACH_DAYS);
+	fg_jsonw_key_double(w, "sources", round(c.n[FG_REACH_SOURCES]));
+	fg_jsonw_key_double(w, "networks", round(c.n[FG_REACH_NETWORKS]));
+	key_figure(w, "countries", v->networks != NULL, round(c.n[FG_REACH_COUNTRIES]));
+	fg_jsonw_object_end(w);
+}
+
 void fg_signals_write(struct fg_jsonw *w, const struct fg_model *m, const struct fg_model_client *c)
 {
 	const struct fg_stack_share share = fg_stem_stack(fg_model_stem(m, c->stem), c->stack);

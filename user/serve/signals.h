@@ -11,6 +11,9 @@ void fg_signals_write(struct fg_jsonw *w, const struct fg_model *model,
 		      const struct fg_model_client *client);
 /** "stem_everywhere", inside an open object: what all clients with this stem do. */
 void fg_signals_write_stem(struct fg_jsonw *w, const struct fg_model *model, uint64_t stem);
+/** "stem_reach", inside an open object: from where the stem came lately; null where no cell is kept of
+ * it. */
+void fg_signals_write_reach(struct fg_jsonw *w, const struct fg_view *view, uint64_t stem);
 /** Sentences about one client, inside an open array; those of which nothing is known are left out.
  *  */
 void fg_signals_say(struct fg_jsonw *w, const struct fg_model *model,
