@@ -21,6 +21,7 @@
 /* It is written once in so many hours, and at the end. */
 #define SAVE_HOURS 6
 
+#define NOT_KEPT   "sources and clients cannot be kept"
 #define CLOCK_BACK "the clock was set back: cohorts wait until it is where it was"
 
 static const char *const role_names[] = { "terminate", "transit", "mirror" };
@@ -92,13 +93,56 @@ static void load_learned(struct fg_core *c)
 				 why[0] ? why : strerror(-r));
 }
 
-int fg_core_save(struct fg_core *c)
+static int save_learned(struct fg_core *c)
 {
 	_cleanup_free_ void *bytes = NULL;
 	size_t n;
 	int r = fg_cohorts_save(c->cohorts, &bytes, &n);
 
 	return r ? r : fg_store_put_blob(c->store, LEARNED, bytes, n);
+}
+
+int fg_core_save(struct fg_core *c)
+{
+	int r = save_learned(c), kept = fg_memory_save(&c->memory, c->hour);
+
+	return r ? r : kept;
+}
+
+/* Rows of sources and clients; what cannot be read is learned anew, and that is said. */
+static void load_memory(struct fg_core *c, uint64_t now_ns)
+{
+	const struct fg_memory *m = &c->memory;
+	int r = fg_memory_open(&c->memory, c->store, c->model, now_ns, &c->hour);
+
+	if (r)
+		fg_core_degraded(c, "sources and clients cannot be read back (%s): they are new",
+				 strerror(-r));
+	if (m->damaged)
+		fg_core_degraded(c,
+				 "%llu summaries of sources and clients are damaged: these are new",
+				 (unsigned long long)m->damaged);
+	if (m->other_version)
+		fg_core_degraded(c,
+				 "%llu summaries of sources and clients are of another version: "
+				 "these are new",
+				 (unsigned long long)m->other_version);
+}
+
+/* With hashes that the store's summaries are found by, where there is a store. */
+static int make_model(struct fg_core *c, const char *state_dir, char *why, size_t n_why)
+{
+	struct fg_model_limits limits = c->conf->limits;
+	int r = state_dir ? fg_memory_seed(c->store, limits.seed) : 0;
+
+	if (r) {
+		snprintf(why, n_why, "no hash seed: %s", strerror(-r));
+		return r;
+	}
+	r = fg_model_new(&limits, &c->model);
+	if (r)
+		snprintf(why, n_why, "no memory for the model");
+	return r;
 }
 
 int fg_core_open(struct fg_core *c, const struct fg_conf *conf, const char *state_dir,
@@ -110,12 +154,13 @@ int fg_core_open(struct fg_core *c, const struct fg_conf *conf, const char *stat
 	c->conf = conf;
 	c->now_ns = now_ns;
 	c->samples = calloc(FG_MAX_PENDING_SAMPLES, sizeof(*c->samples));
-	r = c->samples ? fg_model_new(&conf->limits, &c->model) : -ENOMEM;
-	if (r) {
-		snprintf(why, n_why, "no memory for the model");
-		goto fail;
-	}
-	r = fg_store_open(state_dir, now_ns, &c->store, why, n_why);
+	r = c->samples ? 0 : -ENOMEM;
+	if (r)
+		snprintf(why, n_why, "no memory for samples");
+	if (!r)
+		r = fg_store_open(state_dir, now_ns, &c->store, why, n_why);
+	if (!r)
+		r = make_model(c, state_dir, why, n_why);
 	if (!r)
 		r = load_static_allow(c, why, n_why);
 	if (!r) {
@@ -147,6 +192,8 @@ int fg_core_open(struct fg_core *c, const struct fg_conf *conf, const char *stat
 	if (r)
 		goto fail;
 	load_learned(c);
+	if (state_dir)
+		load_memory(c, now_ns);
 	return 0;
 
 fail:
@@ -302,7 +349,7 @@ static int end_hour(struct fg_core *c)
 	if (!r)
 		r = note_members(c);
 	if (!r && c->hour % SAVE_HOURS == 0)
-		r = fg_core_save(c);
+		r = save_learned(c);
 	return r;
 }
 
@@ -336,6 +383,18 @@ static int on_hour(struct fg_core *c, const struct fg_epoch *epoch)
 	return r;
 }
 
+/* Before the verdicts: what is looked up and written of rows is no part of their transaction. */
+static void remember(struct fg_core *c)
+{
+	int r = fg_memory_step(&c->memory, c->now_ns, c->hour);
+
+	if (r)
+		fg_core_degraded(c, NOT_KEPT " (%s): a restart would make them new",
+				 fg_store_error(c->store));
+	else
+		fg_core_restored(c, NOT_KEPT);
+}
+
 int fg_core_epoch(struct fg_core *c, struct fg_epoch *epoch, struct fg_taker *taker)
 {
 	int r;
@@ -356,6 +415,7 @@ int fg_core_epoch(struct fg_core *c, struct fg_epoch *epoch, struct fg_taker *ta
 		if (!c->samples[i].status && fg_model_knows(c->model, c->samples[i].hello.print))
 			fg_taker_mark_known(taker, c->samples[i].hello.print);
 	c->n_samples = 0;
+	remember(c);
 	r = detect(c);
 	if (r >= 0)
 		r = fg_store_expire(c->store, c->now_ns);

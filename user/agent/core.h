@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "agent/conf.h"
+#include "agent/memory.h"
 #include "detect/cohort.h"
 #include "model/epoch.h"
 #include "model/networks.h"
@@ -26,6 +27,7 @@ struct fg_core {
 	struct fg_store *store;
 	struct fg_cohorts *cohorts;
 	struct fg_networks *networks; /* NULL = none is known */
+	struct fg_memory memory; /* of the model's rows */
 	uint32_t hour; /* since 1970, that is running; 0 = none yet */
 	bool back; /* the clock stands before that hour */
 	struct fg_view view;
@@ -54,7 +56,7 @@ int fg_core_epoch(struct fg_core *core, struct fg_epoch *epoch, struct fg_taker 
 int fg_core_write_export(void *core, FILE *out, const char *format, enum fg_tier min_tier,
 			 bool dry_run);
 
-/** Keeps what was learned. @return 0, -errno. */
+/** Keeps what was learned, all of it. @return 0, -errno. */
 int fg_core_save(struct fg_core *core);
 /** Ends the hour that is running, whole or not, and keeps what was learned. @return 0, -errno. */
 int fg_core_end(struct fg_core *core);

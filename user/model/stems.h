@@ -40,6 +40,7 @@ struct fg_stem {
 	uint64_t stacks[FG_STEM_STACKS];
 	uint32_t stack_counts[FG_STEM_STACKS];
 	uint16_t crypto[FG_CRYPTO_BINS]; /* S2 - S1; halved together when one is full */
+	bool unsaved; /* changed since its summary was made (model/remember.h) */
 };
 
 struct fg_stems;
@@ -98,5 +99,9 @@ struct fg_stems_refused {
 };
 struct fg_stems_refused fg_stems_refused(const struct fg_stems *stems);
 size_t fg_stems_n(const struct fg_stems *stems);
+
+/** Places of rows, and the one at a place below that; NULL where it is free. */
+size_t fg_stems_places(const struct fg_stems *stems);
+struct fg_stem *fg_stems_at(struct fg_stems *stems, size_t place);
 /** Memory of a table of n rows. */
 size_t fg_stems_bytes(uint32_t n);
