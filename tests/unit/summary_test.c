@@ -171,7 +171,8 @@ static void test_summary_sparse_crypto_comes_back(void **state)
 /* Seconds are whole: the first is not later, the last not earlier, and in the same day. */
 static void test_summary_rounds_times_outwards(void **state)
 {
-	struct fg_model_source s = { .first_ns = START_NS + 1, .last_ns = START_NS + FG_DAY_NS }, s2;
+	struct fg_model_source s = { .first_ns = START_NS + 1, .last_ns = START_NS + FG_DAY_NS },
+			       s2;
 	struct fg_summary sum;
 
 	(void)state;

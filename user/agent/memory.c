@@ -2,6 +2,7 @@
 #include "agent/memory.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -17,10 +18,8 @@
 #define FORGET_S       ((FG_SUMMARY_DAYS - 1) * DAY_S)
 /* A transaction of fg_memory_save(). */
 #define SAVE_ALL_ROWS 20000
-/* Damaged ones that are deleted when they are found; others when they are old. */
-#define MAX_DAMAGED 1024
-#define SEED	    "memory_seed"
-#define PAST	    "past"
+#define SEED	      "memory_seed"
+#define PAST	      "past"
 
 /* The note; of another size it is another version's. */
 struct past {
@@ -104,9 +103,24 @@ static int end(struct fg_memory *m)
 
 struct reader {
 	struct fg_memory *memory;
-	uint64_t damaged[MAX_DAMAGED]; /* keys */
-	size_t n_damaged;
+	uint64_t *unread; /* keys of what cannot be read: deleted, so that it is said once */
+	size_t n_unread, cap_unread;
 };
+
+static int note_unread(struct reader *reader, uint64_t key)
+{
+	if (reader->n_unread == reader->cap_unread) {
+		size_t cap = reader->cap_unread ? 2 * reader->cap_unread : 1024;
+		uint64_t *larger = reallocarray(reader->unread, cap, sizeof(*larger));
+
+		if (!larger)
+			return -ENOMEM;
+		reader->unread = larger;
+		reader->cap_unread = cap;
+	}
+	reader->unread[reader->n_unread++] = key;
+	return 0;
+}
 
 static int read_one(void *arg, uint64_t key, const void *bytes, size_t n)
 {
@@ -129,9 +143,7 @@ static int read_one(void *arg, uint64_t key, const void *bytes, size_t n)
 	default:
 		return r;
 	}
-	if (reader->n_damaged < MAX_DAMAGED)
-		reader->damaged[reader->n_damaged++] = key;
-	return 0;
+	return note_unread(reader, key);
 }
 
 static uint64_t first_key(int kind)
@@ -147,9 +159,13 @@ static int read_kind(struct reader *reader, int kind, uint32_t now_s)
 	uint32_t from_s = now_s > days * DAY_S ? now_s - days * DAY_S : 0, enough_s;
 	uint64_t from = first_key(kind), to = first_key(kind + 1) - 1;
 	struct fg_store *store = reader->memory->store;
-	int r = fg_store_newest_summaries(store, from, to,
-					  fg_model_room(reader->memory->model, kind), &enough_s);
+	struct fg_model *model = reader->memory->model;
+	uint64_t n;
+	int r = fg_store_newest_summaries(store, from, to, fg_model_room(model, kind), &enough_s,
+					  &n);
 
+	if (!r)
+		r = fg_model_reserve(model, kind, n);
 	if (r)
 		return r;
 	from_s = enough_s > from_s ? enough_s : from_s;
@@ -180,8 +196,8 @@ static int drop_unread(struct reader *reader, uint32_t now_s)
 
 	if (r)
 		return r;
-	for (size_t i = 0; !r && i < reader->n_damaged; i++)
-		r = fg_store_drop_summary(store, reader->damaged[i]);
+	for (size_t i = 0; !r && i < reader->n_unread; i++)
+		r = fg_store_drop_summary(store, reader->unread[i]);
 	if (!r && now_s > FORGET_S)
 		r = fg_store_forget_summaries(store, 0, INT64_MAX, now_s - FORGET_S);
 	if (!r)
@@ -200,7 +216,10 @@ static int read_back(struct fg_memory *m, const struct past *past, uint64_t now_
 	for (int kind = FG_SUMMARY_PRINT; !r && kind < _FG_SUMMARY_MAX; kind++)
 		r = read_kind(&reader, kind, now_s);
 	fg_model_restored(m->model, &past->model, past->complete);
-	return r ? r : drop_unread(&reader, now_s);
+	if (!r)
+		r = drop_unread(&reader, now_s);
+	free(reader.unread);
+	return r;
 }
 
 int fg_memory_open(struct fg_memory *m, struct fg_store *store, struct fg_model *model,

@@ -223,6 +223,16 @@ static void unchain_all(struct fg_model *m, uint32_t source)
 	}
 }
 
+static int grow_sources(struct fg_model *m, uint32_t cap)
+{
+	if (grow((void **)&m->sources, sizeof(*m->sources), cap) ||
+	    grow((void **)&m->first_client, sizeof(*m->first_client), cap) ||
+	    index_resize(m, &m->source_index, SOURCE, m->n_sources, cap))
+		return -ENOMEM;
+	m->cap_sources = cap;
+	return 0;
+}
+
 /* A place behind all others. @return 0, -ENOMEM, -ENOSPC at the limit. */
 static int append_source(struct fg_model *m, uint32_t *ret_at)
 {
@@ -230,15 +240,8 @@ static int append_source(struct fg_model *m, uint32_t *ret_at)
 
 	if (at == m->limits.sources)
 		return -ENOSPC;
-	if (at == m->cap_sources) {
-		uint32_t cap = next_cap(at, m->limits.sources);
-
-		if (grow((void **)&m->sources, sizeof(*m->sources), cap) ||
-		    grow((void **)&m->first_client, sizeof(*m->first_client), cap) ||
-		    index_resize(m, &m->source_index, SOURCE, at, cap))
-			return -ENOMEM;
-		m->cap_sources = cap;
-	}
+	if (at == m->cap_sources && grow_sources(m, next_cap(at, m->limits.sources)))
+		return -ENOMEM;
 	m->sources[at].recent = false;
 	m->n_sources++;
 	*ret_at = at;
@@ -325,23 +328,26 @@ void fg_model_forget_until(struct fg_model *m, uint64_t ns)
 		m->known_since_ns = ns;
 }
 
+static int grow_clients(struct fg_model *m, uint32_t cap)
+{
+	if (grow((void **)&m->clients, sizeof(*m->clients), cap) ||
+	    grow((void **)&m->next_client, sizeof(*m->next_client), cap) ||
+	    grow((void **)&m->moving, sizeof(*m->moving), cap) ||
+	    grow((void **)&m->days, sizeof(*m->days), cap) ||
+	    index_resize(m, &m->client_index, CLIENT, m->n_clients, cap))
+		return -ENOMEM;
+	m->cap_clients = cap;
+	return 0;
+}
+
 static int append_client(struct fg_model *m, uint32_t *ret_at)
 {
 	uint32_t at = m->n_clients;
 
 	if (at == m->limits.clients)
 		return -ENOSPC;
-	if (at == m->cap_clients) {
-		uint32_t cap = next_cap(at, m->limits.clients);
-
-		if (grow((void **)&m->clients, sizeof(*m->clients), cap) ||
-		    grow((void **)&m->next_client, sizeof(*m->next_client), cap) ||
-		    grow((void **)&m->moving, sizeof(*m->moving), cap) ||
-		    grow((void **)&m->days, sizeof(*m->days), cap) ||
-		    index_resize(m, &m->client_index, CLIENT, at, cap))
-			return -ENOMEM;
-		m->cap_clients = cap;
-	}
+	if (at == m->cap_clients && grow_clients(m, next_cap(at, m->limits.clients)))
+		return -ENOMEM;
 	m->days[at].hour = 0;
 	m->n_clients++;
 	*ret_at = at;
@@ -424,20 +430,23 @@ static int stem_index_resize(struct fg_model *m, uint32_t cap)
 	return 0;
 }
 
+static int grow_prints(struct fg_model *m, uint32_t cap)
+{
+	if (grow((void **)&m->prints, sizeof(*m->prints), cap) ||
+	    index_resize(m, &m->print_index, PRINT, m->n_prints, cap) || stem_index_resize(m, cap))
+		return -ENOMEM;
+	m->cap_prints = cap;
+	return 0;
+}
+
 static int append_print(struct fg_model *m, uint32_t *ret_at)
 {
 	uint32_t at = m->n_prints;
 
 	if (at == m->limits.fingerprints)
 		return -ENOSPC;
-	if (at == m->cap_prints) {
-		uint32_t cap = next_cap(at, m->limits.fingerprints);
-
-		if (grow((void **)&m->prints, sizeof(*m->prints), cap) ||
-		    index_resize(m, &m->print_index, PRINT, at, cap) || stem_index_resize(m, cap))
-			return -ENOMEM;
-		m->cap_prints = cap;
-	}
+	if (at == m->cap_prints && grow_prints(m, next_cap(at, m->limits.fingerprints)))
+		return -ENOMEM;
 	m->n_prints++;
 	*ret_at = at;
 	return 0;
@@ -565,6 +574,31 @@ static bool first_together(struct fg_model *m, const struct fg_model_source *s, 
 	uint64_t hash = hash_words(m, word_at(s->addr), word_at(s->addr + 8), key, kind);
 
 	return pair_is_new(m, mix(hash, s->first_ns), error);
+}
+
+static uint32_t cap_for(uint64_t n, uint32_t cap, uint32_t limit)
+{
+	while (cap < n && cap < limit)
+		cap = next_cap(cap, limit);
+	return cap;
+}
+
+int fg_model_reserve(struct fg_model *m, int kind, uint64_t n)
+{
+	uint32_t sources = cap_for(n, m->cap_sources, m->limits.sources);
+	uint32_t clients = cap_for(n, m->cap_clients, m->limits.clients);
+	uint32_t prints = cap_for(n, m->cap_prints, m->limits.fingerprints);
+
+	switch (kind) {
+	case FG_SUMMARY_SOURCE:
+		return sources > m->cap_sources ? grow_sources(m, sources) : 0;
+	case FG_SUMMARY_CLIENT:
+		return clients > m->cap_clients ? grow_clients(m, clients) : 0;
+	case FG_SUMMARY_PRINT:
+		return prints > m->cap_prints ? grow_prints(m, prints) : 0;
+	default:
+		return 0;
+	}
 }
 
 void fg_model_note_pairs(struct fg_model *m, uint32_t at, uint64_t print, int *error)

@@ -71,7 +71,11 @@ struct fg_model_past fg_model_past(const struct fg_model *model);
 /** Rows of one kind that the model will take back: of fingerprints half of its limit, as they never
  * give way and newcomers need room. @param kind  enum fg_summary_kind */
 size_t fg_model_room(const struct fg_model *model, int kind);
-/** Before the first epoch: puts a row back. Fingerprints and sources before clients.
+/** Room for n rows of a kind, at most its limit. Rows come back in the order of their hashes, which is
+ * that of an index: in one that grows with them the first ones would lie in one heap.
+ * @return 0, -ENOMEM. */
+int fg_model_reserve(struct fg_model *model, int kind, uint64_t n);
+/** Before the first epoch, and behind fg_model_reserve(): puts a row back. Fingerprints and sources before clients.
  * @return 0, 1 where it is there already or has no room, -EBADMSG (damaged), -ESTALE (of another
  * version), -ENOMEM. */
 int fg_model_restore(struct fg_model *model, uint64_t key, const void *bytes, size_t n);

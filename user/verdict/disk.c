@@ -773,21 +773,21 @@ int fg_disk_find_summary(struct fg_disk *disk, uint64_t key, void *ret_buf, size
 }
 
 int fg_disk_newest_summaries(struct fg_disk *disk, uint64_t from_key, uint64_t to_key, uint64_t n,
-			     uint32_t *ret_from_s)
+			     uint32_t *ret_from_s, uint64_t *ret_n)
 {
 	sqlite3_stmt *s = disk->stmt[AGES_OF_SUMMARIES];
-	uint64_t sum = 0;
 	int code;
 
 	*ret_from_s = 0;
+	*ret_n = 0;
 	sqlite3_bind_int64(s, 1, (int64_t)from_key);
 	sqlite3_bind_int64(s, 2, (int64_t)to_key);
 	while ((code = sqlite3_step(s)) == SQLITE_ROW) {
 		int64_t hour = sqlite3_column_int64(s, 0);
 
-		sum += (uint64_t)sqlite3_column_int64(s, 1);
+		*ret_n += (uint64_t)sqlite3_column_int64(s, 1);
 		/* the hour in which they are enough is the last */
-		if (sum >= n && hour >= 0 && hour <= UINT32_MAX / 3600) {
+		if (*ret_n >= n && hour >= 0 && hour <= UINT32_MAX / 3600) {
 			*ret_from_s = (uint32_t)(hour * 3600);
 			code = SQLITE_DONE;
 			break;

@@ -61,7 +61,7 @@ int fg_disk_put_summary(struct fg_disk *disk, uint64_t key, uint32_t last_s, con
 			size_t n);
 int fg_disk_find_summary(struct fg_disk *disk, uint64_t key, void *ret_buf, size_t n);
 int fg_disk_newest_summaries(struct fg_disk *disk, uint64_t from_key, uint64_t to_key, uint64_t n,
-			     uint32_t *ret_from_s);
+			     uint32_t *ret_from_s, uint64_t *ret_n);
 int fg_disk_each_summary(struct fg_disk *disk, uint64_t from_key, uint64_t to_key, uint32_t from_s,
 			 fg_summary_fn fn, void *arg);
 int fg_disk_drop_summary(struct fg_disk *disk, uint64_t key);

@@ -1023,9 +1023,9 @@ int fg_store_find_summary(struct fg_store *store, uint64_t key, void *ret_buf, s
 }
 
 int fg_store_newest_summaries(struct fg_store *store, uint64_t from_key, uint64_t to_key,
-			      uint64_t n, uint32_t *ret_from_s)
+			      uint64_t n, uint32_t *ret_from_s, uint64_t *ret_n)
 {
-	return fg_disk_newest_summaries(store->disk, from_key, to_key, n, ret_from_s);
+	return fg_disk_newest_summaries(store->disk, from_key, to_key, n, ret_from_s, ret_n);
 }
 
 int fg_store_each_summary(struct fg_store *store, uint64_t from_key, uint64_t to_key,

@@ -155,10 +155,10 @@ int fg_store_put_summary(struct fg_store *store, uint64_t key, uint32_t last_s, 
 			 size_t n);
 /** @return bytes copied, 0 where there is none, -EOVERFLOW, -errno. */
 int fg_store_find_summary(struct fg_store *store, uint64_t key, void *ret_buf, size_t n);
-/** From when on the n newest of a range of keys were last seen, rounded down to the hour; 0 where
- * there are fewer. @return 0, -errno. */
+/** From when on the n newest of a range of keys were last seen, rounded down to the hour, and how many
+ * were from then on; 0 and all where there are fewer. @return 0, -errno. */
 int fg_store_newest_summaries(struct fg_store *store, uint64_t from_key, uint64_t to_key,
-			      uint64_t n, uint32_t *ret_from_s);
+			      uint64_t n, uint32_t *ret_from_s, uint64_t *ret_n);
 /** A non-zero answer ends the listing. */
 typedef int (*fg_summary_fn)(void *arg, uint64_t key, const void *bytes, size_t n);
 /** Those of keys from_key to to_key, both included, that were last seen from from_s on, by key. fn
