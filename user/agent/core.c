@@ -104,8 +104,13 @@ static int save_learned(struct fg_core *c)
 
 int fg_core_save(struct fg_core *c)
 {
-	int r = save_learned(c), kept = fg_memory_save(&c->memory, c->hour);
+	int r, kept;
 
+	/* it did not start */
+	if (!c->cohorts || !c->store)
+		return 0;
+	r = save_learned(c);
+	kept = fg_memory_save(&c->memory, c->hour);
 	return r ? r : kept;
 }
 
@@ -207,6 +212,7 @@ void fg_core_close(struct fg_core *c)
 	fg_store_close(&c->store);
 	fg_cohorts_free(&c->cohorts);
 	fg_networks_free(&c->networks);
+	c->memory = (struct fg_memory){ .store = NULL };
 	free(c->samples);
 	c->samples = NULL;
 }

@@ -292,8 +292,8 @@ int fg_memory_save(struct fg_memory *m, uint32_t hour)
 	long n = 1;
 	int r = 0;
 
-	/* a model that saw nothing has nothing to say; what is stored stays */
-	if (!m->store || !fg_model_now_ns(m->model))
+	/* who saw nothing has nothing to say: what is stored stays, complete or not */
+	if (!m->store || !m->stepped_ns)
 		return 0;
 	while (!r && n > 0) {
 		n = fg_model_save(m->model, 1, SAVE_ALL_ROWS);

@@ -35,12 +35,12 @@ struct fg_stem {
 	/* clients on that day and on the day before: seen for the first time; seen again that were
 	 * first seen on an earlier day */
 	uint32_t births[2], returns[2];
+	bool unsaved; /* changed since its summary was made (model/remember.h) */
 	/* distinct clients by stack, space-saving: a count is too high by at most the smallest of a
 	 * full list */
 	uint64_t stacks[FG_STEM_STACKS];
 	uint32_t stack_counts[FG_STEM_STACKS];
 	uint16_t crypto[FG_CRYPTO_BINS]; /* S2 - S1; halved together when one is full */
-	bool unsaved; /* changed since its summary was made (model/remember.h) */
 };
 
 struct fg_stems;
