@@ -12,10 +12,12 @@
 #include <cmocka.h>
 #include <fcntl.h>
 #include <math.h>
+#include <signal.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -603,6 +605,54 @@ static void test_memory_small_tables_forget_nobody(void **state)
 	for (size_t i = 0; i < fg_model_n_sources(other.core.model); i++)
 		assert_true(fg_model_source_at(other.core.model, i)->last_ns + 2 * HOUR_NS >
 			    START_NS + 4 * EPOCHS * EPOCH_NS);
+	/* who was left in the file is not counted twice when he comes back */
+	live(4 * EPOCHS, 5 * EPOCHS, true);
+	for (size_t i = 0; i < fg_model_n_sources(other.core.model); i++) {
+		const struct fg_model_source *s = fg_model_source_at(other.core.model, i);
+		const struct fg_model_source *t = fg_model_source_find(steady.core.model, s->addr);
+
+		assert_int_equal(s->stems, t->stems);
+		assert_int_equal(s->stacks, t->stacks);
+		assert_int_equal(s->fingerprints, t->fingerprints);
+	}
+}
+
+/* A full disk: it is said, and what was not written is written when there is room. */
+static void test_memory_a_full_disk_is_said_and_made_good(void **state)
+{
+	const struct rlimit none = { 0, RLIM_INFINITY };
+	const uint32_t day = EPOCHS;
+	uint64_t now_ns = START_NS + (day + 2) * EPOCH_NS;
+	struct rlimit before;
+	struct fg_epoch e;
+
+	(void)state;
+	live(0, day, true);
+	getrlimit(RLIMIT_FSIZE, &before);
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+	e = *make_epoch(day);
+	feed(&steady, &e);
+	fg_core_epoch(&other.core, &e, NULL);
+	setrlimit(RLIMIT_FSIZE, &before);
+	signal(SIGXFSZ, SIG_DFL);
+	assert_int_equal(n_degraded(&other, "cannot be kept"), 1);
+	live(day + 1, day + 2, true);
+	assert_int_equal(n_degraded(&other, "cannot be kept"), 0);
+	for (int i = 0; i < 8; i++, now_ns += EPOCH_NS) {
+		e = (struct fg_epoch){ .start_ns = now_ns, .end_ns = now_ns + EPOCH_NS };
+		feed(&other, &e);
+	}
+	kill_agent(&other, now_ns);
+	assert_int_equal(fg_model_n_clients(other.core.model),
+			 fg_model_n_clients(steady.core.model));
+	for (size_t i = 0; i < fg_model_n_clients(steady.core.model); i++) {
+		const struct fg_model_client *c = fg_model_client_at(steady.core.model, i), *d;
+
+		d = fg_model_client_find(other.core.model, c->addr, c->stem, c->stack);
+		assert_non_null(d);
+		assert_int_equal(d->connections, c->connections);
+	}
 }
 
 static void test_memory_without_a_folder_nothing_is_kept(void **state)
@@ -630,6 +680,7 @@ int main(void)
 		TEST(test_memory_another_version_is_said_and_left),
 		TEST(test_memory_forgets_after_a_month),
 		TEST(test_memory_small_tables_forget_nobody),
+		TEST(test_memory_a_full_disk_is_said_and_made_good),
 		TEST(test_memory_without_a_folder_nothing_is_kept),
 	};
 

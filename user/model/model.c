@@ -601,6 +601,13 @@ int fg_model_reserve(struct fg_model *m, int kind, uint64_t n)
 	}
 }
 
+uint64_t fg_model_print_key(const struct fg_model *m, uint32_t at)
+{
+	uint32_t print = m->clients[at].print;
+
+	return print == NO_PRINT ? 0 : m->prints[print].print;
+}
+
 void fg_model_note_pairs(struct fg_model *m, uint32_t at, uint64_t print, int *error)
 {
 	const struct fg_model_client *c = &m->clients[at];
@@ -864,6 +871,9 @@ static void apply_client(struct fg_model *m, const struct fg_epoch_client *in, i
 		return;
 	if (at == NONE)
 		r = make_client(m, in, &at, error);
+	else if (m->next_client[at] == UNCHAINED)
+		/* its source may have taken up its summary, in which it is counted */
+		fg_model_note_pairs(m, at, fg_model_print_key(m, at), error);
 	/* also where the client has no room: a crowd must not look like one host */
 	count_distinct(m, s, in, error);
 	if (r) {

@@ -163,6 +163,10 @@ int fg_model_add_print(struct fg_model *m, const struct fg_model_print *row);
 /** Puts a restored client into its source's chain, and what its source has counted of it among what
  * is known. @return 0, -ENOMEM. */
 int fg_model_link_client(struct fg_model *m, uint32_t at, uint64_t print);
+/** Key of a client's latest fingerprint, 0 where that has no row. */
+uint64_t fg_model_print_key(const struct fg_model *m, uint32_t at);
+/** What of a client is counted in its source's row, if it was there when the client came: counted it
+ * is once. print is a key, 0 = none. */
 void fg_model_note_pairs(struct fg_model *m, uint32_t at, uint64_t print, int *error);
 /** Puts a client on the list of this hour. @return 0, -ENOMEM. */
 int fg_model_list_active(struct fg_model *m, uint32_t at);

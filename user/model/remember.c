@@ -41,7 +41,7 @@ static int keep_client(struct fg_model *m, uint32_t at)
 		return 0;
 	c.row = *row;
 	c.day = m->days[at];
-	c.print = row->print == NO_PRINT ? 0 : m->prints[row->print].print;
+	c.print = fg_model_print_key(m, at);
 	c.listed = m->days[at].hour == m->hour_mark;
 	fg_summary_put_client(&c, &s);
 	s.key = fg_summary_key(FG_SUMMARY_CLIENT, hash_client(m, row->addr, row->stem, row->stack));

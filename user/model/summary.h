@@ -5,7 +5,8 @@
  *
  *   - what speaks of less than an hour: the sliding window of a source, connections that move at the
  *     same time in this epoch;
- *   - a source's number of clients, which its clients make up;
+ *   - a source's number of clients, which its clients make up, and which fingerprints a client showed
+ *     before its latest: these count once more when they come again;
  *   - parts of a second of first_ns (rounded down), last_ns (up), and of a millisecond of tsval_ns.
  *
  * So traits, signals and what is usual for a source are what they were (tests/unit/summary_test.c).
