@@ -484,7 +484,7 @@ static void test_memory_damaged_ones_are_said_and_left(void **state)
 	on_disk(&other,
 		"UPDATE summary SET value = substr(value, 1, 20) WHERE key IN"
 		" (SELECT key FROM summary WHERE key >= 4 << 60 AND key < 5 << 60 LIMIT 7);"
-		"UPDATE summary SET value = x'' WHERE key = (SELECT min(key) FROM summary);");
+		"UPDATE summary SET value = x'' WHERE key = (SELECT min(key) FROM summary WHERE key > 0);");
 	open_agent(&other, now_ns);
 	assert_int_equal(other.core.memory.damaged, 8);
 	assert_int_equal(n_degraded(&other, "8 summaries"), 1);
@@ -504,7 +504,7 @@ static void age_all(const struct agent *a)
 
 	snprintf(path, sizeof(path), "%s/farmgate.db", a->dir);
 	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-	sqlite3_prepare_v2(db, "SELECT key, value FROM summary", -1, &get, NULL);
+	sqlite3_prepare_v2(db, "SELECT key, value FROM summary WHERE key > 0", -1, &get, NULL);
 	sqlite3_prepare_v2(db, "UPDATE summary SET value = ? WHERE key = ?", -1, &set, NULL);
 	sqlite3_exec(db, "BEGIN", NULL, NULL, NULL);
 	while (sqlite3_step(get) == SQLITE_ROW) {
@@ -576,7 +576,8 @@ static void test_memory_forgets_after_a_month(void **state)
 
 		feed(&other, &e);
 	}
-	assert_int_equal(fg_store_n_summaries(other.core.store), 0);
+	/* but for the note of when it watched */
+	assert_int_equal(fg_store_n_summaries(other.core.store), 1);
 }
 
 /* In tables of a tenth of the town, everybody is who they were. */

@@ -19,7 +19,9 @@
 /* A transaction of fg_memory_save(). */
 #define SAVE_ALL_ROWS 20000
 #define SEED	      "memory_seed"
-#define PAST	      "past"
+/* The note lies before all summaries. Not among the store's blobs: to find one SQLite reads those it
+ * passes, and some have megabytes. */
+#define PAST_KEY 0
 
 /* The note; of another size it is another version's. */
 struct past {
@@ -179,7 +181,7 @@ static int read_kind(struct reader *reader, int kind, uint32_t now_s)
 /* @return 1, 0 where there is none that can be read. */
 static int read_past(struct fg_memory *m, struct past *past)
 {
-	int r = fg_store_get_blob(m->store, PAST, past, sizeof(*past));
+	int r = fg_store_find_summary(m->store, PAST_KEY, past, sizeof(*past));
 
 	if (r == -EOVERFLOW)
 		r = 1;
@@ -242,7 +244,7 @@ int fg_memory_open(struct fg_memory *m, struct fg_store *store, struct fg_model 
 
 /* --- Behind each epoch ------------------------------------------------------------------------ */
 
-static int note(struct fg_memory *m, uint32_t hour, bool complete)
+static int note(struct fg_memory *m, uint64_t now_ns, uint32_t hour, bool complete)
 {
 	const struct past past = { .version = FG_SUMMARY_VERSION,
 				   .hour = hour,
@@ -250,7 +252,9 @@ static int note(struct fg_memory *m, uint32_t hour, bool complete)
 				   .model = fg_model_past(m->model) };
 	int r = begin(m);
 
-	return r ? r : fg_store_put_blob(m->store, PAST, &past, sizeof(past));
+	return r ? r :
+		   fg_store_put_summary(m->store, PAST_KEY, (uint32_t)(now_ns / SECOND_NS), &past,
+					sizeof(past));
 }
 
 /* The part of the keys that is due since the last time. */
@@ -279,7 +283,7 @@ int fg_memory_step(struct fg_memory *m, uint64_t now_ns, uint32_t hour)
 	m->stepped_ns = now_ns;
 	n = fg_model_save(m->model, (double)elapsed_ns / (double)FG_SAVE_TURN_NS, FG_SAVE_ROWS);
 	if (n >= 0 && (!m->noted_ns || now_ns < m->noted_ns || now_ns - m->noted_ns >= NOTE_NS)) {
-		note_error(m, note(m, hour, false));
+		note_error(m, note(m, now_ns, hour, false));
 		if (m->noted_ns && now_ns > m->noted_ns)
 			note_error(m, forget(m, now_ns, now_ns - m->noted_ns));
 		m->noted_ns = now_ns;
@@ -300,7 +304,7 @@ int fg_memory_save(struct fg_memory *m, uint32_t hour)
 		r = end(m);
 	}
 	if (!r) {
-		note_error(m, note(m, hour, true));
+		note_error(m, note(m, m->stepped_ns, hour, true));
 		r = end(m);
 	}
 	m->noted_ns = 0;

@@ -12,8 +12,8 @@
  * So traits, signals and what is usual for a source are what they were (tests/unit/summary_test.c).
  *
  * Form: version, fields in a fixed order, CRC-32. Numbers have as many bytes as they need (seven bits
- * each), lists leave out their zeros: about 65 bytes a source, 110 a client of a few exchanges, 36 of
- * them its identity. Pure; no I/O.
+ * each), lists leave out their zeros: about 65 bytes a source, 170 a client (30 of them its identity),
+ * 280 a stem, where their rows have 184, 270 and 552. Pure; no I/O.
  */
 #pragma once
 
