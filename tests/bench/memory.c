@@ -191,6 +191,8 @@ static void fill(void)
 		}
 		now_ns += FG_DAY_NS / 2;
 	}
+	if (fg_memory_step(&memory, now_ns, 0))
+		die(fg_store_error(store));
 }
 
 static void save_and_load(void)
