@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# Verdicts outlive the agent, whether it is stopped or killed. A stop leaves nothing attached,
-# pinned or listening.
+# Verdicts, and what is known of sources, outlive the agent, whether it is stopped or killed. A stop
+# leaves nothing attached, pinned or listening.
 set -u
 . "$(dirname "$0")/lib.sh"
 lab_private "$@"
@@ -47,6 +47,7 @@ stop_agent TERM
 nothing_left "after SIGTERM"
 start_agent
 expect "verdicts after a restart" "$BEFORE" verdicts
+expect "a source after a restart" "80 80" source_row 10.41.0.7 connections proven
 fg block 10.42.0.1 >/dev/null 2>&1 && fail "the allowlist was forgotten"
 echo "ok: allowlist after a restart"
 stop_agent INT
@@ -57,6 +58,7 @@ start_agent
 stop_agent KILL
 start_agent
 expect "verdicts after SIGKILL" "$BEFORE" verdicts
+expect "a source after SIGKILL" "80 80" source_row 10.41.0.7 connections proven
 in_clients "$TLSLOAD" --connect "$SERVER4:443" --sources 10.43.0.1 --per-source 2 || fail "load"
 expect "and it counts again" "2 2" source_row 10.43.0.1 connections proven
 stop_agent TERM

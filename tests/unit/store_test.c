@@ -790,7 +790,8 @@ static void test_store_takes_up_an_older_file(void **arg)
 		 "ALTER TABLE verdict DROP COLUMN alpha; ALTER TABLE verdict DROP COLUMN est_fdr;"
 		 "ALTER TABLE verdict DROP COLUMN version; ALTER TABLE evidence DROP COLUMN capped;"
 		 "ALTER TABLE evidence DROP COLUMN baseline_n;"
-		 "ALTER TABLE evidence DROP COLUMN benign; PRAGMA user_version = 2");
+		 "ALTER TABLE evidence DROP COLUMN benign; DROP TABLE summary;"
+		 "PRAGMA user_version = 2");
 	open_at(NOW);
 	assert_string_equal(fg_store_moved(store), "");
 	assert_int_equal(fg_store_n(store), 200);
@@ -798,7 +799,7 @@ static void test_store_takes_up_an_older_file(void **arg)
 	assert_int_equal(on("198.51.100.7")->evidence[0].n_benign, 0);
 	assert_int_equal(note("198.51.100.7", true, NOW), 0);
 	fg_store_close(&store);
-	assert_int_equal(disk_number("PRAGMA user_version"), 3);
+	assert_int_equal(disk_number("PRAGMA user_version"), 4);
 	open_at(NOW);
 }
 
@@ -861,6 +862,141 @@ static void test_store_counts_findings_above_the_cap(void **arg)
 	store = kept;
 }
 
+/* --- Summaries -------------------------------------------------------------------------------- */
+
+static int put_summary(uint64_t key, uint32_t last_s, const char *text)
+{
+	return fg_store_put_summary(store, key, last_s, text, strlen(text));
+}
+
+static void assert_summary(uint64_t key, const char *text)
+{
+	char bytes[32];
+	int n = fg_store_find_summary(store, key, bytes, sizeof(bytes));
+
+	assert_int_equal(n, text ? (int)strlen(text) : 0);
+	if (text)
+		assert_memory_equal(bytes, text, (size_t)n);
+}
+
+static void test_store_keeps_summaries_over_a_restart(void **arg)
+{
+	char byte;
+
+	(void)arg;
+	assert_int_equal(fg_store_begin_summaries(store), 0);
+	assert_int_equal(put_summary(5, 100, "five"), 0);
+	assert_int_equal(put_summary(7ULL << 60, 200, "large"), 0);
+	assert_int_equal(put_summary(5, 150, "five again"), 0);
+	assert_int_equal(fg_store_commit_summaries(store), 0);
+	assert_int_equal(fg_store_n_summaries(store), 2);
+	reopen(NOW);
+	assert_int_equal(fg_store_n_summaries(store), 2);
+	assert_summary(5, "five again");
+	assert_summary(7ULL << 60, "large");
+	assert_summary(6, NULL);
+	assert_int_equal(fg_store_find_summary(store, 5, &byte, 1), -EOVERFLOW);
+	assert_int_equal(fg_store_drop_summary(store, 5), 0);
+	assert_int_equal(fg_store_drop_summary(store, 5), 0);
+	assert_int_equal(fg_store_n_summaries(store), 1);
+	assert_summary(5, NULL);
+}
+
+static void test_store_takes_back_summaries(void **arg)
+{
+	(void)arg;
+	put_summary(1, 100, "one");
+	assert_int_equal(fg_store_begin_summaries(store), 0);
+	put_summary(1, 100, "two");
+	put_summary(2, 100, "two");
+	fg_store_rollback_summaries(store);
+	assert_summary(1, "one");
+	assert_summary(2, NULL);
+	assert_int_equal(fg_store_n_summaries(store), 1);
+	/* never inside a transaction of decisions, which has to be on disk when it ends */
+	assert_int_equal(fg_store_begin(store), 0);
+	assert_int_equal(fg_store_begin_summaries(store), -EBUSY);
+	assert_int_equal(fg_store_commit(store), 0);
+	assert_int_equal(fg_store_begin_summaries(store), 0);
+	assert_int_equal(fg_store_commit_summaries(store), 0);
+	assert_int_equal(block("192.0.2.1", 60, NOW), 0);
+}
+
+static int count_keys(void *arg, uint64_t key, const void *bytes, size_t n)
+{
+	uint64_t *last = arg;
+
+	(void)bytes;
+	assert_true(n > 0);
+	assert_true(key > last[0]);
+	last[0] = key;
+	last[1]++;
+	return 0;
+}
+
+static void test_store_lists_the_newest_summaries(void **arg)
+{
+	uint64_t seen[2] = { 0 }, n;
+	uint32_t from_s;
+
+	(void)arg;
+	/* ten an hour for ten hours, and one of another range */
+	for (uint32_t i = 0; i < 100; i++)
+		assert_int_equal(
+			put_summary(1000 + i * 7919 % 1000, 36000 + i / 10 * 3600 + i, "x"), 0);
+	put_summary(5000, 90000, "x");
+	assert_int_equal(fg_store_newest_summaries(store, 1000, 1999, 25, &from_s, &n), 0);
+	assert_int_equal(from_s, 36000 + 7 * 3600);
+	assert_int_equal(n, 30);
+	assert_int_equal(fg_store_each_summary(store, 1000, 1999, from_s, count_keys, seen), 0);
+	assert_int_equal(seen[1], 30);
+	assert_int_equal(fg_store_newest_summaries(store, 1000, 1999, 101, &from_s, &n), 0);
+	assert_int_equal(from_s, 0);
+	assert_int_equal(n, 100);
+	assert_int_equal(fg_store_forget_summaries(store, 1000, 1499, 36000 + 5 * 3600), 0);
+	assert_int_equal(fg_store_forget_summaries(store, 1500, 1999, 36000 + 5 * 3600), 0);
+	assert_int_equal(fg_store_n_summaries(store), 51);
+}
+
+/* Of a full table old ones go, and it never holds more. */
+static void test_store_bounds_summaries(void **arg)
+{
+	unsigned int young = 0;
+
+	(void)arg;
+	fg_store_limit_summaries(store, 500);
+	assert_int_equal(fg_store_begin_summaries(store), 0);
+	for (uint64_t i = 0; i < 2000; i++) {
+		assert_int_equal(
+			put_summary(i * 0x9e3779b97f4a7c15ULL >> 1, (uint32_t)(1000 + i), "x"), 0);
+		assert_true(fg_store_n_summaries(store) <= 500);
+	}
+	assert_int_equal(fg_store_commit_summaries(store), 0);
+	reopen(NOW);
+	assert_int_equal(fg_store_n_summaries(store), 500);
+	for (uint64_t i = 1600; i < 2000; i++) {
+		char byte;
+
+		young += fg_store_find_summary(store, i * 0x9e3779b97f4a7c15ULL >> 1, &byte, 1) ==
+			 1;
+	}
+	print_message("of the latest 400, %u of 500 are kept\n", young);
+	assert_true(young >= 390);
+}
+
+static void test_store_adds_what_an_older_file_lacks(void **arg)
+{
+	(void)arg;
+	block("192.0.2.1", 60, NOW);
+	fg_store_close(&store);
+	disk_run("DROP TABLE summary; PRAGMA user_version = 3");
+	open_at(NOW);
+	assert_int_equal(fg_store_n(store), 1);
+	assert_int_equal(put_summary(1, 100, "one"), 0);
+	reopen(NOW);
+	assert_summary(1, "one");
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(test_store_##name, set_up, tear_down)
 
 int main(void)
@@ -896,6 +1032,11 @@ int main(void)
 		T(names_a_folder_it_cannot_make),
 		T(works_without_a_folder),
 		T(counts_findings_above_the_cap),
+		T(keeps_summaries_over_a_restart),
+		T(takes_back_summaries),
+		T(lists_the_newest_summaries),
+		T(bounds_summaries),
+		T(adds_what_an_older_file_lacks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -320,6 +320,9 @@ static void introduce(struct agent *a)
 	fg_log_info("tables: %llu MB for %u connections, %u sources, %u clients",
 		    (unsigned long long)(fg_tables_bytes(t) >> 20), t->n_flows * FG_WAYS,
 		    t->n_sources * FG_WAYS, t->n_clients * FG_WAYS);
+	if (a->core.memory.restored)
+		fg_log_info("%llu summaries of sources and clients read back",
+			    (unsigned long long)a->core.memory.restored);
 	v->n_interfaces = a->conf->n_interfaces;
 	for (size_t i = 0; i < v->n_interfaces; i++) {
 		const char *name = a->conf->interfaces[i],

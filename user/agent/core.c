@@ -31,6 +31,7 @@
 #define CLOCK_BACK  "the clock was set back: cohorts wait until it is where it was"
 #define CLOCK_AHEAD "the clock jumped forwards by "
 #define CLOCK_WAS   "the clock was set back by "
+#define NOT_KEPT    "sources and clients cannot be kept"
 
 static const char *const role_names[] = { "terminate", "transit", "mirror" };
 
@@ -222,7 +223,7 @@ static int read_learned(void *arg, const void *bytes, size_t n, char *why, size_
 	return fg_cohorts_load(arg, bytes, n, why, n_why);
 }
 
-int fg_core_save(struct fg_core *c)
+static int save_learned(struct fg_core *c)
 {
 	_cleanup_free_ void *bytes = NULL;
 	size_t n;
@@ -232,6 +233,54 @@ int fg_core_save(struct fg_core *c)
 		return -EBADF;
 	r = fg_cohorts_save(c->cohorts, &bytes, &n);
 	return r ? r : fg_core_keep(c, LEARNED, bytes, n);
+}
+
+int fg_core_save(struct fg_core *c)
+{
+	int r, kept;
+
+	/* it did not start */
+	if (!c->cohorts || !c->store)
+		return -EBADF;
+	r = save_learned(c);
+	kept = fg_memory_save(&c->memory, c->hour);
+	return r ? r : kept;
+}
+
+/* Rows of sources and clients; what cannot be read is learned anew, and that is said. */
+static void load_memory(struct fg_core *c, uint64_t now_ns)
+{
+	const struct fg_memory *m = &c->memory;
+	int r = fg_memory_open(&c->memory, c->store, c->model, now_ns, &c->hour);
+
+	if (r)
+		fg_core_degraded(c, "sources and clients cannot be read back (%s): they are new",
+				 strerror(-r));
+	if (m->damaged)
+		fg_core_degraded(c,
+				 "%llu summaries of sources and clients are damaged: these are new",
+				 (unsigned long long)m->damaged);
+	if (m->other_version)
+		fg_core_degraded(c,
+				 "%llu summaries of sources and clients are of another version: "
+				 "these are new",
+				 (unsigned long long)m->other_version);
+}
+
+/* With hashes that the store's summaries are found by, where there is a store. */
+static int make_model(struct fg_core *c, const char *state_dir, char *why, size_t n_why)
+{
+	struct fg_model_limits limits = c->conf->limits;
+	int r = state_dir ? fg_memory_seed(c->store, limits.seed) : 0;
+
+	if (r) {
+		snprintf(why, n_why, "no hash seed: %s", strerror(-r));
+		return r;
+	}
+	r = fg_model_new(&limits, &c->model);
+	if (r)
+		snprintf(why, n_why, "no memory for the model");
+	return r;
 }
 
 /* --- Life cycle -------------------------------------------------------------------------------- */
@@ -245,12 +294,13 @@ int fg_core_open(struct fg_core *c, const struct fg_conf *conf, const char *stat
 	c->conf = conf;
 	c->now_ns = now_ns;
 	c->samples = calloc(FG_MAX_PENDING_SAMPLES, sizeof(*c->samples));
-	r = c->samples ? fg_model_new(&conf->limits, &c->model) : -ENOMEM;
-	if (r) {
-		snprintf(why, n_why, "no memory for the model");
-		goto fail;
-	}
-	r = fg_store_open(state_dir, now_ns, &c->store, why, n_why);
+	r = c->samples ? 0 : -ENOMEM;
+	if (r)
+		snprintf(why, n_why, "no memory for samples");
+	if (!r)
+		r = fg_store_open(state_dir, now_ns, &c->store, why, n_why);
+	if (!r)
+		r = make_model(c, state_dir, why, n_why);
 	if (!r)
 		r = load_static_allow(c, why, n_why);
 	if (!r) {
@@ -285,6 +335,8 @@ int fg_core_open(struct fg_core *c, const struct fg_conf *conf, const char *stat
 		goto fail;
 	tell_aside(c);
 	fg_core_recall(c, LEARNED, read_learned, c->cohorts);
+	if (state_dir)
+		load_memory(c, now_ns);
 	return 0;
 
 fail:
@@ -298,6 +350,7 @@ void fg_core_close(struct fg_core *c)
 	fg_store_close(&c->store);
 	fg_cohorts_free(&c->cohorts);
 	fg_networks_free(&c->networks);
+	c->memory = (struct fg_memory){ .store = NULL };
 	free(c->samples);
 	c->samples = NULL;
 }
@@ -500,7 +553,7 @@ static int end_hour(struct fg_core *c)
 		r = note_members(c);
 	fg_fairness_take(&c->view, &c->view.fairness);
 	if (!r && c->hour % SAVE_HOURS == 0)
-		r = fg_core_save(c);
+		r = save_learned(c);
 	return r;
 }
 
@@ -579,6 +632,18 @@ static int on_hour(struct fg_core *c, const struct fg_epoch *epoch)
 	return r;
 }
 
+/* Before the verdicts: what is looked up and written of rows is no part of their transaction. */
+static void remember(struct fg_core *c)
+{
+	int r = fg_memory_step(&c->memory, c->now_ns, c->hour);
+
+	if (r)
+		fg_core_degraded(c, NOT_KEPT " (%s): a restart would make them new",
+				 fg_store_error(c->store));
+	else
+		fg_core_restored(c, NOT_KEPT);
+}
+
 int fg_core_epoch(struct fg_core *c, struct fg_epoch *epoch, struct fg_taker *taker)
 {
 	int r;
@@ -601,6 +666,7 @@ int fg_core_epoch(struct fg_core *c, struct fg_epoch *epoch, struct fg_taker *ta
 	c->n_samples = 0;
 	if (c->accounts)
 		fg_accounts_epoch(c->accounts, c->now_ns);
+	remember(c);
 	r = detect(c);
 	if (r >= 0)
 		r = fg_store_expire(c->store, c->now_ns);

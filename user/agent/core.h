@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "agent/conf.h"
+#include "agent/memory.h"
 #include "detect/cohort.h"
 #include "model/epoch.h"
 #include "model/networks.h"
@@ -27,6 +28,7 @@ struct fg_core {
 	struct fg_cohorts *cohorts;
 	struct fg_networks *networks; /* NULL = none is known */
 	struct fg_accounts *accounts; /* the feed's; NULL = it is off */
+	struct fg_memory memory; /* of the model's rows */
 	uint32_t hour; /* since 1970, that is running; 0 = none yet */
 	bool back; /* the clock stands before that hour */
 	uint32_t jump_hour; /* it jumped in this hour, and the view says so; 0 = not */
@@ -70,7 +72,7 @@ typedef int (*fg_core_read_fn)(void *arg, const void *bytes, size_t n, char *why
  * or refused by read is set aside as NAME.aside and said in the view. @return 0, -EBADMSG, -errno. */
 int fg_core_recall(struct fg_core *core, const char *name, fg_core_read_fn read, void *arg);
 
-/** Keeps what was learned. @return 0, -EBADF where the core never opened, -errno. */
+/** Keeps what was learned, all of it. @return 0, -EBADF where the core never opened, -errno. */
 int fg_core_save(struct fg_core *core);
 /** Ends the hour that is running, whole or not, and keeps what was learned. @return 0, -errno. */
 int fg_core_end(struct fg_core *core);

@@ -147,7 +147,8 @@ static bool judge_lifecycle(const struct fg_scene *s, const struct fg_model_sour
 		return true;
 	}
 	if (now_ns - source->first_ns >= FG_DAY_NS ||
-	    now_ns - fg_model_began_ns(s->model) < BORN_AFTER_DAYS * FG_DAY_NS)
+	    now_ns - fg_model_began_ns(s->model) < BORN_AFTER_DAYS * FG_DAY_NS ||
+	    now_ns - fg_model_unbroken_ns(s->model) < FG_DAY_NS)
 		return false;
 	set(e, FG_FAMILY_LIFECYCLE, "source_age_days",
 	    (double)(now_ns - source->first_ns) / (double)FG_DAY_NS, 7,

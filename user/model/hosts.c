@@ -33,28 +33,13 @@
 static const uint32_t frequencies[] = { 1000, 250, 100 };
 #define N_FREQUENCIES (sizeof(frequencies) / sizeof(frequencies[0]))
 
-struct line {
-	uint32_t tsval, ms; /* newest point */
-};
-
-struct row {
-	uint8_t addr[16];
-	uint64_t last_ns; /* 0 = row is free */
-	struct line lines[FG_HOST_LINES];
-	uint8_t fits[FG_HOST_LINES]; /* frequencies that all points fit, a bit each; 0 = no line */
-	uint8_t points[FG_HOST_LINES]; /* stops at 255 */
-	uint16_t to[FG_HOST_LINES]; /* the address of ours that its points came to */
-	uint8_t n, joined; /* of the latest SYNs; halved together */
-	float by_chance;
-};
-
 struct fg_hosts {
 	uint64_t seed[2];
 	size_t n;
 	struct fg_ts_joins joins;
 	struct fg_hosts_refused refused;
 	size_t n_sets;
-	struct row row[][WAYS];
+	struct fg_hosts_row row[][WAYS];
 };
 
 static size_t sets_of(uint32_t n)
@@ -99,9 +84,9 @@ uint16_t fg_hosts_to(const struct fg_hosts *h, const uint8_t server[16])
 	return (uint16_t)hash_of(h, server);
 }
 
-static const struct row *find(const struct fg_hosts *h, const uint8_t addr[16])
+static const struct fg_hosts_row *find(const struct fg_hosts *h, const uint8_t addr[16])
 {
-	const struct row *set = h->row[set_of(h, addr)];
+	const struct fg_hosts_row *set = h->row[set_of(h, addr)];
 
 	for (int i = 0; i < WAYS; i++)
 		if (set[i].last_ns && !memcmp(set[i].addr, addr, 16))
@@ -110,9 +95,9 @@ static const struct row *find(const struct fg_hosts *h, const uint8_t addr[16])
 }
 
 /* A new row, in a free place or that of one idle for a day; NULL where there is none. */
-static struct row *make(struct fg_hosts *h, const uint8_t addr[16], uint64_t now_ns)
+static struct fg_hosts_row *make(struct fg_hosts *h, const uint8_t addr[16], uint64_t now_ns)
 {
-	struct row *set = h->row[set_of(h, addr)], *row = NULL;
+	struct fg_hosts_row *set = h->row[set_of(h, addr)], *row = NULL;
 
 	for (int i = 0; i < WAYS && !row; i++)
 		if (!set[i].last_ns || set[i].last_ns + DAY_NS <= now_ns)
@@ -138,7 +123,7 @@ static uint32_t ms_of(uint64_t ns)
 }
 
 /* Milliseconds since the line's newest point; a little negative where epochs come in no order. */
-static int32_t age_of(const struct line *line, uint32_t ms)
+static int32_t age_of(const struct fg_host_line *line, uint32_t ms)
 {
 	return (int32_t)(ms - line->ms);
 }
@@ -149,7 +134,7 @@ static double tolerance_of(int32_t age_ms)
 }
 
 /* How far, in milliseconds, a point lies from the line under one frequency. */
-static double off_line(const struct line *line, uint32_t tsval, int32_t age_ms, uint32_t f)
+static double off_line(const struct fg_host_line *line, uint32_t tsval, int32_t age_ms, uint32_t f)
 {
 	int64_t ticks = (int64_t)age_ms * f / 1000;
 	int32_t off = (int32_t)(tsval - line->tsval - (uint32_t)ticks);
@@ -158,7 +143,7 @@ static double off_line(const struct line *line, uint32_t tsval, int32_t age_ms, 
 }
 
 /* The frequencies under which a point fits, and the least distance. */
-static uint8_t fits_of(const struct row *row, int at, uint32_t tsval, int32_t age_ms,
+static uint8_t fits_of(const struct fg_hosts_row *row, int at, uint32_t tsval, int32_t age_ms,
 		       double *ret_off)
 {
 	uint8_t fits = 0;
@@ -179,7 +164,7 @@ static uint8_t fits_of(const struct row *row, int at, uint32_t tsval, int32_t ag
 }
 
 /* The share of all timestamps that would join this line. */
-static double chance_of(const struct row *row, int at, int32_t age_ms)
+static double chance_of(const struct fg_hosts_row *row, int at, int32_t age_ms)
 {
 	double ticks = 0;
 
@@ -189,7 +174,7 @@ static double chance_of(const struct row *row, int at, int32_t age_ms)
 	return ticks / 4294967296.0;
 }
 
-static void forget_old(struct row *row, uint32_t ms)
+static void forget_old(struct fg_hosts_row *row, uint32_t ms)
 {
 	for (int i = 0; i < FG_HOST_LINES; i++)
 		if (row->fits[i] && age_of(&row->lines[i], ms) > DAY_MS)
@@ -197,7 +182,7 @@ static void forget_old(struct row *row, uint32_t ms)
 }
 
 /* A free line, else the one whose newest point is oldest: hosts that left make room first. */
-static int line_for_newcomer(const struct row *row, uint32_t ms)
+static int line_for_newcomer(const struct fg_hosts_row *row, uint32_t ms)
 {
 	int oldest = 0;
 
@@ -210,19 +195,20 @@ static int line_for_newcomer(const struct row *row, uint32_t ms)
 	return oldest;
 }
 
-static void begin_line(struct fg_hosts *h, struct row *row, const struct fg_ts *ts, uint32_t ms)
+static void begin_line(struct fg_hosts *h, struct fg_hosts_row *row, const struct fg_ts *ts,
+		       uint32_t ms)
 {
 	int at = line_for_newcomer(row, ms);
 
 	h->refused.lines += row->fits[at] != 0;
-	row->lines[at] = (struct line){ ts->tsval, ms_of(ts->ns) };
+	row->lines[at] = (struct fg_host_line){ ts->tsval, ms_of(ts->ns) };
 	row->to[at] = ts->to;
 	row->fits[at] = (1U << N_FREQUENCIES) - 1;
 	row->points[at] = 1;
 }
 
 /* True where the point joined a line. */
-static bool join(struct row *row, const struct fg_ts *ts, double *ret_chance)
+static bool join(struct fg_hosts_row *row, const struct fg_ts *ts, double *ret_chance)
 {
 	uint32_t ms = ms_of(ts->ns);
 	double best_off = INFINITY, off;
@@ -248,11 +234,11 @@ static bool join(struct row *row, const struct fg_ts *ts, double *ret_chance)
 	row->fits[best] = best_fits;
 	row->points[best] += row->points[best] < UINT8_MAX;
 	if (age_of(&row->lines[best], ms) > 0)
-		row->lines[best] = (struct line){ ts->tsval, ms };
+		row->lines[best] = (struct fg_host_line){ ts->tsval, ms };
 	return true;
 }
 
-static void count(struct fg_hosts *h, struct row *row, bool joined, double chance)
+static void count(struct fg_hosts *h, struct fg_hosts_row *row, bool joined, double chance)
 {
 	if (row->n == RECENT) {
 		row->n /= 2;
@@ -270,7 +256,7 @@ static void count(struct fg_hosts *h, struct row *row, bool joined, double chanc
 void fg_hosts_add(struct fg_hosts *h, const uint8_t addr[16], const struct fg_ts *before,
 		  const struct fg_ts *ts)
 {
-	struct row *row = (struct row *)find(h, addr);
+	struct fg_hosts_row *row = (struct fg_hosts_row *)find(h, addr);
 	uint32_t ms = ms_of(ts->ns);
 	double chance;
 	bool joined;
@@ -285,6 +271,7 @@ void fg_hosts_add(struct fg_hosts *h, const uint8_t addr[16], const struct fg_ts
 	}
 	if (ts->ns > row->last_ns)
 		row->last_ns = ts->ns;
+	row->unsaved = true;
 	forget_old(row, ms);
 	joined = join(row, ts, &chance);
 	if (!joined)
@@ -294,13 +281,13 @@ void fg_hosts_add(struct fg_hosts *h, const uint8_t addr[16], const struct fg_ts
 
 /* --- Reading ---------------------------------------------------------------------------------- */
 
-static bool counts(const struct row *row, int at, uint32_t ms)
+static bool counts(const struct fg_hosts_row *row, int at, uint32_t ms)
 {
 	return row->fits[at] && row->points[at] > 1 && age_of(&row->lines[at], ms) <= DAY_MS;
 }
 
 /* Of the address of ours that has most. */
-static unsigned int count_lines(const struct row *row, uint32_t ms, bool *ret_full)
+static unsigned int count_lines(const struct fg_hosts_row *row, uint32_t ms, bool *ret_full)
 {
 	unsigned int most = 0;
 
@@ -351,7 +338,7 @@ static void judge(struct fg_hosts_seen *seen)
 struct fg_hosts_seen fg_hosts_read(const struct fg_hosts *h, const uint8_t addr[16],
 				   uint64_t now_ns)
 {
-	const struct row *row = find(h, addr);
+	const struct fg_hosts_row *row = find(h, addr);
 	struct fg_hosts_seen seen = { .lines = 0 };
 
 	if (row && row->last_ns + DAY_NS > now_ns) {
@@ -380,6 +367,26 @@ size_t fg_hosts_n(const struct fg_hosts *h)
 size_t fg_hosts_bytes(uint32_t n)
 {
 	return sizeof(struct fg_hosts) + sets_of(n) * sizeof(((struct fg_hosts *)0)->row[0]);
+}
+
+size_t fg_hosts_places(const struct fg_hosts *h)
+{
+	return h->n_sets * WAYS;
+}
+
+struct fg_hosts_row *fg_hosts_at(struct fg_hosts *h, size_t place)
+{
+	struct fg_hosts_row *row = &h->row[place / WAYS][place % WAYS];
+
+	return row->last_ns ? row : NULL;
+}
+
+void fg_hosts_restore(struct fg_hosts *h, const struct fg_hosts_row *row)
+{
+	struct fg_hosts_row *made = find(h, row->addr) ? NULL : make(h, row->addr, row->last_ns);
+
+	if (made)
+		*made = *row;
 }
 
 /* --- Shared ----------------------------------------------------------------------------------- */

@@ -34,6 +34,21 @@ struct fg_ts {
 	uint64_t ns;
 };
 
+/* The clocks behind one source. */
+struct fg_hosts_row {
+	uint8_t addr[16];
+	uint64_t last_ns; /* 0 = row is free */
+	struct fg_host_line {
+		uint32_t tsval, ms; /* newest point */
+	} lines[FG_HOST_LINES];
+	uint8_t fits[FG_HOST_LINES]; /* frequencies that all points fit, a bit each; 0 = no line */
+	uint8_t points[FG_HOST_LINES]; /* stops at 255 */
+	uint16_t to[FG_HOST_LINES]; /* the address of ours that its points came to */
+	uint8_t n, joined; /* of the latest SYNs; halved together */
+	bool unsaved; /* changed since its summary was made (model/remember.h) */
+	float by_chance;
+};
+
 struct fg_hosts;
 
 /** @param seed  keys the placement. @param n  rows, in eights. @return 0, -ENOMEM. */
@@ -74,6 +89,12 @@ struct fg_hosts_refused {
 };
 struct fg_hosts_refused fg_hosts_refused(const struct fg_hosts *hosts);
 size_t fg_hosts_n(const struct fg_hosts *hosts);
+
+/** Places of rows, and the one at a place below that; NULL where it is free. */
+size_t fg_hosts_places(const struct fg_hosts *hosts);
+struct fg_hosts_row *fg_hosts_at(struct fg_hosts *hosts, size_t place);
+/** Puts a row back, where its set has room and it is not there. */
+void fg_hosts_restore(struct fg_hosts *hosts, const struct fg_hosts_row *row);
 
 /*
  * Is a source shared, a crowd behind one address ? At least four of these five; the

@@ -19,14 +19,10 @@
 #include "farmgate/stack.h"
 #include "lib/ip.h"
 #include "model/ja4.h"
+#include "model/model_tables.h"
 
-/* A client whose source gave way: in no chain. */
-#define UNCHAINED (UINT32_MAX - 1)
-#define NONE	  UINT32_MAX
 /* Rows drawn when one has to give way. */
 #define DRAWS 16
-/* fg_model_client.print of a fingerprint that has no row. */
-#define NO_PRINT 0x7fffffffU
 /* Connections of one client that its stem's crypto time is learned from: no single client, however
  * busy, says what is usual. */
 #define CRYPTO_OF_CLIENT 8
@@ -35,107 +31,7 @@
 /* Of a source's busiest window of earlier days so much is left a day later: half after a week. */
 #define PEAK_KEPT 0.9F
 
-struct index {
-	uint32_t *slots; /* position + 1, 0 = free */
-	uint32_t mask;
-};
-
-/* Hashes of pairs, open addressing, 0 = free. */
-struct pairs {
-	uint64_t *slots;
-	uint32_t n, cap;
-};
-
-struct fg_model {
-	struct fg_model_limits limits;
-	uint64_t seed[2];
-	uint64_t draw; /* state of the draws */
-
-	struct fg_model_source *sources;
-	uint32_t *first_client; /* of each source: head of its chain */
-	uint32_t n_sources, cap_sources;
-	struct index source_index;
-
-	struct fg_model_client *clients;
-	uint32_t *next_client;
-	uint16_t *moving; /* of each client: connections that moved within the epoch at last_ns */
-	uint32_t *recent; /* places of sources that were active within the window, or shortly before */
-	uint32_t n_recent, cap_recent;
-	uint32_t pruned_slot; /* when those that were not were last taken out */
-	struct fg_client_day *days; /* of each client */
-	uint32_t *active; /* places of clients, since fg_model_begin_hour() */
-	uint32_t n_active, cap_active;
-	uint32_t hour_mark; /* days[].hour of those that are in the list */
-	uint32_t n_clients, cap_clients;
-	struct index client_index;
-
-	struct fg_model_print *prints;
-	uint32_t n_prints, cap_prints;
-	struct index print_index;
-	struct index stem_index; /* the first named fingerprint of each stem */
-
-	struct fg_stems *stems;
-	struct fg_hosts *hosts;
-
-	struct pairs pairs, older_pairs; /* this generation and the one before */
-	uint32_t kept_pairs; /* of the older ones, seen in this generation too */
-
-	uint64_t began_ns, now_ns, exchanges;
-	uint64_t known_since_ns; /* fg_model_known_since_ns() */
-	struct fg_totals received, replies;
-	struct fg_model_refused refused;
-};
-
-/* --- Hashing and the index -------------------------------------------------------------------- */
-
-static uint64_t mix(uint64_t h, uint64_t word)
-{
-	h = (h ^ word) * 0x9e3779b97f4a7c15ULL;
-	return h ^ (h >> 32);
-}
-
-static uint64_t hash_words(const struct fg_model *m, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
-{
-	uint64_t h = mix(mix(m->seed[0], a), b);
-
-	h = mix(mix(h ^ m->seed[1], c), d);
-	return mix(h, m->seed[0]);
-}
-
-static uint64_t word_at(const uint8_t *p)
-{
-	uint64_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return v;
-}
-
-static uint64_t hash_source(const struct fg_model *m, const uint8_t addr[16])
-{
-	return hash_words(m, word_at(addr), word_at(addr + 8), 0, 1);
-}
-
-static uint64_t hash_client(const struct fg_model *m, const uint8_t addr[16], uint64_t stem,
-			    uint64_t stack)
-{
-	return hash_words(m, word_at(addr), word_at(addr + 8), stem, stack + 2);
-}
-
-static uint64_t hash_print(const struct fg_model *m, uint64_t print)
-{
-	return hash_words(m, print, 0, 0, 3);
-}
-
-static uint64_t hash_stem(const struct fg_model *m, uint64_t stem)
-{
-	return hash_words(m, stem, 0, 0, 6);
-}
-
-enum kind {
-	SOURCE,
-	CLIENT,
-	PRINT
-};
+/* --- The index -------------------------------------------------------------------------------- */
 
 static uint64_t hash_row(const struct fg_model *m, enum kind kind, uint32_t at)
 {
@@ -152,7 +48,7 @@ static uint64_t hash_row(const struct fg_model *m, enum kind kind, uint32_t at)
 
 static void index_put(struct index *ix, uint64_t hash, uint32_t at)
 {
-	uint32_t i = (uint32_t)hash & ix->mask;
+	uint32_t i = index_home(ix, hash);
 
 	while (ix->slots[i])
 		i = (i + 1) & ix->mask;
@@ -172,13 +68,16 @@ static uint32_t index_size(uint32_t cap)
 static int index_resize(const struct fg_model *m, struct index *ix, enum kind kind, uint32_t rows,
 			uint32_t cap)
 {
-	struct index fresh = { .mask = index_size(cap) - 1 };
+	uint32_t n = index_size(cap);
+	struct index fresh = { .mask = n - 1, .shift = 64 - (uint32_t)__builtin_ctz(n) };
 
 	fresh.slots = calloc((size_t)fresh.mask + 1, sizeof(*fresh.slots));
 	if (!fresh.slots)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < rows; i++)
 		index_put(&fresh, hash_row(m, kind, i), i);
+	if (ix->slots)
+		fresh.saved = (uint32_t)((uint64_t)ix->saved * n / ((uint64_t)ix->mask + 1));
 	free(ix->slots);
 	*ix = fresh;
 	return 0;
@@ -187,12 +86,12 @@ static int index_resize(const struct fg_model *m, struct index *ix, enum kind ki
 /* Takes a row out and moves later ones of its run up (Knuth, TAOCP 3, 6.4, algorithm R). */
 static void index_remove(const struct fg_model *m, struct index *ix, enum kind kind, uint32_t at)
 {
-	uint32_t i = (uint32_t)hash_row(m, kind, at) & ix->mask, j;
+	uint32_t i = index_home(ix, hash_row(m, kind, at)), j;
 
 	while (ix->slots[i] != at + 1)
 		i = (i + 1) & ix->mask;
 	for (j = (i + 1) & ix->mask; ix->slots[j]; j = (j + 1) & ix->mask) {
-		uint32_t home = (uint32_t)hash_row(m, kind, ix->slots[j] - 1) & ix->mask;
+		uint32_t home = index_home(ix, hash_row(m, kind, ix->slots[j] - 1));
 
 		if (((j - home) & ix->mask) >= ((j - i) & ix->mask)) {
 			ix->slots[i] = ix->slots[j];
@@ -248,9 +147,9 @@ static uint32_t draw_idle(struct fg_model *m, enum kind kind, uint32_t n)
 	return best;
 }
 
-static uint32_t find_source(const struct fg_model *m, const uint8_t addr[16])
+uint32_t fg_model_source_place(const struct fg_model *m, const uint8_t addr[16])
 {
-	uint32_t i = (uint32_t)hash_source(m, addr) & m->source_index.mask;
+	uint32_t i = index_home(&m->source_index, hash_source(m, addr));
 
 	if (!m->source_index.slots)
 		return NONE;
@@ -263,10 +162,10 @@ static uint32_t find_source(const struct fg_model *m, const uint8_t addr[16])
 	return NONE;
 }
 
-static uint32_t find_client(const struct fg_model *m, const uint8_t addr[16], uint64_t stem,
-			    uint64_t stack)
+uint32_t fg_model_client_place(const struct fg_model *m, const uint8_t addr[16], uint64_t stem,
+			       uint64_t stack)
 {
-	uint32_t i = (uint32_t)hash_client(m, addr, stem, stack) & m->client_index.mask;
+	uint32_t i = index_home(&m->client_index, hash_client(m, addr, stem, stack));
 
 	if (!m->client_index.slots)
 		return NONE;
@@ -280,9 +179,9 @@ static uint32_t find_client(const struct fg_model *m, const uint8_t addr[16], ui
 	return NONE;
 }
 
-static uint32_t find_print(const struct fg_model *m, uint64_t print)
+uint32_t fg_model_print_place(const struct fg_model *m, uint64_t print)
 {
-	uint32_t i = (uint32_t)hash_print(m, print) & m->print_index.mask;
+	uint32_t i = index_home(&m->print_index, hash_print(m, print));
 
 	if (!m->print_index.slots)
 		return NONE;
@@ -295,7 +194,7 @@ static uint32_t find_print(const struct fg_model *m, uint64_t print)
 /* A named fingerprint with this stem. */
 static uint32_t find_stem(const struct fg_model *m, uint64_t stem)
 {
-	uint32_t i = (uint32_t)hash_stem(m, stem) & m->stem_index.mask;
+	uint32_t i = index_home(&m->stem_index, hash_stem(m, stem));
 
 	if (!m->stem_index.slots)
 		return NONE;
@@ -308,7 +207,7 @@ static uint32_t find_stem(const struct fg_model *m, uint64_t stem)
 /* A client leaves its source's chain. */
 static void unchain_client(struct fg_model *m, uint32_t at)
 {
-	uint32_t source = find_source(m, m->clients[at].addr), *link;
+	uint32_t source = fg_model_source_place(m, m->clients[at].addr), *link;
 
 	if (source == NONE || m->next_client[at] == UNCHAINED)
 		return;
@@ -331,46 +230,88 @@ static void unchain_all(struct fg_model *m, uint32_t source)
 	}
 }
 
+static int grow_sources(struct fg_model *m, uint32_t cap)
+{
+	if (grow((void **)&m->sources, sizeof(*m->sources), cap) ||
+	    grow((void **)&m->first_client, sizeof(*m->first_client), cap) ||
+	    index_resize(m, &m->source_index, SOURCE, m->n_sources, cap))
+		return -ENOMEM;
+	m->cap_sources = cap;
+	return 0;
+}
+
+/* A place behind all others. @return 0, -ENOMEM, -ENOSPC at the limit. */
+static int append_source(struct fg_model *m, uint32_t *ret_at)
+{
+	uint32_t at = m->n_sources;
+
+	if (at == m->limits.sources)
+		return -ENOSPC;
+	if (at == m->cap_sources && grow_sources(m, next_cap(at, m->limits.sources)))
+		return -ENOMEM;
+	m->sources[at].recent = false;
+	m->n_sources++;
+	*ret_at = at;
+	return 0;
+}
+
+/* The longest idle of some gives way, and leaves its summary. */
+static int replace_source(struct fg_model *m, uint32_t *ret_at)
+{
+	uint32_t at = draw_idle(m, SOURCE, m->n_sources);
+
+	if (at == NONE) {
+		m->refused.sources++;
+		return -ENOSPC;
+	}
+	m->refused.sources_expired++;
+	fg_model_leave_source(m, at);
+	unchain_all(m, at);
+	index_remove(m, &m->source_index, SOURCE, at);
+	*ret_at = at;
+	return 0;
+}
+
+static void put_source(struct fg_model *m, const struct fg_model_source *row, uint32_t at)
+{
+	/* a place is in the list of recent ones once, whoever has it */
+	bool recent = m->sources[at].recent;
+
+	m->sources[at] = *row;
+	m->sources[at].recent = recent;
+	m->first_client[at] = NONE;
+	index_put(&m->source_index, hash_source(m, row->addr), at);
+}
+
+int fg_model_add_source(struct fg_model *m, const struct fg_model_source *row)
+{
+	uint32_t at;
+	int r = append_source(m, &at);
+
+	if (!r)
+		put_source(m, row, at);
+	return r;
+}
+
 static int make_source(struct fg_model *m, const uint8_t addr[16], uint32_t *ret_at)
 {
-	uint32_t at = m->n_sources, n_before = at;
+	struct fg_model_source row = { .first_ns = m->now_ns };
+	int r = append_source(m, ret_at);
 
-	if (at == m->cap_sources && at < m->limits.sources) {
-		uint32_t cap = next_cap(at, m->limits.sources);
-
-		if (grow((void **)&m->sources, sizeof(*m->sources), cap) ||
-		    grow((void **)&m->first_client, sizeof(*m->first_client), cap) ||
-		    index_resize(m, &m->source_index, SOURCE, at, cap))
-			return -ENOMEM;
-		m->cap_sources = cap;
-	}
-	if (at < m->cap_sources) {
-		m->n_sources++;
-	} else {
-		at = draw_idle(m, SOURCE, m->n_sources);
-		if (at == NONE) {
-			m->refused.sources++;
-			return -ENOSPC;
-		}
-		m->refused.sources_expired++;
-		unchain_all(m, at);
-		index_remove(m, &m->source_index, SOURCE, at);
-	}
-	/* a place is in the list of recent ones once, whoever has it */
-	m->sources[at] =
-		(struct fg_model_source){ .recent = at < n_before && m->sources[at].recent };
-	memcpy(m->sources[at].addr, addr, 16);
-	m->sources[at].first_ns = m->now_ns;
-	m->first_client[at] = NONE;
-	index_put(&m->source_index, hash_source(m, addr), at);
-	*ret_at = at;
+	if (r == -ENOSPC)
+		r = replace_source(m, ret_at);
+	if (r)
+		return r;
+	memcpy(row.addr, addr, 16);
+	fg_model_recall_source(m, &row);
+	put_source(m, &row, *ret_at);
 	return 0;
 }
 
 /* The row of a source; NULL where there is no room (counted) or no memory. */
 static struct fg_model_source *source_row(struct fg_model *m, const uint8_t addr[16], int *error)
 {
-	uint32_t at = find_source(m, addr);
+	uint32_t at = fg_model_source_place(m, addr);
 	int r;
 
 	if (at == NONE) {
@@ -384,58 +325,100 @@ static struct fg_model_source *source_row(struct fg_model *m, const uint8_t addr
 	if (m->sources[at].last_ns != m->now_ns)
 		m->sources[at].moving = 0;
 	m->sources[at].last_ns = m->now_ns;
+	m->sources[at].unsaved = true;
 	return &m->sources[at];
 }
 
-/* A client of that time is not known any more: it may have made a full handshake then. */
-static void forget_until(struct fg_model *m, uint64_t ns)
+void fg_model_forget_until(struct fg_model *m, uint64_t ns)
 {
 	if (ns > m->known_since_ns)
 		m->known_since_ns = ns;
 }
 
-static int make_client(struct fg_model *m, const struct fg_epoch_client *in, uint32_t *ret_at)
+static int grow_clients(struct fg_model *m, uint32_t cap)
+{
+	if (grow((void **)&m->clients, sizeof(*m->clients), cap) ||
+	    grow((void **)&m->next_client, sizeof(*m->next_client), cap) ||
+	    grow((void **)&m->moving, sizeof(*m->moving), cap) ||
+	    grow((void **)&m->days, sizeof(*m->days), cap) ||
+	    index_resize(m, &m->client_index, CLIENT, m->n_clients, cap))
+		return -ENOMEM;
+	m->cap_clients = cap;
+	return 0;
+}
+
+static int append_client(struct fg_model *m, uint32_t *ret_at)
 {
 	uint32_t at = m->n_clients;
 
-	if (at == m->cap_clients && at < m->limits.clients) {
-		uint32_t cap = next_cap(at, m->limits.clients);
+	if (at == m->limits.clients)
+		return -ENOSPC;
+	if (at == m->cap_clients && grow_clients(m, next_cap(at, m->limits.clients)))
+		return -ENOMEM;
+	m->days[at].hour = 0;
+	m->n_clients++;
+	*ret_at = at;
+	return 0;
+}
 
-		if (grow((void **)&m->clients, sizeof(*m->clients), cap) ||
-		    grow((void **)&m->next_client, sizeof(*m->next_client), cap) ||
-		    grow((void **)&m->moving, sizeof(*m->moving), cap) ||
-		    grow((void **)&m->days, sizeof(*m->days), cap) ||
-		    index_resize(m, &m->client_index, CLIENT, at, cap))
-			return -ENOMEM;
-		m->cap_clients = cap;
+static int replace_client(struct fg_model *m, uint32_t *ret_at)
+{
+	uint32_t at = draw_idle(m, CLIENT, m->n_clients);
+
+	if (at == NONE) {
+		m->refused.clients++;
+		fg_model_forget_until(m, m->now_ns);
+		return -ENOSPC;
 	}
-	if (at < m->cap_clients) {
-		m->n_clients++;
-		m->days[at].hour = 0;
-	} else {
-		at = draw_idle(m, CLIENT, m->n_clients);
-		if (at == NONE) {
-			m->refused.clients++;
-			forget_until(m, m->now_ns);
-			return -ENOSPC;
-		}
-		m->refused.clients_expired++;
-		forget_until(m, m->clients[at].last_ns);
-		unchain_client(m, at);
-		index_remove(m, &m->client_index, CLIENT, at);
-	}
-	memset(&m->clients[at], 0, sizeof(m->clients[at]));
-	memcpy(m->clients[at].addr, in->addr, 16);
-	m->clients[at].stem = in->stem;
-	m->clients[at].stack = in->stack;
-	m->clients[at].first_ns = m->now_ns;
-	m->clients[at].print = NO_PRINT;
+	m->refused.clients_expired++;
+	fg_model_leave_client(m, at);
+	unchain_client(m, at);
+	index_remove(m, &m->client_index, CLIENT, at);
+	*ret_at = at;
+	return 0;
+}
+
+static void put_client(struct fg_model *m, const struct fg_client_summary *row, uint32_t at)
+{
+	uint32_t hour = m->days[at].hour, print = fg_model_print_place(m, row->print);
+
+	m->clients[at] = row->row;
+	m->clients[at].print = print == NONE ? NO_PRINT : print;
 	m->next_client[at] = UNCHAINED;
 	m->moving[at] = 0;
+	m->days[at] = row->day;
 	/* the hour stays: a place is in the list of active ones once, whoever has it */
-	m->days[at] = (struct fg_client_day){ .hour = m->days[at].hour };
-	index_put(&m->client_index, hash_client(m, in->addr, in->stem, in->stack), at);
-	*ret_at = at;
+	m->days[at].hour = hour;
+	index_put(&m->client_index, hash_client(m, row->row.addr, row->row.stem, row->row.stack),
+		  at);
+}
+
+int fg_model_add_client(struct fg_model *m, const struct fg_client_summary *row, uint32_t *ret_at)
+{
+	int r = append_client(m, ret_at);
+
+	if (!r)
+		put_client(m, row, *ret_at);
+	return r;
+}
+
+static int make_client(struct fg_model *m, const struct fg_epoch_client *in, uint32_t *ret_at,
+		       int *error)
+{
+	struct fg_client_summary row = { .row = { .stem = in->stem, .stack = in->stack } };
+	int r = append_client(m, ret_at);
+
+	if (r == -ENOSPC)
+		r = replace_client(m, ret_at);
+	if (r)
+		return r;
+	memcpy(row.row.addr, in->addr, 16);
+	row.row.first_ns = m->now_ns;
+	fg_model_recall_client(m, &row);
+	put_client(m, &row, *ret_at);
+	/* what its source counted when it was there is in the source's summary */
+	if (row.row.last_ns)
+		fg_model_note_pairs(m, *ret_at, row.print, error);
 	return 0;
 }
 
@@ -454,36 +437,62 @@ static int stem_index_resize(struct fg_model *m, uint32_t cap)
 	return 0;
 }
 
-static int make_print(struct fg_model *m, uint64_t print, uint64_t stem, uint32_t *ret_at)
+static int grow_prints(struct fg_model *m, uint32_t cap)
+{
+	if (grow((void **)&m->prints, sizeof(*m->prints), cap) ||
+	    index_resize(m, &m->print_index, PRINT, m->n_prints, cap) || stem_index_resize(m, cap))
+		return -ENOMEM;
+	m->cap_prints = cap;
+	return 0;
+}
+
+static int append_print(struct fg_model *m, uint32_t *ret_at)
 {
 	uint32_t at = m->n_prints;
 
-	if (at == m->limits.fingerprints) {
-		m->refused.fingerprints++;
+	if (at == m->limits.fingerprints)
 		return -ENOSPC;
-	}
-	if (at == m->cap_prints) {
-		uint32_t cap = next_cap(at, m->limits.fingerprints);
-
-		if (grow((void **)&m->prints, sizeof(*m->prints), cap) ||
-		    index_resize(m, &m->print_index, PRINT, at, cap) || stem_index_resize(m, cap))
-			return -ENOMEM;
-		m->cap_prints = cap;
-	}
+	if (at == m->cap_prints && grow_prints(m, next_cap(at, m->limits.fingerprints)))
+		return -ENOMEM;
 	m->n_prints++;
-	memset(&m->prints[at], 0, sizeof(m->prints[at]));
-	m->prints[at].print = print;
-	m->prints[at].stem = stem;
-	m->prints[at].first_ns = m->now_ns;
-	index_put(&m->print_index, hash_print(m, print), at);
 	*ret_at = at;
 	return 0;
+}
+
+static void put_print(struct fg_model *m, const struct fg_model_print *row, uint32_t at)
+{
+	m->prints[at] = *row;
+	index_put(&m->print_index, hash_print(m, row->print), at);
+	if (row->named && find_stem(m, row->stem) == NONE)
+		index_put(&m->stem_index, hash_stem(m, row->stem), at);
+}
+
+int fg_model_add_print(struct fg_model *m, const struct fg_model_print *row)
+{
+	uint32_t at;
+	int r = append_print(m, &at);
+
+	if (!r)
+		put_print(m, row, at);
+	return r;
+}
+
+static int make_print(struct fg_model *m, uint64_t print, uint64_t stem, uint32_t *ret_at)
+{
+	const struct fg_model_print row = { .print = print, .stem = stem, .first_ns = m->now_ns };
+	int r = append_print(m, ret_at);
+
+	if (r == -ENOSPC)
+		m->refused.fingerprints++;
+	if (!r)
+		put_print(m, &row, *ret_at);
+	return r;
 }
 
 static struct fg_model_print *print_row(struct fg_model *m, uint64_t print, uint64_t stem,
 					int *error)
 {
-	uint32_t at = find_print(m, print);
+	uint32_t at = fg_model_print_place(m, print);
 	int r;
 
 	if (at == NONE) {
@@ -495,6 +504,7 @@ static struct fg_model_print *print_row(struct fg_model *m, uint64_t print, uint
 		}
 	}
 	m->prints[at].last_ns = m->now_ns;
+	m->prints[at].unsaved = true;
 	return &m->prints[at];
 }
 
@@ -573,6 +583,54 @@ static bool first_together(struct fg_model *m, const struct fg_model_source *s, 
 	return pair_is_new(m, mix(hash, s->first_ns), error);
 }
 
+static uint32_t cap_for(uint64_t n, uint32_t cap, uint32_t limit)
+{
+	while (cap < n && cap < limit)
+		cap = next_cap(cap, limit);
+	return cap;
+}
+
+int fg_model_reserve(struct fg_model *m, int kind, uint64_t n)
+{
+	uint32_t sources = cap_for(n, m->cap_sources, m->limits.sources);
+	uint32_t clients = cap_for(n, m->cap_clients, m->limits.clients);
+	uint32_t prints = cap_for(n, m->cap_prints, m->limits.fingerprints);
+
+	switch (kind) {
+	case FG_SUMMARY_SOURCE:
+		return sources > m->cap_sources ? grow_sources(m, sources) : 0;
+	case FG_SUMMARY_CLIENT:
+		return clients > m->cap_clients ? grow_clients(m, clients) : 0;
+	case FG_SUMMARY_PRINT:
+		return prints > m->cap_prints ? grow_prints(m, prints) : 0;
+	default:
+		return 0;
+	}
+}
+
+uint64_t fg_model_print_key(const struct fg_model *m, uint32_t at)
+{
+	uint32_t print = m->clients[at].print;
+
+	return print == NO_PRINT ? 0 : m->prints[print].print;
+}
+
+void fg_model_note_pairs(struct fg_model *m, uint32_t at, uint64_t print, int *error)
+{
+	const struct fg_model_client *c = &m->clients[at];
+	uint32_t source = fg_model_source_place(m, c->addr);
+
+	/* was it counted? A row of the source that was made after it has to count it again */
+	if (source == NONE || m->sources[source].first_ns > c->first_ns ||
+	    m->sources[source].last_ns < c->first_ns)
+		return;
+	first_together(m, &m->sources[source], c->stem, STEM_PAIR, error);
+	if (c->stack)
+		first_together(m, &m->sources[source], c->stack, STACK_PAIR, error);
+	if (print)
+		first_together(m, &m->sources[source], print, PRINT_PAIR, error);
+}
+
 /* --- Applying an epoch ------------------------------------------------------------------------ */
 
 static uint32_t slot_of(const struct fg_model *m, uint64_t ns)
@@ -615,14 +673,14 @@ static uint64_t last_moment(const struct fg_model *m)
 }
 
 /* A day is over: what the source did on it joins what is usual for it. Days without it are not
- * held against it. */
+ * held against it, and of a day with a break nobody knows. */
 static void source_day(struct fg_model *m, struct fg_model_source *s)
 {
 	uint16_t day = (uint16_t)(last_moment(m) / FG_DAY_NS);
 
 	if (s->day == day)
 		return;
-	if (s->day && !s->held) {
+	if (s->day && !s->held && (s->day < m->break_from || s->day > m->break_to)) {
 		s->days += s->days < UINT16_MAX;
 		s->usual += ((float)s->today - s->usual) /
 			    (s->days < USUAL_DAYS ? s->days : USUAL_DAYS);
@@ -722,16 +780,26 @@ static void count_distinct(struct fg_model *m, struct fg_model_source *s,
 {
 	struct fg_model_print *p;
 
-	if (first_together(m, s, in->stem, 4, error))
+	if (first_together(m, s, in->stem, STEM_PAIR, error))
 		s->stems++;
-	if (in->stack && first_together(m, s, in->stack, 7, error))
+	if (in->stack && first_together(m, s, in->stack, STACK_PAIR, error))
 		s->stacks++;
-	if (!first_together(m, s, in->print, 5, error))
+	if (!first_together(m, s, in->print, PRINT_PAIR, error))
 		return;
 	s->fingerprints++;
 	p = print_row(m, in->print, in->stem, error);
 	if (p)
 		p->sources++;
+}
+
+static struct fg_stem *stem_row(struct fg_model *m, uint64_t key)
+{
+	bool is_new = !fg_stems_find(m->stems, key);
+	struct fg_stem *row = fg_stems_row(m->stems, key, m->now_ns);
+
+	if (row && is_new)
+		fg_model_recall_stem(m, row);
+	return row;
 }
 
 static void see_client(struct fg_model *m, uint32_t at)
@@ -740,13 +808,30 @@ static void see_client(struct fg_model *m, uint32_t at)
 	struct fg_stem *stem;
 
 	if (c->last_ns && (c->last_ns - 1) / FG_DAY_NS < last_moment(m) / FG_DAY_NS) {
-		stem = fg_stems_row(m->stems, c->stem, m->now_ns);
+		stem = stem_row(m, c->stem);
 		if (stem)
 			fg_stem_add_return(stem, last_moment(m));
 	}
 	if (c->last_ns != m->now_ns)
 		m->moving[at] = 0;
 	c->last_ns = m->now_ns;
+	c->unsaved = 1;
+}
+
+int fg_model_list_active(struct fg_model *m, uint32_t at)
+{
+	if (m->days[at].hour == m->hour_mark)
+		return 0;
+	if (m->n_active == m->cap_active) {
+		uint32_t cap = next_cap(m->cap_active, m->limits.clients);
+
+		if (grow((void **)&m->active, sizeof(*m->active), cap))
+			return -ENOMEM;
+		m->cap_active = cap;
+	}
+	m->days[at].hour = m->hour_mark;
+	m->active[m->n_active++] = at;
+	return 0;
 }
 
 /* Counts of the client's day; puts it on the list of this hour. No room for the list is no harm: its
@@ -764,24 +849,13 @@ static void act(struct fg_model *m, uint32_t at, uint64_t connections, uint64_t 
 	}
 	add16(&d->connections, connections);
 	add16(&d->exchanges, exchanges);
-	if (d->hour == m->hour_mark || (!connections && !exchanges))
-		return;
-	if (m->n_active == m->cap_active) {
-		uint32_t cap = next_cap(m->cap_active, m->limits.clients);
-
-		if (grow((void **)&m->active, sizeof(*m->active), cap)) {
-			*error = -ENOMEM;
-			return;
-		}
-		m->cap_active = cap;
-	}
-	d->hour = m->hour_mark;
-	m->active[m->n_active++] = at;
+	if ((connections || exchanges) && fg_model_list_active(m, at))
+		*error = -ENOMEM;
 }
 
 static void learn_stem(struct fg_model *m, const struct fg_epoch_client *in, bool is_new)
 {
-	struct fg_stem *stem = fg_stems_row(m->stems, in->stem, m->now_ns);
+	struct fg_stem *stem = stem_row(m, in->stem);
 
 	if (!stem)
 		return;
@@ -793,34 +867,54 @@ static void learn_stem(struct fg_model *m, const struct fg_epoch_client *in, boo
 		fg_stem_add_client(stem, in->stack, last_moment(m));
 }
 
+/* The client's place in its source's chain. */
+static void chain_client(struct fg_model *m, uint32_t at, uint32_t source)
+{
+	if (m->next_client[at] != UNCHAINED)
+		return;
+	m->next_client[at] = m->first_client[source];
+	m->first_client[source] = at;
+	m->sources[source].clients++;
+}
+
+int fg_model_link_client(struct fg_model *m, uint32_t at, uint64_t print)
+{
+	uint32_t source = fg_model_source_place(m, m->clients[at].addr);
+	int error = 0;
+
+	if (source == NONE)
+		return 0;
+	chain_client(m, at, source);
+	fg_model_note_pairs(m, at, print, &error);
+	return error;
+}
+
 static void apply_client(struct fg_model *m, const struct fg_epoch_client *in, int *error)
 {
 	struct fg_model_source *s = source_row(m, in->addr, error);
-	uint32_t at = find_client(m, in->addr, in->stem, in->stack), print;
-	bool is_new = at == NONE;
+	uint32_t at = fg_model_client_place(m, in->addr, in->stem, in->stack), print;
 	struct fg_model_client *c;
-	int r;
+	int r = 0;
 
 	if (!s)
 		return;
+	if (at == NONE)
+		r = make_client(m, in, &at, error);
+	else if (m->next_client[at] == UNCHAINED)
+		/* its source may have taken up its summary, in which it is counted */
+		fg_model_note_pairs(m, at, fg_model_print_key(m, at), error);
 	/* also where the client has no room: a crowd must not look like one host */
 	count_distinct(m, s, in, error);
-	if (is_new) {
-		r = make_client(m, in, &at);
-		if (r) {
-			if (r == -ENOMEM)
-				*error = r;
-			return;
-		}
+	if (r) {
+		if (r == -ENOMEM)
+			*error = r;
+		return;
 	}
-	if (m->next_client[at] == UNCHAINED) {
-		m->next_client[at] = m->first_client[s - m->sources];
-		m->first_client[s - m->sources] = at;
-		s->clients++;
-	}
-	learn_stem(m, in, is_new);
+	chain_client(m, at, (uint32_t)(s - m->sources));
 	c = &m->clients[at];
-	print = find_print(m, in->print);
+	/* one that took up its summary was seen before */
+	learn_stem(m, in, !c->last_ns);
+	print = fg_model_print_place(m, in->print);
 	c->print = print == NONE ? NO_PRINT : print;
 	add32(&c->connections, in->connections);
 	add32(&c->resumed, in->resumed);
@@ -879,7 +973,7 @@ static void apply_signals(struct fg_model *m, const struct fg_epoch_flow *in, ui
 	if (!(in->news & FG_NEWS_TIMES) || in->time_flags & FG_TIMES_RESENT || !in->rtt_us ||
 	    !in->turn_us || g->measured > CRYPTO_OF_CLIENT)
 		return;
-	stem = fg_stems_row(m->stems, in->stem, m->now_ns);
+	stem = stem_row(m, in->stem);
 	if (stem)
 		fg_stem_add_crypto(stem, in->rtt_us, in->turn_us);
 }
@@ -904,7 +998,7 @@ static void apply_flow(struct fg_model *m, const struct fg_epoch_flow *in, int *
 		if (in->news & FG_NEWS_OPENED)
 			apply_syn(m, s, in);
 	}
-	at = in->stem ? find_client(m, in->addr, in->stem, in->stack) : NONE;
+	at = in->stem ? fg_model_client_place(m, in->addr, in->stem, in->stack) : NONE;
 	if (at == NONE) {
 		m->refused.news += in->stem && (in->news || in->n_turns);
 		return;
@@ -927,7 +1021,7 @@ static void apply_full(struct fg_model *m, const struct fg_epoch_flow *in)
 
 	if (!(in->news & FG_NEWS_OPENED) || fg_signals_offers(in->hello_flags) || !in->stem)
 		return;
-	at = find_client(m, in->addr, in->stem, in->stack);
+	at = fg_model_client_place(m, in->addr, in->stem, in->stack);
 	if (at != NONE)
 		fg_signals_full(&m->clients[at].signals, in->opened_ns);
 }
@@ -961,11 +1055,10 @@ int fg_model_apply(struct fg_model *m, const struct fg_epoch *e)
 	int error = 0;
 
 	/* also where the clock was ahead when it began, and was set back since */
-	if (!m->known_since_ns || e->end_ns < m->began_ns) {
-		m->known_since_ns = e->end_ns;
-		m->began_ns = e->start_ns;
-	}
+	if (!m->watching || e->end_ns < m->began_ns)
+		fg_model_begin_watch(m, e->start_ns, e->end_ns);
 	m->now_ns = e->end_ns;
+	m->n_recalled = m->n_left = 0;
 	m->received = e->received;
 	m->replies = e->replies;
 	for (size_t i = 0; i < e->n_samples; i++)
@@ -998,6 +1091,14 @@ static struct fg_model_limits with_defaults(const struct fg_model_limits *limits
 	return l;
 }
 
+static int choose_seed(struct fg_model *m)
+{
+	memcpy(m->seed, m->limits.seed, sizeof(m->seed));
+	if (m->seed[0] || m->seed[1])
+		return 0;
+	return getrandom(m->seed, sizeof(m->seed), 0) == (ssize_t)sizeof(m->seed) ? 0 : -EIO;
+}
+
 int fg_model_new(const struct fg_model_limits *limits, struct fg_model **ret_model)
 {
 	struct fg_model *m = calloc(1, sizeof(*m));
@@ -1007,7 +1108,8 @@ int fg_model_new(const struct fg_model_limits *limits, struct fg_model **ret_mod
 		return -ENOMEM;
 	m->limits = with_defaults(limits);
 	m->hour_mark = 1;
-	r = getrandom(m->seed, sizeof(m->seed), 0) == (ssize_t)sizeof(m->seed) ? 0 : -EIO;
+	m->break_from = UINT16_MAX;
+	r = choose_seed(m);
 	if (!r)
 		r = fg_stems_new(m->seed, m->limits.stems, &m->stems);
 	if (!r)
@@ -1049,7 +1151,7 @@ void fg_model_free(struct fg_model **model)
 
 bool fg_model_knows(const struct fg_model *m, uint64_t print)
 {
-	uint32_t at = find_print(m, print);
+	uint32_t at = fg_model_print_place(m, print);
 
 	return at != NONE && m->prints[at].named;
 }
@@ -1062,6 +1164,11 @@ uint64_t fg_model_now_ns(const struct fg_model *m)
 uint64_t fg_model_began_ns(const struct fg_model *m)
 {
 	return m->began_ns;
+}
+
+uint64_t fg_model_unbroken_ns(const struct fg_model *m)
+{
+	return m->unbroken_ns;
 }
 
 uint64_t fg_model_window_ns(const struct fg_model *m)
@@ -1101,7 +1208,7 @@ const struct fg_model_print *fg_model_print_at(const struct fg_model *m, size_t 
 
 const struct fg_model_source *fg_model_source_find(const struct fg_model *m, const uint8_t addr[16])
 {
-	uint32_t at = find_source(m, addr);
+	uint32_t at = fg_model_source_place(m, addr);
 
 	return at == NONE ? NULL : &m->sources[at];
 }
@@ -1109,14 +1216,14 @@ const struct fg_model_source *fg_model_source_find(const struct fg_model *m, con
 const struct fg_model_client *fg_model_client_find(const struct fg_model *m, const uint8_t addr[16],
 						   uint64_t stem, uint64_t stack)
 {
-	uint32_t at = find_client(m, addr, stem, stack);
+	uint32_t at = fg_model_client_place(m, addr, stem, stack);
 
 	return at == NONE ? NULL : &m->clients[at];
 }
 
 const struct fg_model_print *fg_model_print_find(const struct fg_model *m, uint64_t print)
 {
-	uint32_t at = find_print(m, print);
+	uint32_t at = fg_model_print_place(m, print);
 
 	return at == NONE ? NULL : &m->prints[at];
 }
@@ -1145,7 +1252,7 @@ uint64_t fg_model_stem_key(const struct fg_model *m, const char *text)
 size_t fg_model_clients_of(const struct fg_model *m, const uint8_t addr[16],
 			   const struct fg_model_client **ret, size_t n)
 {
-	uint32_t source = find_source(m, addr), at;
+	uint32_t source = fg_model_source_place(m, addr), at;
 	size_t found = 0, i;
 
 	if (source == NONE)

@@ -24,6 +24,7 @@ struct fg_model_limits {
 	uint32_t hosts; /* sources whose clocks are followed; 0 = FG_DEFAULT_HOSTS */
 	uint32_t pairs; /* remembered for distinct counts; 0 = FG_DEFAULT_PAIRS */
 	uint64_t window_ns; /* length of the sliding window, default 60 s */
+	uint64_t seed[2]; /* keys its hashes, and those of its summaries; 0 = drawn by chance */
 };
 
 /* Four for each of a million sources, in two generations of slots of 8 bytes, half full: 64 MB. */
@@ -58,6 +59,7 @@ struct fg_model_source {
 	uint16_t peak_today, peak;
 	bool recent; /* in the list of fg_model_recent() */
 	bool held; /* nothing is learned from this day: fg_model_hold() */
+	bool unsaved; /* changed since its summary was made (model/remember.h) */
 };
 
 struct fg_model_client {
@@ -66,8 +68,9 @@ struct fg_model_client {
 	uint64_t bytes_in, bytes_out;
 	uint64_t first_ns, last_ns;
 	uint32_t connections, resumed, exchanges; /* stop at their end */
-	uint32_t print : 31; /* place of its latest fingerprint, see fg_model_print_of() */
+	uint32_t print : 30; /* place of its latest fingerprint, see fg_model_print_of() */
 	uint32_t by_handshake : 1; /* not all connections were proven by the socket table */
+	uint32_t unsaved : 1; /* changed since its summary was made (model/remember.h) */
 	struct fg_signals signals;
 };
 /* Two million of them are 512 MB. */
@@ -94,6 +97,7 @@ struct fg_model_print {
 	uint64_t first_ns, last_ns;
 	uint16_t flags; /* FG_HELLO_* of the hello that named it */
 	bool named;
+	bool unsaved; /* changed since its summary was made (model/remember.h) */
 	char ja4[40]; /* "" until named */
 	char stem_text[44]; /* "~t13d…" */
 	char sni[256]; /* of the hello that named it */
@@ -115,8 +119,11 @@ bool fg_model_knows(const struct fg_model *model, uint64_t print);
 /** End of the newest epoch; 0 before the first. */
 uint64_t fg_model_now_ns(const struct fg_model *model);
 uint64_t fg_model_window_ns(const struct fg_model *model);
-/** Start of its first epoch; 0 before. */
+/** Start of its first epoch, or of the first one of what was restored (model/remember.h); 0 before. */
 uint64_t fg_model_began_ns(const struct fg_model *model);
+/** Since when it has watched without a break of FG_BREAK_NS: began_ns, or the end of the last break.
+ * Who came, or was away, in a break is not known. */
+uint64_t fg_model_unbroken_ns(const struct fg_model *model);
 
 size_t fg_model_n_sources(const struct fg_model *model);
 size_t fg_model_n_clients(const struct fg_model *model);
@@ -206,7 +213,9 @@ uint64_t fg_model_exchanges(const struct fg_model *model);
 	X(hosts_expired)                                                                      \
 	X(hosts_lines) /* clocks that gave way within their day: a crowd behind one source */ \
 	X(news) /* records of connections whose client has no row */                          \
-	X(pairs) /* forgotten: distinct counts may be too high by at most so much */
+	X(pairs) /* forgotten: distinct counts may be too high by at most so much */          \
+	X(recalls) /* rows made without a look at the summaries: too many in one epoch */     \
+	X(left) /* rows that gave way before their summary was made: too many in one epoch */
 
 struct fg_model_refused {
 #define FG_FIELD(name) uint64_t name;

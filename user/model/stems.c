@@ -107,6 +107,7 @@ struct fg_stem *fg_stems_row(struct fg_stems *s, uint64_t stem, uint64_t now_ns)
 		row->stem = stem;
 	}
 	row->last_ns = now_ns;
+	row->unsaved = true;
 	return row;
 }
 
@@ -239,6 +240,18 @@ struct fg_stems_refused fg_stems_refused(const struct fg_stems *s)
 size_t fg_stems_n(const struct fg_stems *s)
 {
 	return s->n;
+}
+
+size_t fg_stems_places(const struct fg_stems *s)
+{
+	return s->n_sets * WAYS;
+}
+
+struct fg_stem *fg_stems_at(struct fg_stems *s, size_t place)
+{
+	struct fg_stem *row = &s->row[place / WAYS][place % WAYS];
+
+	return row->stem ? row : NULL;
 }
 
 size_t fg_stems_bytes(uint32_t n)

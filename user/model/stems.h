@@ -37,6 +37,7 @@ struct fg_stem {
 	/* clients on that day and on the day before: seen for the first time; seen again that were
 	 * first seen on an earlier day */
 	uint32_t births[2], returns[2];
+	bool unsaved; /* changed since its summary was made (model/remember.h) */
 	/* distinct clients by stack, space-saving: a count is too high by at most the smallest of a
 	 * full list */
 	uint64_t stacks[FG_STEM_STACKS];
@@ -100,5 +101,9 @@ struct fg_stems_refused {
 };
 struct fg_stems_refused fg_stems_refused(const struct fg_stems *stems);
 size_t fg_stems_n(const struct fg_stems *stems);
+
+/** Places of rows, and the one at a place below that; NULL where it is free. */
+size_t fg_stems_places(const struct fg_stems *stems);
+struct fg_stem *fg_stems_at(struct fg_stems *stems, size_t place);
 /** Memory of a table of n rows. */
 size_t fg_stems_bytes(uint32_t n);

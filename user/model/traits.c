@@ -103,13 +103,14 @@ static void read_life(const struct fg_model *m, const struct fg_model_client *c,
 {
 	const struct fg_model_source *s = fg_model_source_find(m, c->addr);
 	uint64_t first_ns = s ? s->first_ns : c->first_ns;
-	uint64_t age = (fg_model_now_ns(m) - first_ns) / FG_DAY_NS;
+	uint64_t now_ns = fg_model_now_ns(m);
+	uint64_t age = now_ns > first_ns ? (now_ns - first_ns) / FG_DAY_NS : 0;
 
 	t->age_days = age < UINT8_MAX ? (uint8_t)age : UINT8_MAX;
-	/* who is new to us on our own first day is not new to the service */
-	if (fg_model_now_ns(m) - fg_model_began_ns(m) > FG_DAY_NS)
+	/* who is new to us on our own first day, or after a break, is not new to the service */
+	if (fg_model_now_ns(m) - fg_model_unbroken_ns(m) > FG_DAY_NS)
 		answer(t, FG_SHARE_BORN, age == 0);
-	if (fg_model_now_ns(m) - fg_model_began_ns(m) > 2 * FG_DAY_NS)
+	if (fg_model_now_ns(m) - fg_model_unbroken_ns(m) > 2 * FG_DAY_NS)
 		answer(t, FG_SHARE_NOT_BACK, d->before == 0);
 }
 
@@ -143,8 +144,8 @@ static void read_bins(const struct fg_traits_reader *r, const struct fg_model_cl
 	for (int i = 1; i < FG_SHAPES_KEPT; i++)
 		if (g->shape_counts[i] > g->shape_counts[top])
 			top = i;
-	/* a day that began before us has counts that lack its beginning */
-	t->bins[FG_HIST_TURNS] = (uint64_t)d->day * FG_DAY_NS >= fg_model_began_ns(r->model) ?
+	/* a day that began before us, or has a break in it, has counts that lack a part of it */
+	t->bins[FG_HIST_TURNS] = (uint64_t)d->day * FG_DAY_NS >= fg_model_unbroken_ns(r->model) ?
 					 (uint8_t)log2_of(fg_client_turns(d)) :
 					 FG_BIN_UNKNOWN;
 	t->bins[FG_HIST_SHAPE] = g->shape_counts[top] ? (uint8_t)fg_shape_bin(g->shapes[top]) :

@@ -348,6 +348,7 @@ int fg_report_status(FILE *out, struct fg_view *v)
 	named(&w, "replies", outcome_names, replies->frames, _FG_OUTCOME_MAX);
 	write_maps(&w, v);
 	write_model(&w, v->model);
+	fg_jsonw_key_u64(&w, "summaries", fg_store_n_summaries(v->store));
 	fg_cohorts_write_state(&w, v);
 	if (v->feed)
 		write_feed(&w, v);

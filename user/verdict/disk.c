@@ -12,11 +12,16 @@
 
 #include "lib/ip.h"
 
-#define SCHEMA_VERSION 3
+#define SCHEMA_VERSION 4
 /* Past decisions kept: strangers cause them by being flagged. About 200 B each, so 40 MB. */
 #define MAX_HISTORY 200000
-#define TEXT_OF(x)  #x
-#define TEXT(x)	    TEXT_OF(x)
+/* Of a full table, the oldest of so many around a newcomer goes: they lie on its page. */
+#define NEIGHBOURS 16
+#define TEXT_OF(x) #x
+#define TEXT(x)	   TEXT_OF(x)
+
+#define SUMMARY_TABLE \
+	"CREATE TABLE summary (key INTEGER PRIMARY KEY, last INTEGER NOT NULL, value BLOB NOT NULL);"
 
 /* NOT NULL is also the check of what was bound: a bind that failed leaves NULL. Numbers that may
  * be no number (NaN is stored as NULL) go without. */
@@ -40,7 +45,7 @@ static const char schema[] =
 	" addr BLOB NOT NULL, bits INTEGER NOT NULL, decision INTEGER NOT NULL,"
 	" what TEXT NOT NULL, who TEXT NOT NULL, reason TEXT NOT NULL);"
 	"CREATE INDEX history_addr ON history (addr);"
-	"CREATE TABLE state (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;"
+	"CREATE TABLE state (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;" SUMMARY_TABLE
 	"PRAGMA user_version = " TEXT(SCHEMA_VERSION) ";";
 
 /* From each version of the tables to the next. */
@@ -56,6 +61,7 @@ static const char *const migrations[SCHEMA_VERSION] = {
 	      "ALTER TABLE evidence ADD COLUMN capped INTEGER NOT NULL DEFAULT 0;"
 	      "ALTER TABLE evidence ADD COLUMN benign TEXT NOT NULL DEFAULT '';"
 	      "PRAGMA user_version = 3;",
+	[3] = SUMMARY_TABLE "PRAGMA user_version = 4;",
 };
 
 enum stmt {
@@ -77,6 +83,14 @@ enum stmt {
 	LIST_STATE,
 	GET_BLOB,
 	PUT_BLOB,
+	SET_SUMMARY,
+	ADD_SUMMARY,
+	GET_SUMMARY,
+	LIST_SUMMARIES,
+	AGES_OF_SUMMARIES,
+	OLDEST_SUMMARY,
+	DROP_SUMMARY,
+	FORGET_SUMMARIES,
 	_STMT_MAX
 };
 
@@ -113,11 +127,29 @@ static const char *const sql[_STMT_MAX] = {
 	[LIST_STATE] = "SELECT name, value FROM state",
 	[GET_BLOB] = "SELECT value FROM state WHERE name = ?",
 	[PUT_BLOB] = "INSERT OR REPLACE INTO state VALUES (?,?)",
+	[SET_SUMMARY] = "UPDATE summary SET last = ?2, value = ?3 WHERE key = ?1",
+	[ADD_SUMMARY] = "INSERT INTO summary VALUES (?,?,?)",
+	[GET_SUMMARY] = "SELECT value FROM summary WHERE key = ?",
+	[LIST_SUMMARIES] = "SELECT key, value FROM summary"
+			   " WHERE key BETWEEN ? AND ? AND last >= ? ORDER BY key",
+	[AGES_OF_SUMMARIES] = "SELECT last / 3600 AS hour, count(*) FROM summary"
+			      " WHERE key BETWEEN ? AND ? GROUP BY hour ORDER BY hour DESC",
+	[OLDEST_SUMMARY] =
+		"SELECT key FROM (SELECT * FROM (SELECT key, last FROM summary"
+		" WHERE key >= ?1 ORDER BY key LIMIT " TEXT(
+			NEIGHBOURS) ")"
+				    " UNION ALL SELECT * FROM (SELECT key, last FROM summary"
+				    " WHERE key < ?1 ORDER BY key DESC LIMIT " TEXT(
+					    NEIGHBOURS) "))"
+							" ORDER BY last LIMIT 1",
+	[DROP_SUMMARY] = "DELETE FROM summary WHERE key = ?",
+	[FORGET_SUMMARIES] = "DELETE FROM summary WHERE key BETWEEN ? AND ? AND last < ?",
 };
 
 struct fg_disk {
 	sqlite3 *db;
 	sqlite3_stmt *stmt[_STMT_MAX];
+	uint64_t n_summaries, max_summaries, n_before; /* before this transaction */
 	char path[PATH_MAX];
 	char error[256];
 };
@@ -254,6 +286,7 @@ static int check_pages(struct fg_disk *d)
  * on disk before anybody acts on it. */
 static int set_up(struct fg_disk *d)
 {
+	int64_t summaries = 0;
 	int r = exec(d, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL;"
 			"PRAGMA synchronous = FULL; BEGIN IMMEDIATE");
 
@@ -268,6 +301,10 @@ static int set_up(struct fg_disk *d)
 	for (size_t i = 0; !r && i < _STMT_MAX; i++)
 		r = checked(d, sqlite3_prepare_v3(d->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT,
 						  &d->stmt[i], NULL));
+	if (!r)
+		r = number_of(d, "SELECT count(*) FROM summary", &summaries);
+	d->n_summaries = r ? 0 : (uint64_t)summaries;
+	d->max_summaries = FG_MAX_SUMMARIES;
 	return r;
 }
 
@@ -751,4 +788,176 @@ int fg_disk_put_blob(struct fg_disk *disk, const char *name, const void *buf, si
 	bind_text(s, 1, name);
 	sqlite3_bind_blob(s, 2, n ? buf : "", (int)n, SQLITE_STATIC);
 	return run(disk, PUT_BLOB);
+}
+
+/* --- Summaries ------------------------------------------------------------------------------- */
+
+/* Without a sync: a crash of the host may take the last seconds of them, never the file's order. What
+ * is written after them in a transaction of verdicts is synced with them. */
+int fg_disk_begin_summaries(struct fg_disk *disk)
+{
+	int r = exec(disk, "PRAGMA synchronous = NORMAL; BEGIN");
+
+	disk->n_before = disk->n_summaries;
+	if (r)
+		sqlite3_exec(disk->db, "PRAGMA synchronous = FULL", NULL, NULL, NULL);
+	return r;
+}
+
+void fg_disk_rollback_summaries(struct fg_disk *disk)
+{
+	fg_disk_rollback(disk);
+	disk->n_summaries = disk->n_before;
+	sqlite3_exec(disk->db, "PRAGMA synchronous = FULL", NULL, NULL, NULL);
+}
+
+int fg_disk_commit_summaries(struct fg_disk *disk)
+{
+	int r = run(disk, COMMIT);
+
+	if (r)
+		fg_disk_rollback_summaries(disk);
+	else
+		sqlite3_exec(disk->db, "PRAGMA synchronous = FULL", NULL, NULL, NULL);
+	return r;
+}
+
+static int drop_oldest(struct fg_disk *d, uint64_t key)
+{
+	sqlite3_stmt *s = d->stmt[OLDEST_SUMMARY];
+	int64_t oldest = 0;
+	int code, r;
+
+	sqlite3_bind_int64(s, 1, (int64_t)key);
+	code = sqlite3_step(s);
+	r = checked(d, code);
+	if (code == SQLITE_ROW)
+		oldest = sqlite3_column_int64(s, 0);
+	sqlite3_reset(s);
+	return r || code != SQLITE_ROW ? r : fg_disk_drop_summary(d, (uint64_t)oldest);
+}
+
+static int write_summary(struct fg_disk *d, enum stmt which, uint64_t key, uint32_t last_s,
+			 const void *bytes, size_t n)
+{
+	sqlite3_stmt *s = d->stmt[which];
+
+	sqlite3_bind_int64(s, 1, (int64_t)key);
+	sqlite3_bind_int64(s, 2, last_s);
+	sqlite3_bind_blob(s, 3, bytes, (int)n, SQLITE_STATIC);
+	return run(d, which);
+}
+
+int fg_disk_put_summary(struct fg_disk *disk, uint64_t key, uint32_t last_s, const void *bytes,
+			size_t n)
+{
+	int r = n > INT_MAX ? -EMSGSIZE : write_summary(disk, SET_SUMMARY, key, last_s, bytes, n);
+
+	if (r || sqlite3_changes(disk->db))
+		return r;
+	if (disk->n_summaries >= disk->max_summaries)
+		r = drop_oldest(disk, key);
+	if (!r)
+		r = write_summary(disk, ADD_SUMMARY, key, last_s, bytes, n);
+	disk->n_summaries += !r;
+	return r;
+}
+
+int fg_disk_find_summary(struct fg_disk *disk, uint64_t key, void *ret_buf, size_t n)
+{
+	sqlite3_stmt *s = disk->stmt[GET_SUMMARY];
+	int code, r;
+
+	sqlite3_bind_int64(s, 1, (int64_t)key);
+	code = sqlite3_step(s);
+	r = checked(disk, code);
+	if (code == SQLITE_ROW) {
+		r = sqlite3_column_bytes(s, 0);
+		if ((size_t)r > n)
+			r = -EOVERFLOW;
+		else if (r)
+			memcpy(ret_buf, sqlite3_column_blob(s, 0), (size_t)r);
+	}
+	sqlite3_reset(s);
+	return r;
+}
+
+int fg_disk_newest_summaries(struct fg_disk *disk, uint64_t from_key, uint64_t to_key, uint64_t n,
+			     uint32_t *ret_from_s, uint64_t *ret_n)
+{
+	sqlite3_stmt *s = disk->stmt[AGES_OF_SUMMARIES];
+	int code;
+
+	*ret_from_s = 0;
+	*ret_n = 0;
+	sqlite3_bind_int64(s, 1, (int64_t)from_key);
+	sqlite3_bind_int64(s, 2, (int64_t)to_key);
+	while ((code = sqlite3_step(s)) == SQLITE_ROW) {
+		int64_t hour = sqlite3_column_int64(s, 0);
+
+		*ret_n += (uint64_t)sqlite3_column_int64(s, 1);
+		/* the hour in which they are enough is the last */
+		if (*ret_n >= n && hour >= 0 && hour <= UINT32_MAX / 3600) {
+			*ret_from_s = (uint32_t)(hour * 3600);
+			code = SQLITE_DONE;
+			break;
+		}
+	}
+	code = checked(disk, code);
+	sqlite3_reset(s);
+	return code;
+}
+
+int fg_disk_each_summary(struct fg_disk *disk, uint64_t from_key, uint64_t to_key, uint32_t from_s,
+			 fg_summary_fn fn, void *arg)
+{
+	sqlite3_stmt *s = disk->stmt[LIST_SUMMARIES];
+	int code = SQLITE_DONE, r = 0;
+
+	sqlite3_bind_int64(s, 1, (int64_t)from_key);
+	sqlite3_bind_int64(s, 2, (int64_t)to_key);
+	sqlite3_bind_int64(s, 3, from_s);
+	while (!r && (code = sqlite3_step(s)) == SQLITE_ROW)
+		r = fn(arg, (uint64_t)sqlite3_column_int64(s, 0), sqlite3_column_blob(s, 1),
+		       (size_t)sqlite3_column_bytes(s, 1));
+	if (!r)
+		r = checked(disk, code);
+	sqlite3_reset(s);
+	return r;
+}
+
+static int drop_summaries(struct fg_disk *d, enum stmt which)
+{
+	int r = run(d, which);
+
+	if (!r)
+		d->n_summaries -= (uint64_t)sqlite3_changes(d->db);
+	return r;
+}
+
+int fg_disk_drop_summary(struct fg_disk *disk, uint64_t key)
+{
+	sqlite3_bind_int64(disk->stmt[DROP_SUMMARY], 1, (int64_t)key);
+	return drop_summaries(disk, DROP_SUMMARY);
+}
+
+int fg_disk_forget_summaries(struct fg_disk *disk, uint64_t from_key, uint64_t to_key,
+			     uint32_t before_s)
+{
+	sqlite3_stmt *s = disk->stmt[FORGET_SUMMARIES];
+
+	sqlite3_bind_int64(s, 1, (int64_t)from_key);
+	sqlite3_bind_int64(s, 2, (int64_t)to_key);
+	sqlite3_bind_int64(s, 3, before_s);
+	return drop_summaries(disk, FORGET_SUMMARIES);
+}
+
+uint64_t fg_disk_n_summaries(const struct fg_disk *disk)
+{
+	return disk->n_summaries;
+}
+
+void fg_disk_limit_summaries(struct fg_disk *disk, uint64_t max)
+{
+	disk->max_summaries = max;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The state file: SQLite tables of verdicts, allowlist, history and small state. Knows rows, not
+ * The state file: SQLite tables of verdicts, allowlist, history, summaries and small state. Knows rows, not
  * rules; the only file that includes sqlite3.h. Without a folder the same tables live in memory.
  */
 #pragma once
@@ -57,3 +57,20 @@ int fg_disk_history(struct fg_disk *disk, const uint8_t addr[16], fg_history_fn 
 int fg_disk_get_blob(struct fg_disk *disk, const char *name, void *ret_buf, size_t n);
 int fg_disk_load_blob(struct fg_disk *disk, const char *name, void **ret_bytes, size_t *ret_n);
 int fg_disk_put_blob(struct fg_disk *disk, const char *name, const void *buf, size_t n);
+
+/* As fg_store_* of the same names. */
+int fg_disk_begin_summaries(struct fg_disk *disk);
+int fg_disk_commit_summaries(struct fg_disk *disk);
+void fg_disk_rollback_summaries(struct fg_disk *disk);
+int fg_disk_put_summary(struct fg_disk *disk, uint64_t key, uint32_t last_s, const void *bytes,
+			size_t n);
+int fg_disk_find_summary(struct fg_disk *disk, uint64_t key, void *ret_buf, size_t n);
+int fg_disk_newest_summaries(struct fg_disk *disk, uint64_t from_key, uint64_t to_key, uint64_t n,
+			     uint32_t *ret_from_s, uint64_t *ret_n);
+int fg_disk_each_summary(struct fg_disk *disk, uint64_t from_key, uint64_t to_key, uint32_t from_s,
+			 fg_summary_fn fn, void *arg);
+int fg_disk_drop_summary(struct fg_disk *disk, uint64_t key);
+int fg_disk_forget_summaries(struct fg_disk *disk, uint64_t from_key, uint64_t to_key,
+			     uint32_t before_s);
+uint64_t fg_disk_n_summaries(const struct fg_disk *disk);
+void fg_disk_limit_summaries(struct fg_disk *disk, uint64_t max);

@@ -1158,3 +1158,64 @@ int fg_store_put_blob(struct fg_store *store, const char *name, const void *buf,
 {
 	return fg_disk_put_blob(store->disk, name, buf, n);
 }
+
+/* --- Summaries ------------------------------------------------------------------------------- */
+
+int fg_store_begin_summaries(struct fg_store *store)
+{
+	return store->depth ? -EBUSY : fg_disk_begin_summaries(store->disk);
+}
+
+int fg_store_commit_summaries(struct fg_store *store)
+{
+	return fg_disk_commit_summaries(store->disk);
+}
+
+void fg_store_rollback_summaries(struct fg_store *store)
+{
+	fg_disk_rollback_summaries(store->disk);
+}
+
+int fg_store_put_summary(struct fg_store *store, uint64_t key, uint32_t last_s, const void *bytes,
+			 size_t n)
+{
+	return fg_disk_put_summary(store->disk, key, last_s, bytes, n);
+}
+
+int fg_store_find_summary(struct fg_store *store, uint64_t key, void *ret_buf, size_t n)
+{
+	return fg_disk_find_summary(store->disk, key, ret_buf, n);
+}
+
+int fg_store_newest_summaries(struct fg_store *store, uint64_t from_key, uint64_t to_key,
+			      uint64_t n, uint32_t *ret_from_s, uint64_t *ret_n)
+{
+	return fg_disk_newest_summaries(store->disk, from_key, to_key, n, ret_from_s, ret_n);
+}
+
+int fg_store_each_summary(struct fg_store *store, uint64_t from_key, uint64_t to_key,
+			  uint32_t from_s, fg_summary_fn fn, void *arg)
+{
+	return fg_disk_each_summary(store->disk, from_key, to_key, from_s, fn, arg);
+}
+
+int fg_store_drop_summary(struct fg_store *store, uint64_t key)
+{
+	return fg_disk_drop_summary(store->disk, key);
+}
+
+int fg_store_forget_summaries(struct fg_store *store, uint64_t from_key, uint64_t to_key,
+			      uint32_t before_s)
+{
+	return fg_disk_forget_summaries(store->disk, from_key, to_key, before_s);
+}
+
+uint64_t fg_store_n_summaries(const struct fg_store *store)
+{
+	return fg_disk_n_summaries(store->disk);
+}
+
+void fg_store_limit_summaries(struct fg_store *store, uint64_t max)
+{
+	fg_disk_limit_summaries(store->disk, max);
+}

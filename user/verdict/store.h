@@ -151,3 +151,40 @@ int fg_store_get_blob(struct fg_store *store, const char *name, void *ret_buf, s
  * @return 0, -errno. */
 int fg_store_load_blob(struct fg_store *store, const char *name, void **ret_bytes, size_t *ret_n);
 int fg_store_put_blob(struct fg_store *store, const char *name, const void *buf, size_t n);
+
+/*
+ * Summaries: small values by key, each with the time of its last sight (unix seconds). What they say
+ * is the model's; here they are kept, found, listed and forgotten. Keys are below 2^63.
+ */
+
+/* About 150 B of the file each, so 600 MB. Of a full table the oldest of some neighbours goes. */
+#define FG_MAX_SUMMARIES 4000000
+
+/** Writes between these are one transaction, apart from that of decisions, and without a sync of
+ * their own. @return 0, -EBUSY inside one of decisions, -errno: none of it is written. */
+int fg_store_begin_summaries(struct fg_store *store);
+int fg_store_commit_summaries(struct fg_store *store);
+void fg_store_rollback_summaries(struct fg_store *store);
+/** @return 0, -errno. */
+int fg_store_put_summary(struct fg_store *store, uint64_t key, uint32_t last_s, const void *bytes,
+			 size_t n);
+/** @return bytes copied, 0 where there is none, -EOVERFLOW, -errno. */
+int fg_store_find_summary(struct fg_store *store, uint64_t key, void *ret_buf, size_t n);
+/** From when on the n newest of a range of keys were last seen, rounded down to the hour, and how many
+ * were from then on; 0 and all where there are fewer. @return 0, -errno. */
+int fg_store_newest_summaries(struct fg_store *store, uint64_t from_key, uint64_t to_key,
+			      uint64_t n, uint32_t *ret_from_s, uint64_t *ret_n);
+/** A non-zero answer ends the listing. */
+typedef int (*fg_summary_fn)(void *arg, uint64_t key, const void *bytes, size_t n);
+/** Those of keys from_key to to_key, both included, that were last seen from from_s on, by key. fn
+ * must not change any. @return 0, -errno, or fn's answer. */
+int fg_store_each_summary(struct fg_store *store, uint64_t from_key, uint64_t to_key,
+			  uint32_t from_s, fg_summary_fn fn, void *arg);
+/** @return 0, also where there is none, -errno. */
+int fg_store_drop_summary(struct fg_store *store, uint64_t key);
+/** Drops those of a range that were last seen before. @return 0, -errno. */
+int fg_store_forget_summaries(struct fg_store *store, uint64_t from_key, uint64_t to_key,
+			      uint32_t before_s);
+uint64_t fg_store_n_summaries(const struct fg_store *store);
+/** Another limit than FG_MAX_SUMMARIES. */
+void fg_store_limit_summaries(struct fg_store *store, uint64_t max);
