@@ -66,7 +66,7 @@ HARNESS := $(filter-out $(TOOLS),$(sort $(wildcard tests/harness/*.c)))
 # The simulated campaign: what is proven about detection. In flow order as above.
 CAMPAIGN_MAIN := tests/campaign/campaign.c
 CAMPAIGN_FIRST := $(wildcard $(patsubst %,tests/campaign/%.c,world plan keys epochs packets \
-	compare score run agree))
+	compare map score run summary agree truth capture judge))
 CAMPAIGN := $(CAMPAIGN_FIRST) \
 	$(filter-out $(CAMPAIGN_FIRST) $(CAMPAIGN_MAIN),$(sort $(wildcard tests/campaign/*.c)))
 
@@ -170,9 +170,10 @@ $(OUT)/libcampaign.a: $(CAMPAIGN_OBJ)
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-$(OUT)/campaign: $(CAMPAIGN_MAIN:%.c=$(OUT)/obj/%.o) $(OUT)/libcampaign.a $(HARNESS_OBJ) \
+$(OUT)/tests/campaign: $(CAMPAIGN_MAIN:%.c=$(OUT)/obj/%.o) $(OUT)/libcampaign.a $(HARNESS_OBJ) \
 		$(OUT)/libfarmgate.a
 	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(SANFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(ALL_LIBS)
 
 $(UNIT_BIN) $(ROOT_BIN): $(OUT)/tests/%: $(OUT)/obj/tests/%.o $(OUT)/libcampaign.a \
@@ -202,7 +203,7 @@ $(TOOL_BIN): $(OUT)/tests/%: $(OUT)/obj/tests/harness/%.o $(OUT)/libfarmgate.a
 .PHONY: unit-programs root-programs tests
 unit-programs: $(UNIT_BIN) $(FUZZ_BIN)
 root-programs: $(ROOT_BIN) $(TOOL_BIN)
-tests: all unit-programs root-programs ## build every test program
+tests: all unit-programs root-programs campaign-program ## build every test program
 
 .PHONY: check check-root check-all check-tree asan asan-programs fuzz bench conformance
 check: all unit-programs ## tests that need no root: unit, fuzz corpora, replay, tree checks
@@ -232,8 +233,19 @@ fuzz: $(SKEL) ## each fuzz target under libFuzzer for FUZZ_SECONDS
 .PHONY: fuzz-programs
 fuzz-programs: $(FUZZ_BIN)
 
-.PHONY: campaign
-campaign: $(OUT)/campaign ## build the simulator of the detection proof (.out/campaign --help)
+.PHONY: campaign-program campaign-smoke campaign campaign-ablations campaign-full
+campaign-program: all $(OUT)/tests/campaign ## build the simulator of the detection proof
+campaign-smoke: campaign-program ## three farms, three surprises, small: minutes
+	$(Q)OUT=$(OUT) scripts/campaign smoke
+
+campaign: campaign-program ## every farm and surprise with five seeds, as a table: hours
+	$(Q)OUT=$(OUT) scripts/campaign table
+
+campaign-ablations: campaign-program ## one farm with less to see
+	$(Q)OUT=$(OUT) scripts/campaign ablations
+
+campaign-full: campaign-program ## the reference campaign as frames through replay: an hour
+	$(Q)OUT=$(OUT) scripts/campaign full
 
 bench: all $(BENCH_BIN) $(TOOL_BIN) ## benchmarks (root for the kernel side)
 	$(Q)for program in $(BENCH_BIN); do echo "$$program"; $$program || exit 1; done

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* `campaign agree` and `campaign packets`: what is made of frames. */
+/* `campaign agree`: the same connections as epochs and as frames must leave the same. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "campaign/campaign.h"
 #include "campaign/compare.h"
@@ -141,38 +140,4 @@ int cg_agree(const struct cg_options *options)
 	differ += cg_side_losses(l.side) != 0;
 	close_levels(&l);
 	return differ != 0;
-}
-
-int cg_packets_write(const struct cg_options *options)
-{
-	struct cg_packets_conf pc = { .server = cg_server_address,
-				      .emit = cg_pcap_frame,
-				      .keep_bytes = options->keep_bytes };
-	const struct cg_connection *c;
-	struct levels l = { 0 };
-	struct cg_pcap *pcap = NULL;
-	int r = cg_open(&options->world, &l.world, &l.keys), more, end;
-
-	if (!r)
-		r = cg_pcap_new(STDOUT_FILENO, &pcap);
-	pc.arg = pcap;
-	if (!r)
-		r = cg_packets_new(&pc, l.keys, &l.packets);
-	while (!r && (more = cg_world_next(l.world, &c)) != 0) {
-		r = more < 0 ? more : cg_packets_add(l.packets, c);
-		if (++l.connections == options->max_connections)
-			break;
-	}
-	if (!r)
-		r = cg_packets_finish(l.packets);
-	end = pcap ? cg_pcap_close(&pcap) : 0;
-	r = r ? r : end;
-	if (r)
-		fprintf(stderr, "campaign: stopped: %s\n", strerror(-r));
-	else
-		fprintf(stderr, "%llu connections, %llu frames\n",
-			(unsigned long long)l.connections,
-			(unsigned long long)cg_packets_frames(l.packets));
-	close_levels(&l);
-	return r;
 }

@@ -25,6 +25,9 @@ static const struct {
 	{ "run", cg_run, "simulate, feed the agent's core, score its verdicts" },
 	{ "agree", cg_agree, "the same as epochs and as frames: what the agent knows must agree" },
 	{ "packets", cg_packets_write, "frames as a capture file on stdout" },
+	{ "judge", cg_judge, "a report of replay against the truth about its capture" },
+	{ "summary", cg_summary, "rows of run, from stdin, as a table" },
+	{ "asn", cg_asn_write, "the world's table of networks on stdout" },
 };
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -75,6 +78,9 @@ static int usage(int code)
 		"  --flush N        tokens in a frame of a streamed answer (default 2.5)\n"
 		"  --keep N         payload bytes that a frame of the capture keeps, 16 or more;\n"
 		"                   hellos stay whole (packets)\n"
+		"  --truth FILE     who was a farm's, and the exchanges of each hour (packets;\n"
+		"                   judge reads it)\n"
+		"  --report FILE    what replay said, in JSON (judge)\n"
 		"  --asn 0|1        give the agent the table of networks (default 1)\n"
 		"  --ablation NAME  no-times, ingress-only, loss, restart, jitter\n"
 		"  --epoch S        seconds an epoch, a part of an hour (run: 60, agree: 1)\n"
@@ -147,6 +153,12 @@ static int set_option(struct cg_options *o, int c, const char *text)
 		return number32(text, 0, UINT32_MAX, &o->world.heavy_cap);
 	case 'K':
 		return number32(text, 16, 65535, &o->keep_bytes);
+	case 'R':
+		o->report_file = text;
+		return 0;
+	case 'T':
+		o->truth_file = text;
+		return 0;
 	case 'F':
 		return number32(text, 1, 1000, &o->world.flush_tokens);
 	case 'a':
@@ -177,6 +189,8 @@ static int parse(int argc, char **argv, struct cg_options *o)
 		{ "farm-day", required_argument, NULL, 'f' },
 		{ "knob", required_argument, NULL, 'k' },
 		{ "heavy-cap", required_argument, NULL, 'h' },
+		{ "truth", required_argument, NULL, 'T' },
+		{ "report", required_argument, NULL, 'R' },
 		{ "keep", required_argument, NULL, 'K' },
 		{ "flush", required_argument, NULL, 'F' },
 		{ "asn", required_argument, NULL, 'a' },
@@ -202,7 +216,7 @@ static int parse(int argc, char **argv, struct cg_options *o)
 	}
 	if (optind < argc)
 		return bad("", argv[optind]);
-	if (!o->world.scenario) {
+	if (!o->world.scenario && strcmp(argv[0], "judge") && strcmp(argv[0], "summary")) {
 		fprintf(stderr, "campaign: which --scenario? (campaign --help)\n");
 		return -EINVAL;
 	}

@@ -27,6 +27,8 @@ struct cg_options {
 	uint32_t epoch_s;
 	uint64_t max_connections; /* 0 = all */
 	const char *state_dir; /* NULL = memory, or a temporary one where it restarts */
+	const char *report_file; /* of replay, JSON */
+	const char *truth_file; /* NULL = not wanted */
 	uint32_t keep_bytes; /* of a frame's payload; 0 = all */
 	bool no_header;
 	bool verbose; /* who is flagged and why, as it happens */
@@ -44,3 +46,6 @@ int cg_open(const struct cg_conf *conf, struct cg_world **ret_world, struct cg_k
 int cg_run(const struct cg_options *options);
 int cg_agree(const struct cg_options *options);
 int cg_packets_write(const struct cg_options *options);
+int cg_asn_write(const struct cg_options *options);
+int cg_judge(const struct cg_options *options);
+int cg_summary(const struct cg_options *options);

@@ -41,6 +41,7 @@ struct cg_world {
 	uint64_t end_ns, farm_start_ns, step_ns,
 		step; /* from step_ns on clocks are ahead by step */
 	bool replaces; /* banned ones come back under another address */
+	uint64_t reserve; /* of other addresses */
 };
 
 /* --- Random numbers --------------------------------------------------------------------------- */
@@ -549,6 +550,7 @@ static int populate(struct cg_world *w)
 	}
 	w->farm_start_ns = start;
 	w->replaces = !strcmp(s, "F9");
+	w->reserve = (uint64_t)(100000 * w->conf.farm_scale);
 	return cg_farm_add(w, s, start);
 }
 
@@ -631,24 +633,28 @@ int cg_world_next(struct cg_world *w, const struct cg_connection **ret)
 	return 0;
 }
 
-/* Its place is taken within one to fifteen minutes by another, elsewhere. */
+/* The operator bans 6 % of who is flagged an hour (2 to 10 by the knob); a place is taken within one to
+ * fifteen minutes by another exit, as long as the reserve of four a place lasts. */
 void cg_world_ban(struct cg_world *w, uint32_t actor, uint64_t now_ns)
 {
+	double an_hour = 0.06 * (1 + 2 * w->conf.knob);
 	struct cg_actor *a, old = w->actors[actor];
 	size_t before = w->n_actors;
+	uint64_t ban_ns = now_ns + seconds(cg_exponential(&w->rng, 3600 / an_hour));
 
-	if (!old.farm || old.until_ns <= now_ns)
+	if (!old.farm || old.until_ns != UINT64_MAX)
 		return;
-	w->actors[actor].until_ns = now_ns;
-	if (!w->replaces)
+	w->actors[actor].until_ns = ban_ns;
+	if (!w->replaces || !w->reserve)
 		return;
+	w->reserve--;
 	a = cg_actor_add(w, old.habit, cg_network_of(w, CG_RES), (enum cg_program)old.hello,
 			 (enum cg_system)old.stack, old.a_day);
 	if (!a)
 		return;
 	a->farm = true;
 	a->gap_ms = old.gap_ms;
-	a->from_ns = now_ns + seconds(60 + 840 * cg_uniform(&w->rng));
+	a->from_ns = ban_ns + seconds(60 + 840 * cg_uniform(&w->rng));
 	start_actors(w, before);
 }
 

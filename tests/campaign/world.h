@@ -60,7 +60,7 @@ void cg_world_close(struct cg_world **world);
 /** The next connection by time of its SYN; valid until the next call. @return 1, 0 at the end. */
 int cg_world_next(struct cg_world *world, const struct cg_connection **ret_connection);
 
-/** Ban of an actor at a time (F9 reacts and replaces it; the others just stop). */
+/** An actor was flagged: of a farm it is banned within a day or so (F9 reacts and replaces it). */
 void cg_world_ban(struct cg_world *world, uint32_t actor, uint64_t now_ns);
 
 const struct cg_hello *cg_hellos(const struct cg_world *world, size_t *ret_n);

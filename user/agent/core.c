@@ -416,7 +416,7 @@ static void hold(struct fg_core *c, const struct fg_finding *f)
 	const struct fg_model_source *s = f->cohort ? NULL :
 						      fg_model_source_find(c->model, f->source);
 
-	if (s && s->first_ns > fg_model_began_ns(c->model) + FG_OWN_DAYS * FG_DAY_NS)
+	if (s && s->first_ns > fg_model_began_ns(c->model) + FG_PRESUMED_DAYS * FG_DAY_NS)
 		fg_model_hold(c->model, f->source);
 }
 

@@ -25,12 +25,15 @@
  * and a client without the trait is cleared by ln(1 - 0.9) = -2.3 at most. */
 #define FG_TRAIT_IN_FARMS 0.9
 
-/* A source's own days: from so many on (each day of the week once) its own busiest window says what is
- * usual for it, with a tail that falls off as k^-3 (bursts of measured clients of model servers: gaps
- * with a coefficient of variation of 4 and more, so a tail with hardly a variance). After a week
- * 13.8 nats are fifty times the busiest window, or twice with what others add. */
-#define FG_OWN_DAYS 7
+/* A source's own days: from so many on its own busiest window says what is usual for it, with a tail that
+ * falls off as k^-3 (bursts of measured clients of model servers: gaps with a coefficient of variation
+ * of 4 and more, so a tail with hardly a variance). After two days 13.8 nats are seventy times the
+ * busiest window, after a month thirty, or twice with what others add. */
+#define FG_OWN_DAYS 2
 #define FG_OWN_TAIL 3.0
+/* Who came within so many days from when learning began is taken for usual whatever it does: each day of
+ * the week once. */
+#define FG_PRESUMED_DAYS 7
 
 /* --- Cohorts ---------------------------------------------------------------------------------- */
 

@@ -19,8 +19,8 @@
  * Evidence  nats = -ln P(X >= x), the tail summed in logarithms.
  * Others    what the busiest client is like adds at most 10 nats (detect/families.h).
  * Gates     x at least min_connections and five times the usual; population at least
- *           min_population sources; otherwise silence (cold start). A source that is known for a
- *           week is judged by its own busiest windows, too: who was as busy before is no news. Days
+ *           min_population sources; otherwise silence (cold start). A source that is known for
+ *           two days is judged by its own busiest windows, too: who was as busy before is no news. Days
  *           on which it was flagged do not count, but for who was here when learning began.
  * Shared    A source with many distinct stems, or with other marks of a crowd behind one address
  *           (model/hosts.h): the family counts at most 4 nats for it, so volume alone never flags
