@@ -105,13 +105,13 @@ static struct fg_lockstep test(uint64_t seed)
 
 static void in_turn(void)
 {
-	add_in_turn(500);
+	add_in_turn(200);
 }
 
 /* So many that pairs are above the bar by chance: about one in five hundred. */
 static void busy(void)
 {
-	for (size_t i = 0; i < 400; i++) {
+	for (size_t i = 0; i < 200; i++) {
 		struct fg_step *s = add(1);
 
 		for (int k = 0; k < 60; k++)
@@ -121,13 +121,13 @@ static void busy(void)
 
 static void people(void)
 {
-	add_people(500);
+	add_people(200);
 }
 
 static void both(void)
 {
-	add_in_turn(300);
-	add_people(300);
+	add_in_turn(120);
+	add_people(120);
 }
 
 /* e is 6.9 at most: the mean of 200 has an error of some 0.09, of which three are the margin. None of these

@@ -36,6 +36,7 @@ static struct {
 	struct fg_stream streams[8];
 	struct fg_stash stash[FG_WAYS];
 	struct fg_overflow overflow[FG_OVERFLOW_COLUMNS];
+	uint8_t hot[8];
 } t;
 
 static struct fg_env *const env = &t.env;
@@ -60,7 +61,8 @@ static int setup(void **state)
 				       .streams = t.streams,
 				       .stash = t.stash,
 				       .overflow = t.overflow,
-				       .meta = &t.meta };
+				       .meta = &t.meta,
+				       .hot = { t.hot, t.hot, t.hot, t.hot, t.hot, t.hot } };
 	t.env = (struct fg_env){ .scratch = &t.scratch,
 				 .totals = &t.totals,
 				 .meta = &t.meta,

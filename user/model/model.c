@@ -1056,7 +1056,8 @@ int fg_model_apply(struct fg_model *m, const struct fg_epoch *e)
 
 	/* also where the clock was ahead when it began, and was set back since */
 	if (!m->watching || e->end_ns < m->began_ns)
-		fg_model_begin_watch(m, e->start_ns, e->end_ns);
+		fg_model_begin_watch(m, e->start_ns < e->end_ns ? e->start_ns : e->end_ns,
+				     e->end_ns);
 	m->now_ns = e->end_ns;
 	m->n_recalled = m->n_left = 0;
 	m->received = e->received;
