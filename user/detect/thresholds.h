@@ -31,6 +31,9 @@
  * busiest window, after a month thirty, or twice with what others add. */
 #define FG_OWN_DAYS 2
 #define FG_OWN_TAIL 3.0
+/* One in fifty: among sources of an interface for programs one to two in a hundred are large customers'
+ * servers, and a newcomer like them is a new customer. */
+#define FG_KNOWN_SHARE 0.02
 /* Who came within so many days from when learning began is taken for usual whatever it does: each day of
  * the week once. */
 #define FG_PRESUMED_DAYS 7

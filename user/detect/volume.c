@@ -22,6 +22,7 @@
  *           min_population sources; otherwise silence (cold start). A source that is known for
  *           two days is judged by its own busiest windows, too: who was as busy before is no news. Days
  *           on which it was flagged do not count, but for who was here when learning began.
+ *           What a share of FG_KNOWN_SHARE of the known do counts no more than that for anybody.
  * Shared    A source with many distinct stems, or with other marks of a crowd behind one address
  *           (model/hosts.h): the family counts at most 4 nats for it, so volume alone never flags
  *           it.
@@ -51,6 +52,12 @@
 #define SHARED_CAP_NATS 4.0
 /* ln of the smallest double is -745; larger tails are said as this. */
 #define MAX_NATS 700.0
+
+/* Counts of the active sources that have days of their own, sorted; n is 0 where they are too few. */
+struct known {
+	uint32_t *counts;
+	size_t n;
+};
 
 struct null_model {
 	double mean; /* of X - 1 */
@@ -260,6 +267,16 @@ static double own_nats(const struct fg_model_source *s, uint32_t x)
 	return fmax(0, log(s->days + 1.0) + FG_OWN_TAIL * log((double)x / s->peak));
 }
 
+/* What more than FG_KNOWN_SHARE of those do who are known is no news of a newcomer either, whatever the
+ * fitted tail says: real ones are heavier. Known are those with days of their own. */
+static double known_nats(const struct known *known, uint32_t x)
+{
+	double share =
+		(1.0 + (double)count_from(known->counts, known->n, x)) / (1.0 + (double)known->n);
+
+	return known->n && share > FG_KNOWN_SHARE ? -log(share) : INFINITY;
+}
+
 static void write_evidence(struct fg_finding *f, const struct null_model *null,
 			   const struct volume *v, size_t at_or_above, double nats,
 			   unsigned int window_s)
@@ -326,7 +343,7 @@ static void add_evidence(const struct fg_scene *scene, const struct fg_model_sou
 /* One source against the null; 0 or the answer of emit. */
 static int judge(const struct fg_scene *scene, const struct fg_model_source *s,
 		 const struct fg_detect_conf *conf, const struct null_model *null,
-		 const uint32_t *counts, fg_finding_fn emit, void *arg)
+		 const uint32_t *counts, const struct known *known, fg_finding_fn emit, void *arg)
 {
 	const struct fg_model *m = scene->model;
 	struct volume v = volume_of(m, s);
@@ -341,7 +358,7 @@ static int judge(const struct fg_scene *scene, const struct fg_model_source *s,
 	if (each < MIN_RATIO * (null->mean + 1))
 		return 0;
 	nats = -fg_volume_nb_log_tail(floor(each) - 1, null->mean, null->r);
-	nats = fmin(nats, own_nats(s, v.x));
+	nats = fmin(nats, fmin(own_nats(s, v.x), known_nats(known, v.x)));
 	shared = fg_model_shared(m, s, conf->shared_stems);
 	if (shared.shared)
 		nats = fmin(nats, SHARED_CAP_NATS);
@@ -355,33 +372,53 @@ static int judge(const struct fg_scene *scene, const struct fg_model_source *s,
 	return f.score < conf->flag_nats ? 0 : emit(&f, arg);
 }
 
+/* Fills all's and known's counts, sorted; a source without any does not count. @return how many. */
+static size_t count_sources(const struct fg_model *m, const uint32_t *places, size_t n,
+			    size_t min_population, uint32_t *all, struct known *known)
+{
+	size_t active = 0;
+
+	known->n = 0;
+	for (size_t i = 0; i < n; i++) {
+		const struct fg_model_source *s = fg_model_source_at(m, places[i]);
+		uint32_t x = volume_of(m, s).x;
+
+		if (!x)
+			continue;
+		all[active++] = x;
+		if (s->days >= FG_OWN_DAYS)
+			known->counts[known->n++] = x;
+	}
+	qsort(all, active, sizeof(*all), by_count);
+	qsort(known->counts, known->n, sizeof(*known->counts), by_count);
+	if (known->n < min_population)
+		known->n = 0;
+	return active;
+}
+
 static int run(const struct fg_scene *scene, const struct fg_detect_conf *conf, fg_finding_fn emit,
 	       void *arg)
 {
 	const struct fg_model *m = scene->model;
 	const uint32_t *places;
-	size_t n = fg_model_recent(m, &places), active = 0;
+	size_t n = fg_model_recent(m, &places), active;
 	struct null_model null;
+	struct known known;
 	uint32_t *counts;
 	int r = 0;
 
 	if (n < conf->min_population)
 		return 0;
-	counts = malloc(n * sizeof(*counts));
+	counts = malloc(2 * n * sizeof(*counts));
 	if (!counts)
 		return -ENOMEM;
-	for (size_t i = 0; i < n; i++) {
-		uint32_t x = volume_of(m, fg_model_source_at(m, places[i])).x;
-
-		if (x)
-			counts[active++] = x;
-	}
+	known.counts = counts + n;
+	active = count_sources(m, places, n, conf->min_population, counts, &known);
 	if (active >= conf->min_population) {
-		qsort(counts, active, sizeof(*counts), by_count);
 		null = fit_usual(counts, active);
 		for (size_t i = 0; i < n && !r; i++)
 			r = judge(scene, fg_model_source_at(m, places[i]), conf, &null, counts,
-				  emit, arg);
+				  &known, emit, arg);
 	}
 	free(counts);
 	return r;
