@@ -13,8 +13,10 @@ const uint64_t cg_hash_seed[4] = { 0x6361727061636b31, 0x0f1e2d3c4b5a6978, 0xa5a
 				   0x0123456789abcdef };
 
 static const char *const ablation_names[_CG_ABLATION_MAX] = {
-	[CG_WHOLE] = "none", [CG_NO_TIMES] = "no-times", [CG_INGRESS_ONLY] = "ingress-only",
-	[CG_LOSS] = "loss",  [CG_RESTART] = "restart",	 [CG_JITTER] = "jitter",
+	[CG_WHOLE] = "none",	[CG_NO_TIMES] = "no-times",
+	[CG_NO_JA4] = "no-ja4", [CG_INGRESS_ONLY] = "ingress-only",
+	[CG_LOSS] = "loss",	[CG_RESTART] = "restart",
+	[CG_JITTER] = "jitter",
 };
 
 static const struct {
@@ -82,7 +84,7 @@ static int usage(int code)
 		"                   judge reads it)\n"
 		"  --report FILE    what replay said, in JSON (judge)\n"
 		"  --asn 0|1        give the agent the table of networks (default 1)\n"
-		"  --ablation NAME  no-times, ingress-only, loss, restart, jitter\n"
+		"  --ablation NAME  no-times, no-ja4, ingress-only, loss, restart, jitter\n"
 		"  --epoch S        seconds an epoch, a part of an hour (run: 60, agree: 1)\n"
 		"  --connections N  stop after so many\n"
 		"  --state DIR      the agent's state (run)\n"
@@ -221,6 +223,7 @@ static int parse(int argc, char **argv, struct cg_options *o)
 		return -EINVAL;
 	}
 	o->world.jitter_us = o->ablation == CG_JITTER ? 5000 : 0;
+	o->world.one_hello = o->ablation == CG_NO_JA4;
 	return 0;
 }
 

@@ -13,6 +13,7 @@
 enum cg_ablation {
 	CG_WHOLE,
 	CG_NO_TIMES, /* no round trips, no turn-arounds */
+	CG_NO_JA4, /* every hello looks the same */
 	CG_INGRESS_ONLY, /* the reply direction is not seen */
 	CG_LOSS, /* a tenth of the connections is not told */
 	CG_RESTART, /* the agent restarts six days into the scored days */

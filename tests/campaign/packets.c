@@ -273,8 +273,8 @@ static void put_request(const uint8_t *random, uint32_t all, uint32_t offset, ui
 }
 
 /* The first n bytes of a step's payload. */
-static void put_payload(struct cg_packets *p, const struct flow *f, const struct step *s, uint32_t n,
-			uint8_t *to)
+static void put_payload(struct cg_packets *p, const struct flow *f, const struct step *s,
+			uint32_t n, uint8_t *to)
 {
 	const uint8_t *random = p->pool + ((f->pool_at + s->offset * 7) & (POOL_BYTES - 1) & ~1U);
 

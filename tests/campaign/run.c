@@ -176,8 +176,8 @@ static void tell_verdict(const struct fg_verdict *v)
 
 	fprintf(stderr, "day %.2f %s %s, tier %s, %.1f nats%s%s\n",
 		(double)(v->first_ns - CG_START_NS) / (double)CG_DAY_NS,
-		fg_ip_prefix(v->addr, v->bits, who), v->stem_text, fg_tier_name(v->tier),
-		v->score, v->reason[0] ? ": " : "", v->reason);
+		fg_ip_prefix(v->addr, v->bits, who), v->stem_text, fg_tier_name(v->tier), v->score,
+		v->reason[0] ? ": " : "", v->reason);
 	for (size_t i = 0; i < v->n_evidence; i++)
 		fprintf(stderr, "  %.1f %s\n", v->evidence[i].nats, v->evidence[i].text);
 }

@@ -436,6 +436,8 @@ static void fill_who(struct cg_world *w, struct cg_actor *a, struct cg_connectio
 	s->port = s->port == 65535 ? 1024 : s->port + 1;
 	c->server = c->actor & 1;
 	c->hello = a->hello_ns && ns >= a->hello_ns ? a->next_hello : a->hello;
+	if (w->conf.one_hello)
+		c->hello = CG_CHROME;
 	c->stack = a->stack;
 	c->ttl = a->ttl;
 	c->has_tsval = a->has_ts;

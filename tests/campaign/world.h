@@ -30,6 +30,7 @@ struct cg_conf {
 	double knob; /* -0.3 .. 0.3: moves the variant's knobs by that share; 0 = centre */
 	uint32_t heavy_cap; /* most exchanges of one legitimate source a day; 0 = as modelled */
 	uint32_t flush_tokens; /* that a streamed answer's frame carries, 0 = one event's 2.5 */
+	bool one_hello; /* everybody's is the same (ablation) */
 	uint32_t jitter_us; /* added to clock readings (ablation) */
 };
 

@@ -284,7 +284,7 @@ static void test_accounts_binomial_tail(void **state)
 
 /* Bans at random minutes of a day; newcomers so long after each, and others at random. */
 static struct fg_replacement handover(uint32_t bans, uint64_t after_ns, uint32_t others, bool same,
-				   uint64_t seed)
+				      uint64_t seed)
 {
 	struct fg_replacement_event b[64], n[1024];
 	size_t n_new = 0;

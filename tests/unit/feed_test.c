@@ -638,8 +638,7 @@ static void flag_exit(struct fg_store *store, uint32_t at, double score)
 {
 	const struct fg_names names = { .ja4 = "-" };
 	struct fg_finding f = {
-		.stem = 100, .stack = 7, .cohort = 5, .proven = true, .score = score,
-		.n_evidence = 1
+		.stem = 100, .stack = 7, .cohort = 5, .proven = true, .score = score, .n_evidence = 1
 	};
 
 	fg_evidence_benign(&f.evidence[0], FG_BENIGN_chance, FG_CONSIDERED_OPEN, 1);

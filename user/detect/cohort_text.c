@@ -50,7 +50,6 @@ static enum fg_considered few_networks(const struct fg_cohort *c)
 	return networks_of(c) > FG_HEAVY_NETWORKS ? FG_CONSIDERED_REFUTED : FG_CONSIDERED_OPEN;
 }
 
-
 static double days_of(const struct fg_cohort *c)
 {
 	return floor((double)(c->alarm_ns - c->first_ns) / (double)FG_DAY_NS);
@@ -191,13 +190,12 @@ static void write_lockstep(const struct fg_cohort *c, struct fg_evidence *e)
 				   .expected = l->pairs_usual,
 				   .base_rate = l->p,
 				   .nats = fmax(c->support[FG_SUPPORT_LOCKSTEP], 0) };
-	snprintf(
-		e->text, sizeof(e->text),
-		"%u of %u clients are active in the same quarter hours as %d others or more, with "
-		"the same shape; %u of them in the same of %u groups on %d days. It supports, and "
-		"flags nobody by itself.",
-		l->in_groups, l->clients, FG_LOCKSTEP_GROUP - 1, l->on_days, l->groups,
-		FG_LOCKSTEP_DAYS);
+	snprintf(e->text, sizeof(e->text),
+		 "%u of %u clients are active in the same quarter hours as %d others or more, with "
+		 "the same shape; %u of them in the same of %u groups on %d days. It supports, and "
+		 "flags nobody by itself.",
+		 l->in_groups, l->clients, FG_LOCKSTEP_GROUP - 1, l->on_days, l->groups,
+		 FG_LOCKSTEP_DAYS);
 	fg_evidence_benign(e, FG_BENIGN_timers, FG_CONSIDERED_OPEN, NAN);
 }
 

@@ -164,7 +164,7 @@
 #define FG_REPLACEMENT_BANS 5
 /* Newcomers behind them: two may meet by chance. */
 #define FG_REPLACEMENT_NEWCOMERS 3
-#define FG_REPLACEMENT_HOURS     4
-#define FG_REPLACEMENT_SHIFT     6
+#define FG_REPLACEMENT_HOURS	 4
+#define FG_REPLACEMENT_SHIFT	 6
 /* The smallest p is 1 in 1,000, ln = -6.9: more than the family's cap takes. */
 #define FG_REPLACEMENT_ROUNDS 999

@@ -703,7 +703,8 @@ void fg_model_hold(struct fg_model *m, const uint8_t addr[16])
 /* Behind each change of its window. */
 static void source_peak(const struct fg_model *m, struct fg_model_source *s)
 {
-	uint32_t connections = fg_model_window_proven(m, s), turns = fg_model_window_exchanges(m, s);
+	uint32_t connections = fg_model_window_proven(m, s),
+		 turns = fg_model_window_exchanges(m, s);
 	uint32_t most = turns > connections ? turns : connections;
 
 	if (most > s->peak_today)
