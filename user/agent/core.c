@@ -320,6 +320,8 @@ int fg_core_open(struct fg_core *c, const struct fg_conf *conf, const char *stat
 		.mode = conf->mode == FG_MODE_ENFORCE ? "enforce" : "observe",
 		.shared_stems = conf->detect.shared_stems,
 		.enforce_days = conf->detect.enforce_days,
+		.alert_per_million = conf->detect.alert_per_million,
+		.enforce_per_million = conf->detect.enforce_per_million,
 		.networks_file = conf->asn_file,
 		.started_ns = now_ns,
 		.agent = c,

@@ -267,6 +267,22 @@ static void print_feed(const json_t *feed)
 	print_counters("  no room", json_object_get(feed, "no_room"));
 }
 
+/* Where more of today's new members are expected to be false than may be. */
+static void print_budget(const json_t *detection, const char *tier)
+{
+	char expected[32], budget[32];
+	double is, may;
+
+	snprintf(expected, sizeof(expected), "%s_expected_false", tier);
+	snprintf(budget, sizeof(budget), "%s_budget", tier);
+	is = json_number_value(json_object_get(detection, expected));
+	may = json_number_value(json_object_get(detection, budget));
+	if (is > may)
+		printf("over budget  of today's new members %.2f are expected to be false in tier %s, "
+		       "%.2f may be\n",
+		       is, tier, may);
+}
+
 /* "relay        cold: day 1 of 3, reports" */
 static void print_warmth(const json_t *doc)
 {
@@ -286,6 +302,8 @@ static void print_warmth(const json_t *doc)
 	}
 	if (weaker)
 		printf("weaker       %s\n", weaker);
+	print_budget(detection, "alert");
+	print_budget(detection, "enforce");
 }
 
 /* "flagged      homes 12 of 3400 (1.9 times the share of all)", for who is flagged most. */

@@ -256,6 +256,10 @@ void fg_cohorts_write_state(struct fg_jsonw *w, const struct fg_view *v)
 	fg_jsonw_key_u64(w, "cohorts", fg_cohorts_n(v->cohorts));
 	fg_jsonw_key_u64(w, "members", fg_cohorts_n_members(v->cohorts));
 	fg_jsonw_key_double(w, "alert_expected_false", s.alert_expected_false);
+	fg_jsonw_key_double(w, "alert_budget",
+			    v->alert_per_million * (double)s.legit_sources / 1e6);
+	fg_jsonw_key_double(w, "enforce_budget",
+			    v->enforce_per_million * (double)s.legit_sources / 1e6);
 	fg_jsonw_key_double(w, "enforce_expected_false", s.enforce_expected_false);
 	fg_jsonw_key_u64(w, "legitimate_clients_yesterday", s.legit_sources);
 	fg_jsonw_key_u64(w, "refused", s.refused);

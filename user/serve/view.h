@@ -55,6 +55,7 @@ struct fg_view {
 	const char *networks_file; /* NULL where networks is */
 	struct fg_networks_report networks_report; /* what was wrong with it */
 	double enforce_days; /* fg_detect_conf.enforce_days */
+	double alert_per_million, enforce_per_million; /* the same */
 	struct fg_fairness fairness; /* of the last hour that ended */
 	const char *role; /* terminate, transit, mirror */
 	const char *mode; /* observe, enforce */
