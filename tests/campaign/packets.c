@@ -4,9 +4,11 @@
  * client's acknowledgements, which walk behind the server's frames by one round trip. A heap over all
  * connections says whose frame is next.
  */
+#define _GNU_SOURCE /* F_SETPIPE_SZ */
 #include "campaign/packets.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -869,6 +871,8 @@ int cg_pcap_new(int fd, struct cg_pcap **ret)
 	if (!p)
 		return -ENOMEM;
 	p->fd = fd;
+	/* a pipe that holds a buffer: its reader works while the next one is filled; else as it is */
+	fcntl(fd, F_SETPIPE_SZ, BUFFER_BYTES);
 	p->n = sizeof(head);
 	memcpy(p->bytes, &head, sizeof(head));
 	*ret = p;
