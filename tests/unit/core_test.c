@@ -8,9 +8,11 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <jansson.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -633,11 +635,34 @@ static void test_core_shows_whom_flags_fall_on(void **state)
 	json_decref(doc);
 }
 
+/* Files may grow no further: nothing can be written, and the agent goes on watching and says so. */
+static void test_core_a_full_disk_does_not_stop_it(void **state)
+{
+	struct rlimit all, none = { 0, RLIM_INFINITY };
+
+	(void)state;
+	signal(SIGXFSZ, SIG_IGN);
+	open_core(folder, NOW);
+	second_of(1, 3000, 1, NOW + S);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &all), 0);
+	none.rlim_max = all.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+	second_of(2, 1, 60, NOW + 2 * S);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &all), 0);
+	assert_true(core.store_errors > 0);
+	assert_int_equal(fg_store_n(core.store), 0);
+	degraded_says("verdicts cannot be written", true);
+	second_of(2, 1, 60, NOW + 3 * S);
+	assert_int_equal(fg_store_n(core.store), 1);
+	degraded_says("verdicts cannot be written", false);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_core_##name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(without_a_store_is_refused_and_can_be_closed),
+		TEST(a_full_disk_does_not_stop_it),
 		TEST(first_hour_flags_one_loud_source),
 		TEST(first_hour_flags_five_hundred_machines),
 		TEST(first_hour_enforces_only_if_told_to),

@@ -679,7 +679,8 @@ int fg_core_epoch(struct fg_core *c, struct fg_epoch *epoch, struct fg_taker *ta
 	} else {
 		fg_core_restored(c, "verdicts cannot be written");
 	}
-	return r < 0 ? r : 0;
+	/* a full disk is no reason to stop watching */
+	return 0;
 }
 
 int fg_core_write_export(void *core, FILE *out, const char *format, enum fg_tier min_tier,
