@@ -100,10 +100,11 @@ static int receive_all(int fd, char **ret_bytes, size_t *ret_n)
 		got = recv(fd, bytes + n, cap - n - 1, 0);
 		if (got < 0 && errno == EINTR)
 			continue;
+		/* whoever hangs up on a body resets behind the answer: whole or not is told by its length */
+		if (got == 0 || (got < 0 && errno == ECONNRESET && n))
+			break;
 		if (got < 0)
 			return -errno;
-		if (got == 0)
-			break;
 		n += (size_t)got;
 	}
 	bytes[n] = '\0';
