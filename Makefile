@@ -235,7 +235,7 @@ fuzz-programs: $(FUZZ_BIN)
 
 .PHONY: campaign-program campaign-smoke campaign campaign-ablations campaign-full
 campaign-program: all $(OUT)/tests/campaign ## build the simulator of the detection proof
-campaign-smoke: campaign-program ## three farms, three surprises, small: minutes
+campaign-smoke: campaign-program ## three farms, four surprises, small: minutes
 	$(Q)OUT=$(OUT) scripts/campaign smoke
 
 campaign: campaign-program ## every farm and surprise with five seeds, as a table: hours

@@ -227,14 +227,27 @@ static double turns_a_day(const struct fg_model *m, uint32_t place, uint32_t hou
 	return fg_client_turns(fg_model_client_day(m, place)) / since * 24;
 }
 
+/* Of the exchanges whose shapes are kept, which share is as large both ways as the commonest? How long
+ * the server took is not the client's doing. */
+static double one_size(const struct fg_shapes *shapes)
+{
+	double all = 0, same = 0;
+
+	for (unsigned int i = 0; i < shapes->n_top; i++) {
+		all += shapes->top[i].share;
+		if (shapes->top[i].shape >> 8 == shapes->top[0].shape >> 8)
+			same += shapes->top[i].share;
+	}
+	return all > 0 ? same / all : 0;
+}
+
 /* Fixed gaps and always the same exchange. */
 static bool is_probe(const struct fg_model_client *client)
 {
 	const struct fg_gaps gaps = fg_signals_gaps(&client->signals);
 	const struct fg_shapes shapes = fg_signals_shapes(&client->signals);
 
-	return gaps.n >= 10 && gaps.cv < FG_PROBE_CV && shapes.n_top &&
-	       shapes.top[0].share >= FG_PROBE_SHAPE_SHARE;
+	return gaps.n >= 10 && gaps.cv < FG_PROBE_CV && one_size(&shapes) >= FG_PROBE_SHAPE_SHARE;
 }
 
 /* The clients in the bins of turns and shapes that are in excess: are they heavy, spread, no probes? */
