@@ -76,6 +76,9 @@ int cg_truth_add(struct cg_truth *t, const struct cg_connection *c)
 
 	if (!p || !h)
 		return -ENOMEM;
+	/* a farm's exit may have been somebody's before */
+	if (c->farm && !p->farm_exchanges)
+		p->first_ns = c->syn_ns;
 	p->last_ns = c->close_ns;
 	p->exchanges += n;
 	p->farm_exchanges += c->farm ? n : 0;
