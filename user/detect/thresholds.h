@@ -31,8 +31,8 @@
  * busiest window, after a month thirty, or twice with what others add. */
 #define FG_OWN_DAYS 2
 #define FG_OWN_TAIL 3.0
-/* One in fifty: among sources of an interface for programs one to two in a hundred are large customers'
- * servers, and a newcomer like them is a new customer. */
+/* One in fifty, an engineering estimate: of a programs' interface one to two in a hundred sources are large
+ * customers' servers, and a newcomer like them is a new customer. */
 #define FG_KNOWN_SHARE 0.02
 /* Who came within so many days from when learning began is taken for usual whatever it does: each day of
  * the week once. */
@@ -112,7 +112,7 @@
 
 /* Local false discovery rate: of clients that look just like this one, so many are none. One in a
  * hundred is what may be; a fifth of it is asked for, as the mixture takes attributes for independent
- * that are not quite (simulated farms: 0.7 false of a hundred members at 0.01, 0.1 at 0.002). */
+ * that are not quite: what is estimated is about six times too small in simulated farms. */
 #define FG_MEMBER_LFDR 0.002
 /* Below this no client is a member, whatever it looks like: a median and a spread need three. */
 #define FG_MEMBER_MEASURED 3

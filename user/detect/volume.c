@@ -39,6 +39,7 @@
 #include "detect/detect.h"
 #include "detect/families.h"
 #include "detect/volume.h"
+#include "lib/betabin.h"
 
 #define TRIM	  0.75
 #define R_MIN	  0.2
@@ -65,13 +66,6 @@ struct null_model {
 	size_t n;
 };
 
-static double log_add(double a, double b)
-{
-	double hi = a > b ? a : b, lo = a > b ? b : a;
-
-	return hi == -INFINITY ? hi : hi + log1p(exp(lo - hi));
-}
-
 double fg_volume_nb_log_tail(double k, double mean, double r)
 {
 	double p, log_term, sum;
@@ -88,7 +82,7 @@ double fg_volume_nb_log_tail(double k, double mean, double r)
 	for (int n = 0; n < 100000; n++) {
 		log_term += log((i + r) / (i + 1)) + log(p);
 		i += 1;
-		sum = log_add(sum, log_term);
+		sum = fg_log_add(sum, log_term);
 		if (log_term < sum - 40 && (i + r) / (i + 1) * p < 1)
 			break;
 	}
@@ -372,10 +366,12 @@ static int judge(const struct fg_scene *scene, const struct fg_model_source *s,
 	return f.score < conf->flag_nats ? 0 : emit(&f, arg);
 }
 
-/* Fills all's and known's counts, sorted; a source without any does not count. @return how many. */
+/* Fills all's and known's counts, sorted; a source without any does not count. @return how many, 0 where
+ * nobody is loud enough to be judged: most seconds of a quiet service. */
 static size_t count_sources(const struct fg_model *m, const uint32_t *places, size_t n,
-			    size_t min_population, uint32_t *all, struct known *known)
+			    const struct fg_detect_conf *conf, uint32_t *all, struct known *known)
 {
+	uint32_t most = 0;
 	size_t active = 0;
 
 	known->n = 0;
@@ -386,12 +382,15 @@ static size_t count_sources(const struct fg_model *m, const uint32_t *places, si
 		if (!x)
 			continue;
 		all[active++] = x;
+		most = x > most ? x : most;
 		if (s->days >= FG_OWN_DAYS)
 			known->counts[known->n++] = x;
 	}
+	if (most < conf->min_connections)
+		return 0;
 	qsort(all, active, sizeof(*all), by_count);
 	qsort(known->counts, known->n, sizeof(*known->counts), by_count);
-	if (known->n < min_population)
+	if (known->n < conf->min_population)
 		known->n = 0;
 	return active;
 }
@@ -413,7 +412,7 @@ static int run(const struct fg_scene *scene, const struct fg_detect_conf *conf, 
 	if (!counts)
 		return -ENOMEM;
 	known.counts = counts + n;
-	active = count_sources(m, places, n, conf->min_population, counts, &known);
+	active = count_sources(m, places, n, conf, counts, &known);
 	if (active >= conf->min_population) {
 		null = fit_usual(counts, active);
 		for (size_t i = 0; i < n && !r; i++)

@@ -700,15 +700,11 @@ void fg_model_hold(struct fg_model *m, const uint8_t addr[16])
 		s->held = true;
 }
 
-/* Behind each change of its window. */
-static void source_peak(const struct fg_model *m, struct fg_model_source *s)
+/* Behind a change of its window. */
+static void source_peak(struct fg_model_source *s, uint32_t in_window)
 {
-	uint32_t connections = fg_model_window_proven(m, s),
-		 turns = fg_model_window_exchanges(m, s);
-	uint32_t most = turns > connections ? turns : connections;
-
-	if (most > s->peak_today)
-		s->peak_today = most < UINT16_MAX ? (uint16_t)most : UINT16_MAX;
+	if (in_window > s->peak_today)
+		s->peak_today = in_window < UINT16_MAX ? (uint16_t)in_window : UINT16_MAX;
 }
 
 static void note_recent(struct fg_model *m, struct fg_model_source *s, int *error)
@@ -765,7 +761,7 @@ static void apply_source(struct fg_model *m, const struct fg_epoch_source *in, i
 	note_recent(m, s, error);
 	source_day(m, s);
 	add32(&s->today, in->proven);
-	source_peak(m, s);
+	source_peak(s, fg_model_window_proven(m, s));
 }
 
 static void apply_print(struct fg_model *m, const struct fg_epoch_print *in, int *error)
@@ -993,7 +989,7 @@ static void apply_flow(struct fg_model *m, const struct fg_epoch_flow *in, int *
 		note_recent(m, s, error);
 		source_day(m, s);
 		add32(&s->today, in->exchanges);
-		source_peak(m, s);
+		source_peak(s, fg_model_window_exchanges(m, s));
 		s->bytes_in += in->bytes_in;
 		s->bytes_out += in->bytes_out;
 		if (in->news & FG_NEWS_OPENED)
