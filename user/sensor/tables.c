@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "sensor/tables.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -53,6 +55,32 @@ uint64_t fg_tables_default_bytes(void)
 	uint64_t ram = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
 
 	return ram / 32 < 256ULL << 20 ? ram / 32 : 256ULL << 20;
+}
+
+int fg_per_set_new(const struct fg_tables *t, struct fg_per_set *ret)
+{
+	*ret = (struct fg_per_set){
+		.flows = calloc(t->n_flows, 1),
+		.knocks = calloc(t->n_knocks, 1),
+		.sources = calloc(t->n_sources, 1),
+		.clients = calloc(t->n_clients, 1),
+		.prints = calloc(t->n_prints, 1),
+		.streams = calloc(t->n_streams, 1),
+	};
+	return ret->flows && ret->knocks && ret->sources && ret->clients && ret->prints &&
+			       ret->streams ?
+		       0 :
+		       -ENOMEM;
+}
+
+void fg_per_set_free(struct fg_per_set *p)
+{
+	free(p->flows);
+	free(p->knocks);
+	free(p->sources);
+	free(p->clients);
+	free(p->prints);
+	free(p->streams);
 }
 
 void fg_tables_masks(const struct fg_tables *t, struct fg_config *config)

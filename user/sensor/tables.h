@@ -11,11 +11,11 @@
 
 /*
  * Where something may have changed: for each set (streams: row) in how many passes it is still to be
- * looked at. Kept by the engine on this host, which touches few rows between
- * two passes over a large table; NULL where the kernel's programs write: all of it is looked at.
+ * looked at. Kept by the engine on this host, which touches few rows between two passes over a large
+ * table; NULL where the kernel's programs write: all of it is looked at.
  */
 #define FG_HOT_PASSES 6 /* a row has news up to four passes after it was touched last */
-struct fg_hot {
+struct fg_per_set {
 	uint8_t *flows, *knocks, *sources, *clients, *prints, *streams;
 };
 
@@ -30,7 +30,7 @@ struct fg_tables {
 	struct fg_stash *stash; /* NULL where it is the kernel's: the agent does not read it */
 	struct fg_overflow *overflow; /* FG_OVERFLOW_COLUMNS */
 	struct fg_meta *meta;
-	struct fg_hot hot;
+	struct fg_per_set hot;
 	/* sets (streams, stash: rows); powers of two */
 	uint32_t n_flows, n_knocks, n_sources, n_clients, n_prints, n_streams, n_stash;
 };
@@ -41,5 +41,8 @@ void fg_tables_size(uint64_t bytes, struct fg_tables *ret_sizes);
 uint64_t fg_tables_bytes(const struct fg_tables *sizes);
 /** The default: 1/32 of RAM, at most 256 MB. */
 uint64_t fg_tables_default_bytes(void);
+/** A byte for each set of tables of these sizes, zero. @return 0, -ENOMEM: free it then, too. */
+int fg_per_set_new(const struct fg_tables *sizes, struct fg_per_set *ret);
+void fg_per_set_free(struct fg_per_set *per_set);
 /** Writes the masks of the sizes into a configuration. */
 void fg_tables_masks(const struct fg_tables *sizes, struct fg_config *config);

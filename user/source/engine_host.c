@@ -33,27 +33,8 @@ static void host_close(void *engine)
 	free(h->tables.prints);
 	free(h->tables.streams);
 	free(h->tables.stash);
-	free(h->tables.hot.flows);
-	free(h->tables.hot.knocks);
-	free(h->tables.hot.sources);
-	free(h->tables.hot.clients);
-	free(h->tables.hot.prints);
-	free(h->tables.hot.streams);
+	fg_per_set_free(&h->tables.hot);
 	free(h);
-}
-
-static int make_hot(struct fg_tables *t)
-{
-	t->hot.flows = calloc(t->n_flows, 1);
-	t->hot.knocks = calloc(t->n_knocks, 1);
-	t->hot.sources = calloc(t->n_sources, 1);
-	t->hot.clients = calloc(t->n_clients, 1);
-	t->hot.prints = calloc(t->n_prints, 1);
-	t->hot.streams = calloc(t->n_streams, 1);
-	return t->hot.flows && t->hot.knocks && t->hot.sources && t->hot.clients && t->hot.prints &&
-			       t->hot.streams ?
-		       0 :
-		       -ENOMEM;
 }
 
 /* calloc with pages that cost nothing until touched. */
@@ -86,7 +67,7 @@ static int host_open(const struct fg_engine_conf *conf, void **ret_engine, char 
 	h->config.second_ticks = 1000000000 / FG_REPLAY_TICK_NS;
 	fg_tables_size(conf->table_bytes, &h->tables);
 	fg_tables_masks(&h->tables, &h->config);
-	if (make_tables(&h->tables) || make_hot(&h->tables))
+	if (make_tables(&h->tables) || fg_per_set_new(&h->tables, &h->tables.hot))
 		goto no_memory;
 	h->tables.meta = &h->meta;
 	h->meta = (struct fg_meta){

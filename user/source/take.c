@@ -42,26 +42,12 @@ struct fg_taker {
 	size_t n_sources, cap_sources, n_clients, cap_clients, n_prints, cap_prints, n_flows,
 		cap_flows;
 	uint64_t incomplete[_FG_INCOMPLETE_MAX];
-	/* live rows: of each block as of its last visit, and their sums */
-	struct fg_hot filled;
+	/* live rows: of each set as of its last visit, and their sums */
+	struct fg_per_set filled;
 	struct fg_fill fill;
 	fg_given_up_fn given_up;
 	void *given_up_arg;
 };
-
-static int make_filled(struct fg_taker *k)
-{
-	k->filled.flows = calloc(k->t.n_flows, 1);
-	k->filled.knocks = calloc(k->t.n_knocks, 1);
-	k->filled.sources = calloc(k->t.n_sources, 1);
-	k->filled.clients = calloc(k->t.n_clients, 1);
-	k->filled.prints = calloc(k->t.n_prints, 1);
-	k->filled.streams = calloc(k->t.n_streams, 1);
-	return k->filled.flows && k->filled.knocks && k->filled.sources && k->filled.clients &&
-			       k->filled.prints && k->filled.streams ?
-		       0 :
-		       -ENOMEM;
-}
 
 int fg_taker_new(const struct fg_tables *tables, struct fg_taker **ret_taker)
 {
@@ -74,7 +60,8 @@ int fg_taker_new(const struct fg_tables *tables, struct fg_taker **ret_taker)
 	k->sources = calloc((size_t)tables->n_sources * FG_WAYS, sizeof(*k->sources));
 	k->clients = calloc((size_t)tables->n_clients * FG_WAYS, sizeof(*k->clients));
 	k->prints = calloc((size_t)tables->n_prints * FG_WAYS, sizeof(*k->prints));
-	if (!k->flows || !k->sources || !k->clients || !k->prints || make_filled(k)) {
+	if (!k->flows || !k->sources || !k->clients || !k->prints ||
+	    fg_per_set_new(&k->t, &k->filled)) {
 		fg_taker_free(&k);
 		return -ENOMEM;
 	}
@@ -92,12 +79,7 @@ void fg_taker_free(struct fg_taker **taker)
 	free(k->sources);
 	free(k->clients);
 	free(k->prints);
-	free(k->filled.flows);
-	free(k->filled.knocks);
-	free(k->filled.sources);
-	free(k->filled.clients);
-	free(k->filled.prints);
-	free(k->filled.streams);
+	fg_per_set_free(&k->filled);
 	free(k->out_sources);
 	free(k->out_clients);
 	free(k->out_prints);
