@@ -11,6 +11,7 @@
 #include "detect/thresholds.h"
 #include "lib/betabin.h"
 #include "lib/hll.h"
+#include "lib/splitmix.h"
 
 #define HOUR_NS 3600000000000ULL
 #define BH_RATE 0.05
@@ -366,9 +367,7 @@ static uint32_t networks_of(const struct fg_cohorts *c, const struct fg_model *m
 			continue;
 		h = fg_reach_network(fg_model_client_at(m, a->traits.place)->addr, a->traits.asn);
 		/* spread it; whoever aimed at this one could make a number too high, in a text */
-		h = (h ^ h >> 30) * 0xbf58476d1ce4e5b9ULL;
-		h = (h ^ h >> 27) * 0x94d049bb133111ebULL;
-		fg_hll_add(&seen, h ^ h >> 31, NULL);
+		fg_hll_add(&seen, fg_mix64(h), NULL);
 	}
 	n = (uint32_t)lround(fg_hll_count(&seen));
 	fg_hll_clear(&seen, NULL);

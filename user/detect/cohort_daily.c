@@ -15,6 +15,7 @@
 #include "detect/cohort_state.h"
 #include "detect/thresholds.h"
 #include "lib/betabin.h"
+#include "lib/splitmix.h"
 
 #define SECOND_NS  1000000000ULL
 #define OVERLAP_NS (FG_HANDOVER_S * SECOND_NS)
@@ -97,15 +98,6 @@ static size_t choose(struct fg_cohorts *c, uint16_t day, struct asked list[FG_DA
 
 /* --- Which clients ---------------------------------------------------------------------------- */
 
-static uint64_t next(uint64_t *state)
-{
-	uint64_t z = *state += 0x9e3779b97f4a7c15ULL;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ULL;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebULL;
-	return z ^ z >> 31;
-}
-
 /* Of more than there is room for, each is as likely to stay (Vitter 1985, algorithm R). */
 static void pick(struct asked *a, const struct picked *one)
 {
@@ -115,7 +107,7 @@ static void pick(struct asked *a, const struct picked *one)
 	if (a->n < FG_DAILY_CLIENTS)
 		a->n++;
 	else
-		at = next(&a->rng) % a->seen;
+		at = fg_splitmix(&a->rng) % a->seen;
 	if (at < a->n)
 		a->picked[at] = *one;
 }
@@ -204,11 +196,11 @@ static uint64_t hash_words(const uint8_t addr[16], uint64_t stem, uint64_t stack
 
 	memcpy(h, addr, sizeof(h));
 	state = h[0];
-	state = next(&state) ^ h[1];
-	state = next(&state) ^ stem;
-	state = next(&state) ^ stack;
-	state = next(&state) ^ cell;
-	return next(&state) | 1;
+	state = fg_splitmix(&state) ^ h[1];
+	state = fg_splitmix(&state) ^ stem;
+	state = fg_splitmix(&state) ^ stack;
+	state = fg_splitmix(&state) ^ cell;
+	return fg_splitmix(&state) | 1;
 }
 
 /* What is the same over restarts: the table of cells hashes anew in each. */

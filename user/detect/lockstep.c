@@ -9,6 +9,7 @@
 #include "detect/thresholds.h"
 #include "lib/betabin.h"
 #include "lib/minhash.h"
+#include "lib/splitmix.h"
 
 #define DRAWS	     199
 #define PAIRS	     10000
@@ -20,18 +21,9 @@
 #define SLOTS	     65536U /* of what is remembered; three quarters of it may be full */
 #define MIN_PARTNERS 50 /* clients without which pairs say nothing */
 
-static uint64_t next(uint64_t *state)
-{
-	uint64_t z = *state += 0x9e3779b97f4a7c15ULL;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ULL;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebULL;
-	return z ^ z >> 31;
-}
-
 static uint32_t under(uint64_t *state, uint32_t n)
 {
-	return (uint32_t)((next(state) >> 32) * n >> 32);
+	return (uint32_t)((fg_splitmix(state) >> 32) * n >> 32);
 }
 
 /* --- Alike ------------------------------------------------------------------------------------ */

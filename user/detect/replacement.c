@@ -8,6 +8,7 @@
 
 #include "detect/thresholds.h"
 #include "farmgate/hash.h"
+#include "lib/splitmix.h"
 
 #define HOUR_NS 3600000000000ULL
 #define DAY_NS	(24 * HOUR_NS)
@@ -64,14 +65,11 @@ static uint32_t behind(const struct wave *w, uint64_t ns,
 	return found;
 }
 
-/* A few hours earlier or later, round about. splitmix64 (Steele, Lea and Flood 2014). */
+/* A few hours earlier or later, round about. */
 static uint64_t shifted(uint64_t ns, uint64_t from_ns, uint64_t span_ns, uint64_t *state)
 {
-	uint64_t z = *state += 0x9e3779b97f4a7c15ULL, by;
+	uint64_t z = fg_splitmix(state), by;
 
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ULL;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebULL;
-	z ^= z >> 31;
 	by = (z % FG_REPLACEMENT_SHIFT + 1) * HOUR_NS % span_ns;
 	if (z >> 63)
 		by = span_ns - by;

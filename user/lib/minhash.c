@@ -1,24 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "lib/minhash.h"
 
-/* splitmix64 (Steele, Lea and Flood 2014). */
-static uint64_t mix(uint64_t z)
-{
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ULL;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebULL;
-	return z ^ z >> 31;
-}
-
-static uint64_t next(uint64_t *state)
-{
-	return mix(*state += 0x9e3779b97f4a7c15ULL);
-}
+#include "lib/splitmix.h"
 
 void fg_minhash_family(uint64_t seed, struct fg_minhash_family *ret)
 {
 	for (int i = 0; i < FG_MINHASH_VALUES; i++) {
-		ret->a[i] = next(&seed) | 1;
-		ret->b[i] = next(&seed);
+		ret->a[i] = fg_splitmix(&seed) | 1;
+		ret->b[i] = fg_splitmix(&seed);
 	}
 }
 
@@ -30,7 +19,7 @@ void fg_minhash_begin(struct fg_minhash *s)
 
 void fg_minhash_add(const struct fg_minhash_family *f, struct fg_minhash *s, uint64_t element)
 {
-	uint64_t x = mix(element + 0x9e3779b97f4a7c15ULL);
+	uint64_t x = fg_mix64(element + 0x9e3779b97f4a7c15ULL);
 
 	for (int i = 0; i < FG_MINHASH_VALUES; i++) {
 		uint32_t h = (uint32_t)((f->a[i] * x + f->b[i]) >> 32);
@@ -59,6 +48,6 @@ uint64_t fg_minhash_band(const struct fg_minhash *s, unsigned int band)
 	uint64_t h = band;
 
 	for (int i = 0; i < FG_MINHASH_ROWS; i++)
-		h = mix(h ^ s->low[band * FG_MINHASH_ROWS + i]);
+		h = fg_mix64(h ^ s->low[band * FG_MINHASH_ROWS + i]);
 	return h;
 }

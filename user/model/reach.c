@@ -9,6 +9,7 @@
 
 #include "lib/hll.h"
 #include "lib/ip.h"
+#include "lib/splitmix.h"
 
 /* Marks what is a prefix, so that none is taken for an ASN. */
 #define IS_V4 (1ULL << 62)
@@ -89,16 +90,9 @@ void fg_reach_begin(struct fg_reach *r, uint32_t day)
 
 /* --- Counting --------------------------------------------------------------------------------- */
 
-static uint64_t mix64(uint64_t z)
-{
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ULL;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebULL;
-	return z ^ z >> 31;
-}
-
 static uint64_t hash(const struct fg_reach *r, uint64_t a, uint64_t b)
 {
-	return mix64(mix64(r->seed ^ a) + b * 0x9e3779b97f4a7c15ULL + r->seed);
+	return fg_mix64(fg_mix64(r->seed ^ a) + b * 0x9e3779b97f4a7c15ULL + r->seed);
 }
 
 uint64_t fg_reach_network(const uint8_t a[16], uint32_t asn)
