@@ -18,7 +18,7 @@
 #define NOW (1795435200 * S)
 
 static struct fg_store *store;
-static struct fg_export_set set;
+static struct fg_export_set *set;
 static char *text;
 
 static int set_up(void **arg)
@@ -32,7 +32,7 @@ static int set_up(void **arg)
 static int tear_down(void **arg)
 {
 	(void)arg;
-	fg_export_set_done(&set);
+	fg_export_set_unref(&set);
 	fg_store_close(&store);
 	free(text);
 	text = NULL;
@@ -66,7 +66,7 @@ static void block(const char *prefix, uint64_t stem, uint32_t ttl_s, const char 
 
 static void choose(enum fg_tier min_tier, uint64_t now_ns)
 {
-	fg_export_set_done(&set);
+	fg_export_set_unref(&set);
 	assert_int_equal(fg_export_select(store, min_tier, now_ns, &set), 0);
 }
 
@@ -78,7 +78,7 @@ static const char *plain(void)
 
 	free(text);
 	out = open_memstream(&text, &n);
-	assert_int_equal(fg_export_plain(out, &set), 0);
+	assert_int_equal(fg_export_plain(out, set), 0);
 	fclose(out);
 	return text;
 }
@@ -93,9 +93,9 @@ static void test_export_holds_back_what_may_hit_others(void **arg)
 	assert_string_equal(plain(), "192.0.2.1\n");
 	choose(FG_TIER_ALERT, NOW);
 	assert_string_equal(plain(), "192.0.2.1\n");
-	assert_int_equal(set.withheld, 2);
+	assert_int_equal(set->withheld, 2);
 	choose(FG_TIER_ENFORCE, NOW + 3600 * S);
-	assert_int_equal(set.n, 0);
+	assert_int_equal(set->n, 0);
 }
 
 static void test_export_withholds_client_blocks(void **arg)
@@ -105,7 +105,7 @@ static void test_export_withholds_client_blocks(void **arg)
 	block("192.0.2.2", 0, 60, "");
 	choose(FG_TIER_ENFORCE, NOW);
 	assert_string_equal(plain(), "192.0.2.2\n");
-	assert_int_equal(set.withheld, 1);
+	assert_int_equal(set->n_clients, 1);
 }
 
 static void test_export_leaves_the_allowlist_out(void **arg)
@@ -121,7 +121,7 @@ static void test_export_leaves_the_allowlist_out(void **arg)
 	assert_string_equal(plain(), "192.0.2.1\n");
 	choose(FG_TIER_ALERT, NOW);
 	assert_string_equal(plain(), "192.0.2.1\n");
-	assert_int_equal(set.withheld, 1);
+	assert_int_equal(set->withheld, 1);
 }
 
 static void test_export_drops_items_inside_others(void **arg)
@@ -137,9 +137,9 @@ static void test_export_drops_items_inside_others(void **arg)
 	choose(FG_TIER_ENFORCE, NOW);
 	assert_string_equal(plain(), "10.0.0.0/8\n11.0.0.1\n2001:db8::/32\n");
 	/* the longer of two ends on the same prefix, in the operator's name */
-	assert_true(set.items[1].by_operator);
-	assert_true(set.items[1].until_ns == NOW + 3600 * S);
-	assert_int_equal(set.withheld, 0);
+	assert_true(set->items[1].by_operator);
+	assert_true(set->items[1].until_ns == NOW + 3600 * S);
+	assert_int_equal(set->withheld, 0);
 	/* IPv4 lies between in our storage, and is not part of it */
 	block("::/0", 0, 60, "");
 	choose(FG_TIER_ENFORCE, NOW);
@@ -157,8 +157,8 @@ static void test_export_caps_automatic_ones_by_score(void **arg)
 	}
 	block("192.0.2.1", 0, 60, "");
 	choose(FG_TIER_ENFORCE, NOW);
-	assert_int_equal(set.n, FG_EXPORT_CAP + 1);
-	assert_int_equal(set.withheld, 5);
+	assert_int_equal(set->n, FG_EXPORT_CAP + 1);
+	assert_int_equal(set->withheld, 5);
 	plain();
 	assert_non_null(strstr(text, "192.0.2.1\n"));
 	assert_null(strstr(text, "10.0.0.4\n"));
@@ -203,7 +203,7 @@ static void test_export_writes_the_nft_contract(void **arg)
 	(void)arg;
 	fill_all_sets();
 	out = open_memstream(&text, &n);
-	assert_int_equal(fg_export_nft(out, &set, &conf, NOW + S / 2), 0);
+	assert_int_equal(fg_export_nft(out, set, &conf, NOW + S / 2), 0);
 	fclose(out);
 	assert_memory_equal(text, begin, sizeof(begin) - 1);
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
@@ -214,7 +214,7 @@ static void test_export_writes_the_nft_contract(void **arg)
 	free(text);
 	conf.udp = true;
 	out = open_memstream(&text, &n);
-	assert_int_equal(fg_export_nft(out, &set, &conf, NOW), 0);
+	assert_int_equal(fg_export_nft(out, set, &conf, NOW), 0);
 	fclose(out);
 	assert_non_null(strstr(text, "udp dport { 443, 8443 } ip saddr @blocked4 counter drop\n"));
 }
@@ -227,7 +227,7 @@ static void test_export_writes_csv(void **arg)
 	(void)arg;
 	fill_all_sets();
 	out = open_memstream(&text, &n);
-	assert_int_equal(fg_export_csv(out, &set, NOW + S / 2), 0);
+	assert_int_equal(fg_export_csv(out, set, NOW + S / 2), 0);
 	fclose(out);
 	assert_string_equal(text, "duration,scope,type,value,reason\n"
 				  "59s,Ip,ban,192.0.2.1,\"say \"\"no\"\", now\"\n"
@@ -247,7 +247,7 @@ static void test_export_writes_json(void **arg)
 	(void)arg;
 	fill_all_sets();
 	out = open_memstream(&text, &n);
-	assert_int_equal(fg_export_json(out, &set, NOW + S / 2), 0);
+	assert_int_equal(fg_export_json(out, set, NOW + S / 2), 0);
 	fclose(out);
 	doc = json_loads(text, 0, NULL);
 	assert_int_equal(json_array_size(doc), 5);
@@ -267,7 +267,7 @@ static void test_export_reports_a_full_disk(void **arg)
 	(void)arg;
 	fill_all_sets();
 	assert_non_null(out);
-	assert_true(fg_export_csv(out, &set, NOW) < 0);
+	assert_true(fg_export_csv(out, set, NOW) < 0);
 	fclose(out);
 }
 
@@ -309,7 +309,7 @@ static void test_export_dry_run_counts_who_would_be_hit(void **arg)
 	block("::/0", 0, 60, "all of IPv6");
 	choose(FG_TIER_ENFORCE, NOW);
 	out = open_memstream(&text, &n);
-	assert_int_equal(fg_export_dry_run(out, &set, model), 0);
+	assert_int_equal(fg_export_dry_run(out, set, model), 0);
 	fclose(out);
 	fg_model_free(&model);
 	assert_non_null(strstr(text, "3 would be blocked, 0 withheld"));

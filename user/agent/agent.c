@@ -94,7 +94,7 @@ static void say_export(struct agent *a, const char *target, int r, const char *w
 static void export_now(struct agent *a, uint64_t now_ns)
 {
 	uint64_t revision = fg_store_revision(a->core.store);
-	struct fg_export_set set;
+	struct fg_export_set *set;
 	char why[256] = "";
 	bool failed = false;
 	int r;
@@ -105,12 +105,12 @@ static void export_now(struct agent *a, uint64_t now_ns)
 		return;
 	}
 	if (a->nft) {
-		r = fg_nft_apply(a->nft, &set, now_ns, why, sizeof(why));
+		r = fg_nft_apply(a->nft, set, now_ns, why, sizeof(why));
 		say_export(a, "nft", r, why);
 		failed |= r < 0;
 	}
 	if (a->xdp) {
-		r = fg_xdp_apply(a->xdp, &set, a->core.store, now_ns, why, sizeof(why));
+		r = fg_xdp_apply(a->xdp, set, now_ns, why, sizeof(why));
 		say_export(a, "xdp", r, why);
 		failed |= r < 0;
 		fg_core_restored(&a->core, "export xdp holds");
@@ -122,7 +122,7 @@ static void export_now(struct agent *a, uint64_t now_ns)
 	a->export_failed = failed;
 	if (!failed)
 		a->exported_revision = revision;
-	fg_export_set_done(&set);
+	fg_export_set_unref(&set);
 }
 
 /* Somebody may have flushed the ruleset: then everything is written again. */

@@ -688,7 +688,7 @@ int fg_core_write_export(void *core, FILE *out, const char *format, enum fg_tier
 {
 	struct fg_core *c = core;
 	struct fg_export_conf ec = { .ports = c->conf->ports, .n_ports = c->conf->n_ports };
-	struct fg_export_set set;
+	struct fg_export_set *set;
 	bool known = !strcmp(format, "nft") || !strcmp(format, "plain") || !strcmp(format, "csv") ||
 		     !strcmp(format, "json");
 	int r = known ? fg_export_select(c->store, min_tier, c->now_ns, &set) : -EINVAL;
@@ -696,16 +696,16 @@ int fg_core_write_export(void *core, FILE *out, const char *format, enum fg_tier
 	if (r)
 		return r;
 	if (dry_run)
-		r = fg_export_dry_run(out, &set, c->model);
+		r = fg_export_dry_run(out, set, c->model);
 	else if (!strcmp(format, "nft"))
-		r = fg_export_nft(out, &set, &ec, c->now_ns);
+		r = fg_export_nft(out, set, &ec, c->now_ns);
 	else if (!strcmp(format, "plain"))
-		r = fg_export_plain(out, &set);
+		r = fg_export_plain(out, set);
 	else if (!strcmp(format, "csv"))
-		r = fg_export_csv(out, &set, c->now_ns);
+		r = fg_export_csv(out, set, c->now_ns);
 	else
-		r = fg_export_json(out, &set, c->now_ns);
-	fg_export_set_done(&set);
+		r = fg_export_json(out, set, c->now_ns);
+	fg_export_set_unref(&set);
 	return r;
 }
 

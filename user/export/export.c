@@ -36,10 +36,10 @@ static int by_address(const void *a, const void *b)
 	return (int)y->by_operator - (int)x->by_operator;
 }
 
-/* May this verdict leave as a block of an address? */
+/* May this verdict leave at all? */
 static bool is_eligible(const struct fg_store *s, const struct fg_verdict *v, uint64_t now_ns)
 {
-	if (v->stem || fg_store_allowed(s, v->addr, v->bits, now_ns))
+	if (fg_store_allowed(s, v->addr, v->bits, now_ns))
 		return false;
 	return v->origin == FG_ORIGIN_OPERATOR || (v->proven && !v->shared);
 }
@@ -51,11 +51,26 @@ static void put(struct fg_export_set *set, const struct fg_verdict *v)
 	memcpy(item->addr, v->addr, sizeof(item->addr));
 	item->bits = v->bits;
 	item->until_ns = v->until_ns;
+	item->verdict = v->id;
+	item->cohort = v->cohort;
 	item->by_operator = v->origin == FG_ORIGIN_OPERATOR;
+	snprintf(item->ja4, sizeof(item->ja4), "%s", v->ja4);
 	snprintf(item->reason, sizeof(item->reason), "%s",
 		 item->by_operator ? (v->reason[0] ? v->reason : "operator") :
 		 v->n_evidence	   ? v->evidence[0].name :
 				     "farmgate");
+}
+
+static void put_client(struct fg_export_set *set, const struct fg_verdict *v)
+{
+	struct fg_export_client *client = &set->clients[set->n_clients++];
+
+	memcpy(client->addr, v->addr, sizeof(client->addr));
+	client->stem = v->stem;
+	client->stack = v->stack;
+	client->until_ns = v->until_ns;
+	client->verdict = v->id;
+	client->by_operator = v->origin == FG_ORIGIN_OPERATOR;
 }
 
 /* Sorts; of an item and one inside it, the wider stays, with the later end where they are equal. */
@@ -83,16 +98,61 @@ static void drop_contained(struct fg_export_set *set)
 	set->n = kept;
 }
 
+static int by_client(const void *a, const void *b)
+{
+	const struct fg_export_client *x = a, *y = b;
+	int order = memcmp(x->addr, y->addr, sizeof(x->addr));
+
+	if (order)
+		return order;
+	if (x->stem != y->stem)
+		return x->stem < y->stem ? -1 : 1;
+	return x->stack < y->stack ? -1 : x->stack > y->stack;
+}
+
+/* Of blocks of one client the one that lasts longest. */
+static void drop_repeated(struct fg_export_set *set)
+{
+	size_t kept = 0;
+
+	if (set->n_clients)
+		qsort(set->clients, set->n_clients, sizeof(*set->clients), by_client);
+	for (size_t i = 0; i < set->n_clients; i++) {
+		struct fg_export_client *c = &set->clients[i];
+
+		if (!kept || by_client(&set->clients[kept - 1], c))
+			set->clients[kept++] = *c;
+		else if (c->until_ns > set->clients[kept - 1].until_ns)
+			set->clients[kept - 1] = *c;
+	}
+	set->n_clients = kept;
+}
+
+static struct fg_export_set *new_set(size_t n, uint64_t revision)
+{
+	struct fg_export_set *set = calloc(1, sizeof(*set));
+
+	if (!set)
+		return NULL;
+	atomic_init(&set->refs, 1);
+	set->revision = revision;
+	set->items = calloc(n + 1, sizeof(*set->items));
+	set->clients = calloc(n + 1, sizeof(*set->clients));
+	if (!set->items || !set->clients)
+		fg_export_set_unref(&set);
+	return set;
+}
+
 int fg_export_select(const struct fg_store *s, enum fg_tier min_tier, uint64_t now_ns,
-		     struct fg_export_set *ret_set)
+		     struct fg_export_set **ret_set)
 {
 	size_t n = fg_store_n(s), n_auto = 0;
 	const struct fg_verdict **automatic = calloc(n + 1, sizeof(*automatic));
-	struct fg_export_set set = { .items = calloc(n + 1, sizeof(*set.items)) };
+	struct fg_export_set *set = new_set(n, fg_store_revision(s));
 
-	if (!automatic || !set.items) {
+	if (!automatic || !set) {
 		free(automatic);
-		free(set.items);
+		fg_export_set_unref(&set);
 		return -ENOMEM;
 	}
 	for (size_t i = 0; i < n; i++) {
@@ -101,25 +161,40 @@ int fg_export_select(const struct fg_store *s, enum fg_tier min_tier, uint64_t n
 		if (v->tier < min_tier || v->until_ns <= now_ns)
 			continue;
 		if (!is_eligible(s, v, now_ns))
-			set.withheld++;
+			set->withheld++;
+		else if (v->stem)
+			put_client(set, v);
 		else if (v->origin == FG_ORIGIN_OPERATOR)
-			put(&set, v);
+			put(set, v);
 		else
 			automatic[n_auto++] = v;
 	}
 	qsort(automatic, n_auto, sizeof(*automatic), by_score);
 	for (size_t i = 0; i < n_auto && i < FG_EXPORT_CAP; i++)
-		put(&set, automatic[i]);
+		put(set, automatic[i]);
 	if (n_auto > FG_EXPORT_CAP)
-		set.withheld += n_auto - FG_EXPORT_CAP;
+		set->withheld += n_auto - FG_EXPORT_CAP;
 	free(automatic);
-	drop_contained(&set);
+	drop_contained(set);
+	drop_repeated(set);
 	*ret_set = set;
 	return 0;
 }
 
-void fg_export_set_done(struct fg_export_set *set)
+struct fg_export_set *fg_export_set_ref(struct fg_export_set *set)
 {
-	free(set->items);
-	*set = (struct fg_export_set){ 0 };
+	atomic_fetch_add(&set->refs, 1);
+	return set;
+}
+
+void fg_export_set_unref(struct fg_export_set **set)
+{
+	struct fg_export_set *s = *set;
+
+	*set = NULL;
+	if (!s || atomic_fetch_sub(&s->refs, 1) != 1)
+		return;
+	free(s->items);
+	free(s->clients);
+	free(s);
 }

@@ -68,10 +68,10 @@ static bool is_source(const uint8_t addr[16], uint8_t bits)
 }
 
 /* What the kernel should hold, sorted. */
-static int wanted(struct fg_xdp *x, const struct fg_export_set *set, const struct fg_store *store,
-		  uint64_t now_ns, struct entry **ret_entries, size_t *ret_n)
+static int wanted(struct fg_xdp *x, const struct fg_export_set *set, struct entry **ret_entries,
+		  size_t *ret_n)
 {
-	struct entry *e = calloc(set->n + fg_store_n(store) + 1, sizeof(*e));
+	struct entry *e = calloc(set->n + set->n_clients + 1, sizeof(*e));
 	size_t n = 0;
 
 	if (!e)
@@ -87,18 +87,13 @@ static int wanted(struct fg_xdp *x, const struct fg_export_set *set, const struc
 		memcpy(e[n].addr, item->addr, 16);
 		e[n++].until_ns = item->until_ns;
 	}
-	for (size_t i = 0; i < fg_store_n(store); i++) {
-		const struct fg_verdict *v = fg_store_at(store, i);
+	for (size_t i = 0; i < set->n_clients; i++) {
+		const struct fg_export_client *c = &set->clients[i];
 
-		/* a client's block: an operator's, or a member's of a cohort */
-		if (!v->stem || v->tier < FG_TIER_ENFORCE || v->until_ns <= now_ns ||
-		    !is_source(v->addr, v->bits) ||
-		    fg_store_allowed(store, v->addr, v->bits, now_ns))
-			continue;
-		memcpy(e[n].addr, v->addr, 16);
-		e[n].stem = v->stem;
-		e[n].stack = v->stack;
-		e[n++].until_ns = v->until_ns;
+		memcpy(e[n].addr, c->addr, 16);
+		e[n].stem = c->stem;
+		e[n].stack = c->stack;
+		e[n++].until_ns = c->until_ns;
 	}
 	qsort(e, n, sizeof(*e), by_key);
 	*ret_entries = e;
@@ -123,8 +118,8 @@ static int drop(struct fg_xdp *x, const struct entry *e)
 	return r == -ENOENT ? 0 : r;
 }
 
-int fg_xdp_apply(struct fg_xdp *x, const struct fg_export_set *set, const struct fg_store *store,
-		 uint64_t now_ns, char *why, size_t n_why)
+int fg_xdp_apply(struct fg_xdp *x, const struct fg_export_set *set, uint64_t now_ns, char *why,
+		 size_t n_why)
 {
 	size_t n = 0, kept = 0, i = 0, j = 0;
 	struct entry *e = NULL;
@@ -133,7 +128,7 @@ int fg_xdp_apply(struct fg_xdp *x, const struct fg_export_set *set, const struct
 
 	error = fg_sensor_ticks(x->sensor, &ticks);
 	if (!error)
-		error = wanted(x, set, store, now_ns, &e, &n);
+		error = wanted(x, set, &e, &n);
 	if (error) {
 		snprintf(why, n_why, "drop map: %s", strerror(-error));
 		return error;

@@ -16,10 +16,10 @@ struct fg_xdp;
 int fg_xdp_new(struct fg_sensor *sensor, struct fg_xdp **ret_xdp);
 void fg_xdp_free(struct fg_xdp **xdp);
 
-/** Adds, renews and removes entries: whole sources from the set, clients from the operator's blocks
- * with a stem. @return number of changes, -errno with a sentence in why (the rest was applied). */
-int fg_xdp_apply(struct fg_xdp *xdp, const struct fg_export_set *set, const struct fg_store *store,
-		 uint64_t now_ns, char *why, size_t n_why);
+/** Adds, renews and removes entries, of sources and of clients. @return number of changes, -errno
+ * with a sentence in why (the rest was applied). */
+int fg_xdp_apply(struct fg_xdp *xdp, const struct fg_export_set *set, uint64_t now_ns, char *why,
+		 size_t n_why);
 
 /** Items that no entry can hold (prefixes other than one IPv4 address or one IPv6 /64). */
 uint64_t fg_xdp_unexportable(const struct fg_xdp *xdp);
