@@ -12,6 +12,7 @@ struct fg_query {
 	size_t n_body;
 	const char *(*argument)(void *arg, const char *name); /* NULL where not given */
 	void *arg;
+	const char *who; /* asks: a user of this host or the name of a key; NULL = not known */
 };
 
 struct fg_answer {
