@@ -93,13 +93,12 @@ static void say_export(struct agent *a, const char *target, int r, const char *w
 
 static void export_now(struct agent *a, uint64_t now_ns)
 {
-	uint64_t revision = fg_store_revision(a->core.store);
 	struct fg_export_set *set;
 	char why[256] = "";
 	bool failed = false;
 	int r;
 
-	r = fg_export_select(a->core.store, FG_TIER_ENFORCE, now_ns, &set);
+	r = fg_guards_set(&a->core.guards, now_ns, &set);
 	if (r) {
 		fg_log_error("export: %s", strerror(-r));
 		return;
@@ -121,7 +120,7 @@ static void export_now(struct agent *a, uint64_t now_ns)
 	}
 	a->export_failed = failed;
 	if (!failed)
-		a->exported_revision = revision;
+		a->exported_revision = set->revision;
 	fg_export_set_unref(&set);
 }
 
@@ -231,7 +230,8 @@ static int on_epoch(void *arg, uint32_t periods)
 		check_firewall(a);
 		find_balancer(a);
 	}
-	if (fg_store_revision(a->core.store) != a->exported_revision)
+	fg_guards_refresh(&a->core.guards, a->core.now_ns);
+	if (a->core.guards.revision != a->exported_revision)
 		export_now(a, a->core.now_ns);
 	fg_http_run(a->http); /* connection time-outs */
 	if (a->feed)
