@@ -95,7 +95,8 @@ static int add_prefix(struct list *l, const char *prefix, const char *reason, ch
 		return -EINVAL;
 	}
 	if (bits == 0 || (bits == 96 && fg_ip_is4(addr))) {
-		snprintf(wrong, n_wrong, "a prefix of length 0 allows everybody: that is mode observe");
+		snprintf(wrong, n_wrong,
+			 "a prefix of length 0 allows everybody: that is mode observe");
 		return -EINVAL;
 	}
 	if (fg_prefixes_n(l->prefixes) == FG_ALLOWFILE_PREFIXES) {
@@ -164,11 +165,11 @@ static int read_lines(FILE *f, const char *path, struct list *l, char *why, size
 /* A pipe or device could keep us waiting; nothing is what a full disk leaves of a file. */
 static int check_size(const char *path, const struct stat *st, char *why, size_t n_why)
 {
-	const char *wrong = !S_ISREG(st->st_mode) ? "is no regular file" :
-			    !st->st_size ?
-				"empty; a file with only comments means that it allows nobody" :
-			    st->st_size > FG_ALLOWFILE_BYTES ? "larger than 64 MB" :
-							       NULL;
+	const char *wrong =
+		!S_ISREG(st->st_mode) ? "is no regular file" :
+		!st->st_size ? "empty; a file with only comments means that it allows nobody" :
+		st->st_size > FG_ALLOWFILE_BYTES ? "larger than 64 MB" :
+						   NULL;
 
 	if (wrong)
 		snprintf(why, n_why, "%s: %s", path, wrong);

@@ -480,8 +480,7 @@ static int apply_reals(struct fg_conf *conf, const struct raw *raw, const struct
 		double unit; /* of the value, in that of `to` */
 	} rows[] = {
 		/* below 1 every busy source is flagged; above 1000 none ever is */
-		{ "detect.flag_nats", raw->detect.flag_nats, 1, 1000, &conf->detect.flag_nats,
-		  1 },
+		{ "detect.flag_nats", raw->detect.flag_nats, 1, 1000, &conf->detect.flag_nats, 1 },
 		/* 0 is never; above 10000 one source in a hundred may be hurt */
 		{ "detect.alert_per_million", raw->detect.alert_per_million, 0, 10000,
 		  &conf->detect.alert_per_million, 1 },

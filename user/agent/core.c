@@ -60,6 +60,14 @@ static bool view_guard_report(void *agent, uint32_t cohort, struct fg_guard_repo
 	return fg_guards_report(&c->guards, cohort, c->view.now_ns(c), ret_report);
 }
 
+static uint64_t view_blocks_revision(void *agent)
+{
+	struct fg_core *c = agent;
+
+	fg_guards_refresh(&c->guards, c->view.now_ns(c));
+	return c->guards.revision;
+}
+
 static uint64_t view_overflow(void *agent, const uint8_t source[16])
 {
 	const struct fg_core *c = agent;
@@ -347,6 +355,7 @@ int fg_core_open(struct fg_core *c, const struct fg_conf *conf, const char *stat
 		.overflow = view_overflow,
 		.guarded = view_guarded,
 		.guard_report = view_guard_report,
+		.blocks_revision = view_blocks_revision,
 		.holdback = conf->guards.holdback,
 	};
 	r = fg_guards_open(&c->guards, c, now_ns);

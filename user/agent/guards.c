@@ -215,7 +215,7 @@ static int make(struct fg_guards *g, const struct fg_plan_input *part, struct fg
 
 static bool is_fresh(const struct fg_guards *g, const struct fg_plan *plan, uint64_t now_ns)
 {
-	uint64_t age = !plan ? 0 :
+	uint64_t age = !plan		      ? 0 :
 		       now_ns > plan->made_ns ? now_ns - plan->made_ns :
 						plan->made_ns - now_ns;
 
@@ -231,14 +231,16 @@ static void say(struct fg_guards *g)
 	fg_core_restored(g->core, NETWORKS);
 	if (r->trip.by == FG_GUARD_max_blocks)
 		fg_core_degraded(g->core,
-				 TRIPPED "%llu were wished, and guards.max_blocks is %u; look at them "
-					 "with --dry-run, and raise it or block by hand",
+				 TRIPPED
+				 "%llu were wished, and guards.max_blocks is %u; look at them "
+				 "with --dry-run, and raise it or block by hand",
 				 (unsigned long long)r->trip.blocks, conf->max_blocks);
 	else if (r->trip.by == FG_GUARD_max_harm)
 		fg_core_degraded(g->core,
-				 TRIPPED "%llu would hit an expected %.2f %% of the others, and "
-					 "guards.max_harm is %g %%; look at them with --dry-run, and "
-					 "raise it or block by hand",
+				 TRIPPED
+				 "%llu would hit an expected %.2f %% of the others, and "
+				 "guards.max_harm is %g %%; look at them with --dry-run, and "
+				 "raise it or block by hand",
 				 (unsigned long long)r->trip.blocks, 100 * r->trip.harm,
 				 100 * conf->max_harm);
 	if (r->networks_held)
@@ -374,8 +376,8 @@ static void report_cohort(const struct fg_plan *plan, uint32_t cohort, struct fg
 		if (e->cohort != cohort)
 			continue;
 		r->held[e->guarded.held] += !leaves;
-		r->address_held[e->guarded.address_held] +=
-			leaves && e->guarded.address_held != FG_GUARD_none;
+		r->address_held[e->guarded.address_held] += leaves && e->guarded.address_held !=
+									      FG_GUARD_none;
 		r->blocks += leaves;
 		r->clients += leaves && e->guarded.scope == FG_SCOPE_CLIENT;
 		r->addresses += leaves && e->guarded.address_held == FG_GUARD_none;

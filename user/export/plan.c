@@ -16,7 +16,7 @@
 
 /* Verdicts on one source that are looked at together: each is held against each client. Of a source with
  * more nothing is known, so that its clients leave and its address does not. */
-#define MAX_GROUP 64
+#define MAX_GROUP   64
 #define NS_PER_HOUR 3.6e12
 
 struct making {
@@ -175,13 +175,12 @@ static void look(struct making *m, struct fg_plan_entry *group, size_t n)
 
 	if (n > MAX_GROUP) {
 		for (size_t i = 0; m->in->witness && i < n; i++)
-			group[i].network = m->in->witness->network(m->in->witness->arg,
-								   group[i].addr);
+			group[i].network =
+				m->in->witness->network(m->in->witness->arg, group[i].addr);
 		return;
 	}
 	old = group_before(m, group, n);
-	if (!old || !old->looked ||
-	    apart(m->in->now_ns, old->looked_ns) >= FG_PLAN_LOOK_NS) {
+	if (!old || !old->looked || apart(m->in->now_ns, old->looked_ns) >= FG_PLAN_LOOK_NS) {
 		ask_witness(m, group, n);
 		return;
 	}
@@ -458,7 +457,6 @@ const struct fg_plan_entry *fg_plan_find(const struct fg_plan *plan, const struc
 const struct fg_verdict *fg_plan_verdict(const struct fg_plan *plan, const struct fg_store *store,
 					 const struct fg_plan_entry *entry)
 {
-	return fg_store_revision(store) == plan->store_revision ?
-		       fg_store_at(store, entry->place) :
-		       NULL;
+	return fg_store_revision(store) == plan->store_revision ? fg_store_at(store, entry->place) :
+								  NULL;
 }

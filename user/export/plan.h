@@ -46,7 +46,8 @@ struct fg_plan_entry {
 	struct fg_guarded guarded;
 	uint64_t looked_ns; /* when the collateral was asked */
 	uint64_t first_ns; /* of the first plan that it was in */
-	uint64_t activity_first, activity; /* turns of what it is about: then, and when last looked */
+	uint64_t activity_first,
+		activity; /* turns of what it is about: then, and when last looked */
 };
 
 struct fg_plan {

@@ -171,8 +171,8 @@ static void put_client_line(FILE *out, const struct fg_plan_entry *e, const stru
 static void put_item_line(FILE *out, const struct fg_export_item *item, const struct hit *hit,
 			  const struct fg_plan *plan)
 {
-	const struct fg_plan_entry *e = fg_plan_entry_of(plan, item->addr, item->bits,
-							 item->verdict);
+	const struct fg_plan_entry *e =
+		fg_plan_entry_of(plan, item->addr, item->bits, item->verdict);
 	bool whole = item->bits == (fg_ip_is4(item->addr) ? 128 : 64);
 	char buf[FG_IP_TEXT];
 

@@ -82,12 +82,13 @@ static void say_address(struct fg_jsonw *w, const struct fg_guarded *g)
 				   "nothing is known of others there.");
 		return;
 	}
-	fg_jsonw_stringf(w,
-			 "Its address would leave, to firewalls that know no clients: of %llu "
-			 "connections and exchanges there %llu (%.1f %%) are others', of %u clients "
-			 "with %u other stems.",
-			 (unsigned long long)c->turns, (unsigned long long)c->other_turns,
-			 100 * fg_collateral_share(c), c->other_clients, c->other_stems);
+	fg_jsonw_stringf(
+		w,
+		"Its address would leave, to firewalls that know no clients: of %llu "
+		"connections and exchanges there %llu (%.1f %%) are others', of %u clients "
+		"with %u other stems.",
+		(unsigned long long)c->turns, (unsigned long long)c->other_turns,
+		100 * fg_collateral_share(c), c->other_clients, c->other_stems);
 }
 
 void fg_guarded_say(struct fg_jsonw *w, const struct fg_view *v, const struct fg_verdict *verdict)

@@ -50,8 +50,8 @@ struct fg_view_allow_file {
 	const char *fault; /* "" = none */
 };
 
-#define FG_VIEW_MAX_MAPS     16
-#define FG_VIEW_MAX_DEGRADED 16
+#define FG_VIEW_MAX_MAPS	16
+#define FG_VIEW_MAX_DEGRADED	16
 #define FG_VIEW_MAX_ALLOW_FILES 16
 
 struct fg_view {
@@ -96,6 +96,9 @@ struct fg_view {
 	/** The same of all in tier enforce, or of what a cohort's members would be by themselves.
 	 * cohort 0 = all. */
 	bool (*guard_report)(void *agent, uint32_t cohort, struct fg_guard_report *ret_report);
+	/** Number of the set that leaves of tier enforce; grows with each that is another. NULL = there are
+	 * no guards. */
+	uint64_t (*blocks_revision)(void *agent);
 	/** Proven connections of a source counted while it had no row; never too low. */
 	uint64_t (*overflow)(void *agent, const uint8_t source[16]);
 	/** Called after each operator decision so that exports follow at once. */

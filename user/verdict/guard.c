@@ -17,10 +17,9 @@ const struct fg_guard_conf fg_guard_defaults = {
 
 static const struct {
 	const char *name, *says;
-} guards[_FG_GUARD_MAX] = {
-	[FG_GUARD_none] = { NULL, "" },
+} guards[_FG_GUARD_MAX] = { [FG_GUARD_none] = { NULL, "" },
 #define FG_GUARD_TEXT(name, says) [FG_GUARD_##name] = { #name, says },
-	FG_GUARDS(FG_GUARD_TEXT)
+			    FG_GUARDS(FG_GUARD_TEXT)
 #undef FG_GUARD_TEXT
 };
 
@@ -134,8 +133,8 @@ uint64_t fg_guard_draw(const uint64_t seed[4], const uint8_t addr[16], uint64_t 
 
 /* --- Caps ------------------------------------------------------------------------------------- */
 
-void fg_guard_wish_add(struct fg_guard_wish *wish, double est_fdr,
-		       const struct fg_collateral *who, bool address)
+void fg_guard_wish_add(struct fg_guard_wish *wish, double est_fdr, const struct fg_collateral *who,
+		       bool address)
 {
 	double fdr = est_fdr >= 0 && est_fdr <= 1 ? est_fdr : 1;
 

@@ -19,20 +19,21 @@
 #include "verdict/store.h"
 
 /* In the order they are asked. The sentence goes on from "It is held, because". */
-#define FG_GUARDS(X)                                                                               \
-	X(allowed, "it is on the allowlist")                                                       \
-	X(not_canonical, "its prefix has bits set behind its length")                              \
-	X(client_only, "the operator blocked one of its clients and not the source")               \
-	X(allow_files, "an allow file could not be read since the start")                          \
-	X(not_proven, "its address may be forged")                                                 \
-	X(shared, "many hosts seem to sit behind the address")                                     \
-	X(crowd, "several hosts seem to share the client")                                         \
-	X(collateral, "others at the address would be hit")                                        \
-	X(holdback, "it is one of the few that are never acted on, to measure harm and drift")     \
-	X(two_step, "it is wider than a source, which only an operator may block")                 \
-	X(max_blocks_network, "its network has more automatic blocks than guards.max_blocks_network") \
-	X(max_blocks, "there are more automatic blocks than guards.max_blocks")                    \
-	X(max_harm, "automatic blocks would hit more of the others than guards.max_harm")          \
+#define FG_GUARDS(X)                                                                           \
+	X(allowed, "it is on the allowlist")                                                   \
+	X(not_canonical, "its prefix has bits set behind its length")                          \
+	X(client_only, "the operator blocked one of its clients and not the source")           \
+	X(allow_files, "an allow file could not be read since the start")                      \
+	X(not_proven, "its address may be forged")                                             \
+	X(shared, "many hosts seem to sit behind the address")                                 \
+	X(crowd, "several hosts seem to share the client")                                     \
+	X(collateral, "others at the address would be hit")                                    \
+	X(holdback, "it is one of the few that are never acted on, to measure harm and drift") \
+	X(two_step, "it is wider than a source, which only an operator may block")             \
+	X(max_blocks_network,                                                                  \
+	  "its network has more automatic blocks than guards.max_blocks_network")              \
+	X(max_blocks, "there are more automatic blocks than guards.max_blocks")                \
+	X(max_harm, "automatic blocks would hit more of the others than guards.max_harm")      \
 	X(tier, "its tier is below the one that leaves")
 
 enum fg_guard {
