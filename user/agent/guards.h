@@ -32,8 +32,9 @@ struct fg_guards {
 	uint64_t revision; /* of the set */
 	bool stale; /* something other than the store has changed */
 	struct fg_plan *each; /* of all verdicts, without caps: what each by itself may do */
-	/* who was active within two days, in all; when that was counted, 0 = never */
-	uint64_t all_turns, all_sources, counted_ns;
+	/* who was active within two days, in all; when that was counted (0 = never), and what the model had
+	 * then */
+	uint64_t all_turns, all_sources, counted_ns, counted_of;
 	bool allowed_more; /* standing verdicts inside still have to be lowered */
 };
 
