@@ -63,11 +63,12 @@ static void fill_model(void)
 				      .n_clients = AN_EPOCH };
 
 		for (uint32_t i = 0; i < AN_EPOCH; i++) {
-			rows.sources[i] = (struct fg_epoch_source){ .connections = 20,
-								    .proven = 20 };
-			rows.clients[i] = (struct fg_epoch_client){
-				.stem = 1 + (from + i) % 40, .stack = 5, .print = 1, .connections = 20
-			};
+			rows.sources[i] =
+				(struct fg_epoch_source){ .connections = 20, .proven = 20 };
+			rows.clients[i] = (struct fg_epoch_client){ .stem = 1 + (from + i) % 40,
+								    .stack = 5,
+								    .print = 1,
+								    .connections = 20 };
 			address(from + i, rows.sources[i].addr);
 			address(from + i, rows.clients[i].addr);
 		}

@@ -20,9 +20,9 @@
 #include "serve/explain.h"
 #include "serve/report.h"
 
-#define S   1000000000ULL
-#define H   (3600 * S)
-#define NOW (1795435200 * S)
+#define S	1000000000ULL
+#define H	(3600 * S)
+#define NOW	(1795435200 * S)
 #define G(name) FG_GUARD_##name
 
 static struct fg_conf conf;
@@ -227,7 +227,11 @@ static void test_guards_of_a_shared_source_block_the_client_only(void **state)
 
 static void test_guards_tell_an_alert_what_enforce_would_do(void **state)
 {
-	struct fg_finding f = { .proven = true, .stem = 77, .stack = 5, .cohort = 7, .n_evidence = 1,
+	struct fg_finding f = { .proven = true,
+				.stem = 77,
+				.stack = 5,
+				.cohort = 7,
+				.n_evidence = 1,
 				.evidence[0] = { .name = "test", .n_benign = 1 } };
 	static const struct fg_names names = { "-", "-", "-" };
 	uint8_t bits;
@@ -259,9 +263,8 @@ static void test_guards_number_sets_that_differ(void **state)
 	assert_int_equal(first->n_clients, 1);
 	assert_int_equal(first->n, 1);
 	later();
-	assert_int_equal(fg_store_allow(core.store, (uint8_t[16]){ 0x20, 1 }, 64, 0, "", now_ns,
-					NULL),
-			 0);
+	assert_int_equal(
+		fg_store_allow(core.store, (uint8_t[16]){ 0x20, 1 }, 64, 0, "", now_ns, NULL), 0);
 	assert_int_equal(fg_guards_set(&core.guards, now_ns, &again), 0);
 	assert_ptr_equal(first, again);
 	fg_export_set_unref(&again);
@@ -492,10 +495,11 @@ static void test_guards_explain_before_it_is_done(void **state)
 	flag_as("10.0.0.1", 77, 5, "~a");
 	assert_explains("10.0.0.1",
 			"\"It would be blocked as a client: others behind its source go on.\"");
-	assert_explains("10.0.0.1",
-			"Its address would leave, to firewalls that know no clients: of 100 "
-			"connections and exchanges there 4 (4.0 %) are others', of 1 clients with 1 "
-			"other stems.");
+	assert_explains(
+		"10.0.0.1",
+		"Its address would leave, to firewalls that know no clients: of 100 "
+		"connections and exchanges there 4 (4.0 %) are others', of 1 clients with 1 "
+		"other stems.");
 	assert_explains("10.0.0.1", "\"held\":null");
 	for (uint64_t stem = 80; stem < 84; stem++)
 		second_with("10.0.0.1", stem, 5, 1);
@@ -507,8 +511,9 @@ static void test_guards_explain_before_it_is_done(void **state)
 	second_with("10.0.0.2", 77, 5, 10);
 	second_with("10.0.0.2", 78, 5, 10);
 	flag_as("10.0.0.2", 77, 0, "-");
-	assert_explains("10.0.0.2", "It would not be blocked, because others at the address would be "
-				    "hit: collateral (others make 50.0 % of what comes from it).");
+	assert_explains("10.0.0.2",
+			"It would not be blocked, because others at the address would be "
+			"hit: collateral (others make 50.0 % of what comes from it).");
 }
 
 /* What is asked of a plan in a dry run moves no cap on. */

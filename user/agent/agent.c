@@ -49,6 +49,7 @@ struct agent {
 	uint64_t epochs;
 	uint64_t exported_revision;
 	uint64_t last_packets;
+	enum fg_guard tripped_by; /* that was logged last */
 	bool export_failed;
 	char *what, *why;
 	size_t n_what, n_why;
@@ -141,6 +142,23 @@ static void check_firewall(struct agent *a)
 		a->exported_revision = UINT64_MAX;
 }
 
+/* A trip is worth a line when it comes and when it goes; what to do is in the status. */
+static void say_trip(struct agent *a)
+{
+	const struct fg_trip *trip = &a->core.guards.trip;
+
+	if (trip->by == a->tripped_by)
+		return;
+	a->tripped_by = trip->by;
+	if (trip->by == FG_GUARD_none)
+		fg_log_info("automatic blocks are released");
+	else
+		fg_log_warning("automatic blocks are held (guards.%s): %llu were wished, with an "
+			       "expected harm of %.2f %%",
+			       fg_guard_name(trip->by), (unsigned long long)trip->blocks,
+			       100 * trip->harm);
+}
+
 static void on_changed(void *core)
 {
 	struct agent *a = agent_of(core);
@@ -231,6 +249,7 @@ static int on_epoch(void *arg, uint32_t periods)
 		find_balancer(a);
 	}
 	fg_guards_refresh(&a->core.guards, a->core.now_ns);
+	say_trip(a);
 	if (a->core.guards.revision != a->exported_revision)
 		export_now(a, a->core.now_ns);
 	fg_http_run(a->http); /* connection time-outs */
