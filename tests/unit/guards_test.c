@@ -18,6 +18,7 @@
 #include "agent/core.h"
 #include "lib/ip.h"
 #include "serve/explain.h"
+#include "serve/guarded.h"
 #include "serve/report.h"
 
 #define S	1000000000ULL
@@ -148,7 +149,7 @@ static void test_guards_know_who_else_is_there(void **state)
 
 	(void)state;
 	open_core(NULL);
-	crowd_of(30);
+	crowd_of(100);
 	second_with("10.0.0.1", 77, 5, 95);
 	second_with("10.0.0.1", 78, 5, 3);
 	second_with("10.0.0.1", 78, 6, 2);
@@ -516,6 +517,39 @@ static void test_guards_explain_before_it_is_done(void **state)
 			"hit: collateral (others make 50.0 % of what comes from it).");
 }
 
+static void test_guards_explain_a_cohort(void **state)
+{
+	struct fg_jsonw w;
+	char *text = NULL;
+	size_t n;
+	FILE *out;
+
+	(void)state;
+	open_core(NULL);
+	crowd_of(100);
+	for (uint64_t i = 1; i <= 3; i++) {
+		char source[32];
+
+		snprintf(source, sizeof(source), "10.0.0.%u", (unsigned int)i);
+		second_with(source, 77, 5, 96);
+		second_with(source, 78, 5, i == 3 ? 96 : 1);
+		flag_as(source, 77, 5, "~a");
+	}
+	flag_as("10.0.0.9", 77, 0, "-");
+	out = open_memstream(&text, &n);
+	fg_jsonw_init(&w, out);
+	fg_jsonw_array(&w);
+	fg_guarded_say_cohort(&w, &core.view, 7);
+	fg_jsonw_array_end(&w);
+	assert_int_equal(fg_jsonw_finish(&w), 0);
+	fclose(out);
+	assert_string_equal(text,
+			    "[\"In tier enforce 3 of its members would be blocked, and 2 of their "
+			    "addresses would leave to firewalls that know no clients.\","
+			    "\"Addresses that would not leave: collateral 1.\"]");
+	free(text);
+}
+
 /* What is asked of a plan in a dry run moves no cap on. */
 static void test_guards_a_dry_run_changes_nothing(void **state)
 {
@@ -557,6 +591,7 @@ int main(void)
 		T(trip_and_say_so),
 		T(trip_on_harm),
 		T(explain_before_it_is_done),
+		T(explain_a_cohort),
 		T(a_dry_run_changes_nothing),
 	};
 

@@ -371,7 +371,7 @@ static void test_plan_caps_all_and_latches(void **arg)
 static void test_plan_counts_harm_once_a_source(void **arg)
 {
 	(void)arg;
-	conf.max_harm = 0.0005;
+	conf.max_harm = 0.002;
 	who = (struct fg_collateral){
 		.known = true,
 		.clients = 3,
@@ -385,14 +385,60 @@ static void test_plan_counts_harm_once_a_source(void **arg)
 	flag("10.0.0.1", 78);
 	make_at(NOW);
 	assert_int_equal(plan->report.wish.clean_turns, 5);
-	assert_int_equal(plan->report.trip.by, G(none));
 	flag("10.0.0.2", 77);
 	make_at(NOW);
 	assert_int_equal(plan->report.wish.clean_turns, 10);
-	assert_int_equal(plan->report.trip.by, G(max_harm));
+	assert_int_equal(plan->report.addresses, 3);
+	/* half of the harm that is allowed is spent */
+	flag("10.0.0.3", 77);
+	flag("10.0.0.4", 0);
+	make_at(NOW);
+	assert_int_equal(plan->report.wish.clean_turns, 10);
+	expect("10.0.0.1", 78, G(none), G(none));
+	expect("10.0.0.3", 77, G(none), G(max_harm));
+	expect("10.0.0.4", 0, G(max_harm), G(max_harm));
+	assert_int_equal(plan->report.trip.by, G(none));
 	no_caps = true;
 	make_at(NOW);
+	expect("10.0.0.4", 0, G(none), G(none));
+}
+
+/* One loud source with others behind it must not let everybody else go. */
+static void look_by_address(void *arg, const struct fg_verdict *const *verdicts, size_t n,
+			    struct fg_collateral *ret, uint64_t *ret_activity)
+{
+	look(arg, verdicts, n, ret, ret_activity);
+	for (size_t i = 0; i < n; i++)
+		ret[i].other_turns = verdicts[i]->addr[15] == 1 ? 49 * ret[i].turns / 1000 : 1;
+}
+
+static void test_plan_nobody_trips_the_cap_by_his_neighbours(void **arg)
+{
+	(void)arg;
+	who.turns = who.own_turns = 100000;
+	witness.look = look_by_address;
+	witness.all_turns = 400000;
+	for (uint32_t i = 1; i < 100; i++)
+		flag_number(i, 77);
+	make_at(NOW);
+	expect("10.0.0.1", 77, G(none), G(max_harm));
 	expect("10.0.0.2", 77, G(none), G(none));
+	assert_int_equal(plan->report.addresses, 98);
+	assert_int_equal(plan->report.trip.by, G(none));
+}
+
+static void test_plan_trips_on_doubtful_verdicts(void **arg)
+{
+	(void)arg;
+	witness.all_sources = 100;
+	for (uint32_t i = 0; i < 66; i++)
+		flag_number(i, 77);
+	make_at(NOW);
+	assert_int_equal(plan->report.trip.by, G(none));
+	flag_number(66, 77);
+	make_at(NOW);
+	assert_int_equal(plan->report.trip.by, G(max_harm));
+	assert_int_equal(plan->report.held[G(max_harm)], 67);
 }
 
 static void test_plan_asks_again_after_a_minute_or_when_verdicts_differ(void **arg)
@@ -541,6 +587,8 @@ int main(void)
 		T(caps_a_network),
 		T(caps_all_and_latches),
 		T(counts_harm_once_a_source),
+		T(nobody_trips_the_cap_by_his_neighbours),
+		T(trips_on_doubtful_verdicts),
 		T(asks_again_after_a_minute_or_when_verdicts_differ),
 		T(remembers_whose_row_gave_way),
 		T(measures_who_is_held_back),

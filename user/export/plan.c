@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * store ─► entries by source ─► who is there ─► guards of each ─► guards of its neighbours ─►
- *	 caps of networks ─► caps of all ─► report
+ *	 caps of networks ─► addresses whose others are too many ─► caps of all ─► report
  * Must not write, and must not let anything leave that a step before has held.
  */
 #include "export/plan.h"
@@ -333,6 +333,53 @@ static int cap_networks(struct making *m)
 	return 0;
 }
 
+struct address {
+	uint64_t other_turns;
+	struct fg_plan_entry *first; /* of its source */
+};
+
+static int by_others(const void *a, const void *b)
+{
+	const struct address *x = a, *y = b;
+
+	if (x->other_turns != y->other_turns)
+		return x->other_turns < y->other_turns ? -1 : 1;
+	return by_source(x->first, y->first);
+}
+
+/* Addresses whose others would be too many together; as clients they still leave. */
+static int cap_addresses(struct making *m)
+{
+	uint64_t budget = fg_guard_clean_budget(m->in->witness->all_turns, m->in->conf), spent = 0;
+	struct fg_plan *p = m->plan;
+	_cleanup_free_ struct address *list = calloc(p->n + 1, sizeof(*list));
+	const struct fg_plan_entry *last = NULL, *end = p->entries + p->n;
+	size_t n = 0;
+
+	if (!list)
+		return -ENOMEM;
+	for (struct fg_plan_entry *e = p->entries; e < end; e++) {
+		if (!counts(e) || e->guarded.address_held != FG_GUARD_none ||
+		    !e->guarded.collateral.other_turns || (last && same_prefix(last, e)))
+			continue;
+		list[n++] = (struct address){ e->guarded.collateral.other_turns, e };
+		last = e;
+	}
+	qsort(list, n, sizeof(*list), by_others);
+	for (size_t i = 0; i < n; i++) {
+		spent += list[i].other_turns;
+		for (struct fg_plan_entry *e = list[i].first;
+		     spent > budget && e < end && same_prefix(e, list[i].first); e++) {
+			if (e->by_operator || e->guarded.address_held != FG_GUARD_none)
+				continue;
+			e->guarded.address_held = FG_GUARD_max_harm;
+			if (e->guarded.scope != FG_SCOPE_CLIENT)
+				e->guarded.held = FG_GUARD_max_harm;
+		}
+	}
+	return 0;
+}
+
 static void cap_all(struct making *m)
 {
 	struct fg_trip none = { FG_GUARD_none, 0, 0, 0, 0 };
@@ -418,6 +465,8 @@ int fg_plan_make(const struct fg_plan_input *in, struct fg_plan **ret_plan)
 		judge_groups(&m);
 	if (!r && !in->no_caps && in->witness)
 		r = cap_networks(&m);
+	if (!r && !in->no_caps && in->witness)
+		r = cap_addresses(&m);
 	if (!r && !in->no_caps)
 		cap_all(&m);
 	if (!r)

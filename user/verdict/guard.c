@@ -156,6 +156,11 @@ double fg_guard_harm(const struct fg_guard_wish *w)
 	return fmin(fmax(of_turns, of_sources), 1);
 }
 
+uint64_t fg_guard_clean_budget(uint64_t all_turns, const struct fg_guard_conf *conf)
+{
+	return (uint64_t)(conf->max_harm / 2 * (double)all_turns);
+}
+
 static enum fg_guard exceeded(uint64_t blocks, double harm, const struct fg_guard_conf *conf)
 {
 	if (blocks > conf->max_blocks)

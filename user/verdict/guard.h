@@ -153,6 +153,11 @@ void fg_guard_wish_add(struct fg_guard_wish *wish, double est_fdr,
  * blocked. */
 double fg_guard_harm(const struct fg_guard_wish *wish);
 
+/** How many turns of others all bare addresses together may hit: half of max_harm. Addresses that would
+ * hit more are held one by one, those with the most others first; were they counted, one loud source with
+ * a few others behind it could trip the cap, and let everybody else go. */
+uint64_t fg_guard_clean_budget(uint64_t all_turns, const struct fg_guard_conf *conf);
+
 /* Latched: whether automatic blocks are held, all of them. Zeros are the state at start. */
 struct fg_trip {
 	enum fg_guard by; /* FG_GUARD_none, FG_GUARD_max_blocks or FG_GUARD_max_harm */
