@@ -234,8 +234,8 @@ static void test_export_gives_a_members_address_to_who_knows_no_clients(void **a
 	assert_string_equal(plain(), "192.0.2.1\n192.0.2.2\n");
 	assert_int_equal(set->n_clients, 2);
 	assert_true(set->items[0].until_ns == NOW + 3600 * S);
-	assert_true(set->items[0].whole_until_ns == 0);
-	assert_true(set->items[1].whole_until_ns == NOW + 3600 * S);
+	assert_true(fg_export_whole_until(&set->items[0]) == 0);
+	assert_true(fg_export_whole_until(&set->items[1]) == NOW + 3600 * S);
 }
 
 /* Of a source's own verdict and a client's that lasts longer each consumer has its own end. */
@@ -247,7 +247,7 @@ static void test_export_keeps_two_ends_apart(void **arg)
 	choose(FG_TIER_ENFORCE, NOW);
 	assert_int_equal(set->n, 1);
 	assert_true(set->items[0].until_ns == NOW + 7200 * S);
-	assert_true(set->items[0].whole_until_ns == NOW + 3600 * S);
+	assert_true(fg_export_whole_until(&set->items[0]) == NOW + 3600 * S);
 }
 
 static void test_export_refuses_a_plan_of_another_day(void **arg)

@@ -25,9 +25,15 @@ static int by_address(const void *a, const void *b)
 	 * source in front of one on a client */
 	if (x->by_operator != y->by_operator)
 		return (int)y->by_operator - (int)x->by_operator;
-	if (!x->whole_until_ns != !y->whole_until_ns)
-		return x->whole_until_ns ? -1 : 1;
+	if (x->of_clients != y->of_clients)
+		return (int)x->of_clients - (int)y->of_clients;
 	return x->verdict < y->verdict ? -1 : x->verdict > y->verdict;
+}
+
+/* Cut where it is too long; `to` was zeroed. */
+static void copy_text(char *to, size_t n, const char *from)
+{
+	memcpy(to, from, strnlen(from, n - 1));
 }
 
 /* An address; of a client's verdict only for who knows no clients. */
@@ -38,15 +44,15 @@ static void put(struct fg_export_set *set, const struct fg_verdict *v)
 	memcpy(item->addr, v->addr, sizeof(item->addr));
 	item->bits = v->bits;
 	item->until_ns = v->until_ns;
-	item->whole_until_ns = v->stem ? 0 : v->until_ns;
+	item->of_clients = v->stem != 0;
 	item->verdict = v->id;
 	item->cohort = v->cohort;
 	item->by_operator = v->origin == FG_ORIGIN_OPERATOR;
-	snprintf(item->ja4, sizeof(item->ja4), "%s", v->ja4);
-	snprintf(item->reason, sizeof(item->reason), "%s",
-		 item->by_operator ? (v->reason[0] ? v->reason : "operator") :
-		 v->n_evidence	   ? v->evidence[0].name :
-				     "farmgate");
+	copy_text(item->ja4, sizeof(item->ja4), v->ja4);
+	copy_text(item->reason, sizeof(item->reason),
+		  item->by_operator ? (v->reason[0] ? v->reason : "operator") :
+		  v->n_evidence	    ? v->evidence[0].name :
+				      "farmgate");
 }
 
 static void put_client(struct fg_export_set *set, const struct fg_verdict *v)
@@ -59,6 +65,18 @@ static void put_client(struct fg_export_set *set, const struct fg_verdict *v)
 	client->until_ns = v->until_ns;
 	client->verdict = v->id;
 	client->by_operator = v->origin == FG_ORIGIN_OPERATOR;
+}
+
+/* Of two on one prefix each consumer has the later of the ends that are for it. */
+static void join(struct fg_export_item *to, const struct fg_export_item *from)
+{
+	uint64_t a = fg_export_whole_until(to), b = fg_export_whole_until(from);
+	uint64_t whole = a > b ? a : b;
+
+	if (from->until_ns > to->until_ns)
+		to->until_ns = from->until_ns;
+	to->of_clients = !whole;
+	to->whole_until_ns = whole < to->until_ns ? whole : 0;
 }
 
 /* Sorts; of an item and one inside it, the wider stays, with the later end where they are equal. */
@@ -80,12 +98,8 @@ static void drop_contained(struct fg_export_set *set)
 			*last_of[is4] = *item;
 			continue;
 		}
-		if (last->bits != item->bits)
-			continue;
-		if (item->until_ns > last->until_ns)
-			last->until_ns = item->until_ns;
-		if (item->whole_until_ns > last->whole_until_ns)
-			last->whole_until_ns = item->whole_until_ns;
+		if (last->bits == item->bits)
+			join(last, item);
 	}
 	set->n = kept;
 }

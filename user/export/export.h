@@ -19,16 +19,24 @@
 struct fg_export_item {
 	uint8_t addr[16];
 	uint8_t bits; /* of 128 */
-	uint64_t until_ns; /* for who knows addresses only */
-	/* for who can tell clients apart; 0 = for them the blocks of its clients are enough, and this
-	 * one is to be left out */
-	uint64_t whole_until_ns;
+	uint64_t until_ns; /* for who knows addresses only; else ask fg_export_whole_until() */
+	uint64_t whole_until_ns; /* for who can tell clients apart, where it is earlier; 0 = it is not */
+	bool of_clients; /* it stands for blocks of its clients, which are in the set too */
 	int64_t verdict; /* its id, which grows and is never used again */
 	uint32_t cohort; /* 0 = of none */
 	bool by_operator;
 	char ja4[40]; /* "" = not known */
 	char reason[160];
 };
+
+/** The end of an item for who can tell clients apart; 0 = the blocks of its clients are enough for them,
+ * and they leave it out. */
+static inline uint64_t fg_export_whole_until(const struct fg_export_item *item)
+{
+	if (item->of_clients)
+		return 0;
+	return item->whole_until_ns ? item->whole_until_ns : item->until_ns;
+}
 
 /* A block of one client behind a source, for who can tell clients apart. */
 struct fg_export_client {

@@ -178,7 +178,7 @@ static void put_item_line(FILE *out, const struct fg_export_item *item, const st
 
 	fprintf(out, "%s %s", whole ? "address" : "prefix",
 		fg_ip_prefix(item->addr, item->bits, buf));
-	put_end(out, item->whole_until_ns, item->by_operator, item->reason);
+	put_end(out, fg_export_whole_until(item), item->by_operator, item->reason);
 	fprintf(out, "hits %llu known sources with %llu clients and %llu exchanges",
 		(unsigned long long)hit->sources, (unsigned long long)hit->clients,
 		(unsigned long long)hit->exchanges);
@@ -252,7 +252,7 @@ int fg_export_dry_run(FILE *out, const struct fg_store *store, const struct fg_p
 			put_client_line(out, &plan->entries[i],
 					fg_plan_verdict(plan, store, &plan->entries[i]));
 	for (size_t i = 0; i < set->n; i++)
-		if (set->items[i].whole_until_ns)
+		if (!set->items[i].of_clients)
 			put_item_line(out, &set->items[i], &hits[i], plan);
 	put_held(out, report);
 	return finish(out);
