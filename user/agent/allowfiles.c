@@ -36,6 +36,7 @@ struct file {
 	struct list list; /* prefixes is NULL before the first that was right */
 	struct mark read; /* as it was when it was last read, right or wrong */
 	struct mark seen; /* at the last look */
+	uint64_t changed; /* revision of its last change */
 	char fault[MAX_FAULT];
 };
 
@@ -256,7 +257,7 @@ static void set_fault(struct fg_allowfiles *a, struct file *f, const char *fault
 	if (!strcmp(f->fault, fault))
 		return;
 	snprintf(f->fault, sizeof(f->fault), "%s", fault);
-	a->revision++;
+	f->changed = ++a->revision;
 }
 
 static int take(struct fg_allowfiles *a, struct file *f)
@@ -277,7 +278,7 @@ static int take(struct fg_allowfiles *a, struct file *f)
 	drop_list(&f->list);
 	f->list = l;
 	f->fault[0] = '\0';
-	a->revision++;
+	f->changed = ++a->revision;
 	return 1;
 }
 
@@ -367,6 +368,11 @@ bool fg_allowfiles_ready(const struct fg_allowfiles *a)
 uint64_t fg_allowfiles_revision(const struct fg_allowfiles *a)
 {
 	return a->revision;
+}
+
+uint64_t fg_allowfiles_changed(const struct fg_allowfiles *a, size_t i)
+{
+	return a->files[i].changed;
 }
 
 const char *fg_allowfiles_fault(const struct fg_allowfiles *a, size_t i)

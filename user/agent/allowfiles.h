@@ -38,6 +38,8 @@ int fg_allowfiles_look(struct fg_allowfiles *files);
 bool fg_allowfiles_ready(const struct fg_allowfiles *files);
 /** Grows with each list that was read, and with each fault that comes or goes. */
 uint64_t fg_allowfiles_revision(const struct fg_allowfiles *files);
+/** That of the last change of file i. */
+uint64_t fg_allowfiles_changed(const struct fg_allowfiles *files, size_t i);
 /** What is wrong with file i, "FILE:LINE: ..."; "" = nothing, NULL behind the last. */
 const char *fg_allowfiles_fault(const struct fg_allowfiles *files, size_t i);
 /** Was it ever right? */

@@ -8,6 +8,7 @@
 
 #include "agent/core.h"
 #include "lib/ip.h"
+#include "lib/log.h"
 
 #define MINUTE_NS 60000000000ULL
 #define DAY_NS	  86400000000000ULL
@@ -433,6 +434,22 @@ static void say_files(struct fg_guards *g)
 	}
 }
 
+/* What came since a revision, for the journal. */
+static void log_files(const struct fg_guards *g, uint64_t since)
+{
+	const char *fault;
+
+	for (size_t i = 0; (fault = fg_allowfiles_fault(g->files, i)); i++) {
+		if (fg_allowfiles_changed(g->files, i) <= since)
+			continue;
+		if (fault[0])
+			fg_log_warning("allow file %s", fault);
+		else
+			fg_log_info("allow file %s: %zu prefixes", g->core->conf->allow_files[i],
+				    fg_allowfiles_n(g->files, i));
+	}
+}
+
 /* Verdicts inside what is newly allowed fall to alert; the plan holds them whether or not that could be
  * written. */
 static void lower(struct fg_guards *g, uint64_t now_ns)
@@ -451,6 +468,7 @@ void fg_guards_step(struct fg_guards *g, uint64_t now_ns)
 		g->stale = g->allowed_more = true;
 	revision = fg_allowfiles_revision(g->files);
 	if (revision != g->files_revision) {
+		log_files(g, g->files_revision);
 		g->files_revision = revision;
 		g->stale = true;
 		fg_plan_free(&g->each);
