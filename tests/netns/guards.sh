@@ -60,6 +60,8 @@ echo "ok: allowed within two seconds"
 expect "held by" allowed held_by 10.21.0.7
 expect "with the reason of the line" "allowlisted: allow file allow.txt: penetration test" \
 	query flagged '.flagged[] | select(.source == "10.21.0.7").reason'
+fg block 10.21.0.0/16 >"$LAB/out" 2>&1 && fail "an allowed prefix could be blocked"
+grep -q "allow file allow.txt: penetration test" "$LAB/out" || fail "refusal: $(cat "$LAB/out")"
 put_allow "10.21.0.0/24" "10.22.0.0/8"
 wait_until 5 degraded_with "$ALLOW:2: '10.22.0.0/8' is no address" ||
 	fail "a bad line is not said: $(cat "$LAB/status.txt")"
