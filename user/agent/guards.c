@@ -25,6 +25,8 @@
 #define KEY_V4	(2ULL << 40)
 #define KEY_V6	(3ULL << 40)
 
+_Static_assert(FG_CONF_MAX_ALLOW_FILES <= FG_VIEW_MAX_ALLOW_FILES, "allow files in the view");
+
 /* --- Who is there ------------------------------------------------------------------------------- */
 
 /* Clients of one source, and which of them a verdict names. */
