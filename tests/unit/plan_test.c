@@ -552,22 +552,22 @@ static void test_plan_of_25000(void **arg)
 
 	(void)arg;
 	assert_int_equal(fg_store_begin(store), 0);
-	for (uint32_t i = 0; i < 25000; i++)
-		flag_number(i * 2621U, 77);
-	for (uint32_t i = 0; i < 9000; i++) {
+	for (uint32_t i = 0; i < 1000; i++) {
 		char text[32];
 
 		snprintf(text, sizeof(text), "192.%u.%u.0/24", i >> 8, i & 255);
 		parse(text, addr, &bits);
 		assert_int_equal(fg_store_allow_static(store, addr, bits), 0);
 	}
+	for (uint32_t i = 0; i < 25000; i++)
+		flag_number(i * 2621U, 77);
 	assert_int_equal(fg_store_commit(store), 0);
 	first = now_ms();
 	make_at(NOW);
 	again = now_ms();
 	make_at(NOW + S);
 	print_message(
-		"25,000 verdicts, 9,000 allowed prefixes: %.0f ms, and %.0f ms of the same anew\n",
+		"25,000 verdicts, 1,000 allowed prefixes: %.0f ms, and %.0f ms of the same anew\n",
 		again - first, now_ms() - again);
 	assert_int_equal(asked, 25000);
 	assert_int_equal(plan->report.blocks, 25000);
