@@ -228,11 +228,13 @@ static void test_export_gives_a_members_address_to_who_knows_no_clients(void **a
 {
 	(void)arg;
 	member("192.0.2.1", 77, 3600);
+	member("192.0.2.1", 78, 3600);
 	member("192.0.2.2", 77, 3600);
 	note("192.0.2.2", 20, true, false);
 	choose(FG_TIER_ENFORCE, NOW);
 	assert_string_equal(plain(), "192.0.2.1\n192.0.2.2\n");
-	assert_int_equal(set->n_clients, 2);
+	assert_int_equal(set->n_clients, 3);
+	assert_true(set->items[0].of_clients);
 	assert_true(set->items[0].until_ns == NOW + 3600 * S);
 	assert_true(fg_export_whole_until(&set->items[0]) == 0);
 	assert_true(fg_export_whole_until(&set->items[1]) == NOW + 3600 * S);

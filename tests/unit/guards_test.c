@@ -211,6 +211,25 @@ static void test_guards_outlive_the_silence_of_the_blocked(void **state)
 	assert_int_equal(g.address_held, G(none));
 }
 
+/* Who was there last week is not hit today. */
+static void test_guards_count_the_latest_two_days(void **state)
+{
+	struct fg_guarded g;
+
+	(void)state;
+	open_core(NULL);
+	second_with("10.0.0.1", 78, 5, 500);
+	now_ns += 72 * H;
+	crowd_of(100);
+	second_with("10.0.0.1", 77, 5, 95);
+	flag_as("10.0.0.1", 77, 5, "~a");
+	g = of("10.0.0.1", 77);
+	assert_int_equal(g.collateral.other_clients, 1);
+	assert_int_equal(g.collateral.turns, 95);
+	assert_int_equal(g.collateral.other_turns, 0);
+	assert_int_equal(g.address_held, G(none));
+}
+
 static void test_guards_of_a_shared_source_block_the_client_only(void **state)
 {
 	(void)state;
@@ -582,6 +601,7 @@ int main(void)
 		T(know_who_else_is_there),
 		T(of_a_source_protect_its_quiet_client),
 		T(outlive_the_silence_of_the_blocked),
+		T(count_the_latest_two_days),
 		T(of_a_shared_source_block_the_client_only),
 		T(tell_an_alert_what_enforce_would_do),
 		T(number_sets_that_differ),
