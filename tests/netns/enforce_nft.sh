@@ -10,7 +10,7 @@ lab_begin
 make_network
 start_server
 CONF=$LAB/farmgate.yaml
-printf 'mode: enforce\nwarmup: 0\nexports: [nft]\n' >"$CONF"
+printf 'mode: enforce\nwarmup: 0\nguards: {holdback: 0}\nexports: [nft]\n' >"$CONF"
 start_agent
 
 try() { # SOURCE

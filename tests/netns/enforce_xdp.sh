@@ -10,7 +10,7 @@ lab_begin
 make_network
 start_server
 CONF=$LAB/farmgate.yaml
-printf 'mode: enforce\nwarmup: 0\nexports: [xdp]\n' >"$CONF"
+printf 'mode: enforce\nwarmup: 0\nguards: {holdback: 0}\nexports: [xdp]\n' >"$CONF"
 start_agent --attach native
 watch_frames
 

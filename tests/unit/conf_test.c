@@ -66,6 +66,8 @@ static void test_conf_defaults_are_the_contracts(void **state)
 	assert_null(conf.asn_file);
 	assert_null(conf.feed_socket);
 	assert_null(conf.feed_group);
+	assert_int_equal(conf.n_allow_files, 0);
+	assert_memory_equal(&conf.guards, &fg_guard_defaults, sizeof(conf.guards));
 	fg_conf_done(&conf);
 }
 
@@ -85,6 +87,9 @@ static void test_conf_reads_every_key(void **state)
 		"warmup: 36h\n"
 		"exports: [nft]\n"
 		"allow: [198.51.100.0/24, '2001:db8:1::/64']\n"
+		"allow_files: [/etc/farmgate/office.txt, /var/lib/crawlers]\n"
+		"guards: {collateral: 2.5, max_blocks: 300, max_blocks_network: 30,\n"
+		"  max_harm: 0.1, holdback: 0}\n"
 		"memory_mb: 128\n"
 		"limits: {sources: 5, clients: 6, fingerprints: 7, stems: 8, hosts: 9,\n"
 		"  pairs: 10, window: 2m}\n"
@@ -122,6 +127,13 @@ static void test_conf_reads_every_key(void **state)
 	assert_false(conf.export_xdp);
 	assert_int_equal(conf.n_allow, 2);
 	assert_string_equal(conf.allow[1], "2001:db8:1::/64");
+	assert_int_equal(conf.n_allow_files, 2);
+	assert_string_equal(conf.allow_files[1], "/var/lib/crawlers");
+	assert_true(conf.guards.collateral == 0.025);
+	assert_int_equal(conf.guards.max_blocks, 300);
+	assert_int_equal(conf.guards.max_blocks_network, 30);
+	assert_true(conf.guards.max_harm == 0.001);
+	assert_true(conf.guards.holdback == 0);
 	assert_int_equal(conf.memory_mb, 128);
 	assert_int_equal(conf.limits.sources, 5);
 	assert_int_equal(conf.limits.clients, 6);
@@ -229,6 +241,15 @@ static void test_conf_refuses_bad_values_with_their_line(void **state)
 		  "f.yaml:1: detect.enforce_per_million: 20000 is not within 0 to 10000" },
 		{ "detect: {alert_per_million: nan}\n",
 		  "f.yaml:1: detect.alert_per_million: 'nan' is no number like 13.8" },
+		{ "guards: {collateral: 51}\n",
+		  "f.yaml:1: guards.collateral: 51 is not within 0 to 50" },
+		{ "guards: {max_harm: 100.5}\n",
+		  "f.yaml:1: guards.max_harm: 100.5 is not within 0 to 100" },
+		{ "guards: {max_blocks: 100001}\n",
+		  "f.yaml:1: guards.max_blocks: 100001 is not within 0 to 100000" },
+		{ "allow_files: [/a, lists/b]\n",
+		  "f.yaml:1: allow_files[1]: 'lists/b' is no absolute path" },
+		{ "allow_files: [/a, /a]\n", "f.yaml:1: allow_files[1]: '/a' is listed twice" },
 		{ "detect: {shared_stems: 1}\n",
 		  "f.yaml:1: detect.shared_stems: 1 is not within 2 to 65536" },
 		{ "interfaces: [interface-too-long]\n",

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@
 #define NOW (1795435200 * S)
 
 static struct fg_store *store;
+static struct fg_plan *plan;
 static struct fg_export_set *set;
 static char *text;
 
@@ -33,6 +35,7 @@ static int tear_down(void **arg)
 {
 	(void)arg;
 	fg_export_set_unref(&set);
+	fg_plan_free(&plan);
 	fg_store_close(&store);
 	free(text);
 	text = NULL;
@@ -64,10 +67,66 @@ static void block(const char *prefix, uint64_t stem, uint32_t ttl_s, const char 
 	assert_int_equal(fg_store_block(store, addr, bits, stem, "", ttl_s, reason, NOW, &id), 0);
 }
 
+/* Of each source it is known that nobody else is there. */
+static void look(void *arg, const struct fg_verdict *const *verdicts, size_t n,
+		 struct fg_collateral *ret, uint64_t *ret_activity)
+{
+	(void)arg;
+	(void)verdicts;
+	for (size_t i = 0; i < n; i++) {
+		ret[i] = (struct fg_collateral){
+			.known = true,
+			.clients = 2,
+			.stems = 2,
+			.hosts = 2,
+			.turns = 10,
+			.own_turns = 10,
+		};
+		ret_activity[i] = 10;
+	}
+}
+
+static uint64_t network(void *arg, const uint8_t addr[16])
+{
+	(void)arg;
+	return addr[13];
+}
+
+static void network_name(void *arg, uint64_t key, char ret_name[24])
+{
+	(void)arg;
+	snprintf(ret_name, 24, "N%llu", (unsigned long long)key);
+}
+
+static const struct fg_witness witness = {
+	.look = look,
+	.network = network,
+	.network_name = network_name,
+	.all_turns = 1000000,
+	.all_sources = 1000000,
+};
+
 static void choose(enum fg_tier min_tier, uint64_t now_ns)
 {
+	/* no holdback, so that it is known who leaves */
+	const struct fg_guard_conf conf = {
+		.collateral = 0.05,
+		.max_blocks = 1000,
+		.max_blocks_network = 1000,
+		.max_harm = 1,
+	};
+	const struct fg_plan_input in = {
+		.store = store,
+		.min_tier = min_tier,
+		.now_ns = now_ns,
+		.witness = &witness,
+		.conf = &conf,
+	};
+
 	fg_export_set_unref(&set);
-	assert_int_equal(fg_export_select(store, min_tier, now_ns, &set), 0);
+	fg_plan_free(&plan);
+	assert_int_equal(fg_plan_make(&in, &plan), 0);
+	assert_int_equal(fg_export_select(store, plan, &set), 0);
 }
 
 /* The set as a plain document. */
@@ -146,23 +205,79 @@ static void test_export_drops_items_inside_others(void **arg)
 	assert_string_equal(plain(), "::/0\n10.0.0.0/8\n11.0.0.1\n");
 }
 
-static void test_export_caps_automatic_ones_by_score(void **arg)
+static void member(const char *source, uint64_t stem, uint32_t ttl_s)
 {
-	char source[32];
+	static const struct fg_names names = { "t13d", "~t13d", "l64" };
+	struct fg_finding f = {
+		.stem = stem,
+		.stack = 5,
+		.cohort = 7,
+		.score = 20,
+		.proven = true,
+		.n_evidence = 1,
+		.evidence[0] = { .name = "relay_gap", .n_benign = 1 },
+	};
+	uint8_t bits;
+
+	assert_int_equal(fg_ip_parse(source, f.source, &bits), 0);
+	assert_true(fg_store_note(store, &f, &names, true, ttl_s, NOW) >= 0);
+}
+
+/* Who can tell clients apart must not drop a whole source for one of its clients. */
+static void test_export_gives_a_members_address_to_who_knows_no_clients(void **arg)
+{
+	(void)arg;
+	member("192.0.2.1", 77, 3600);
+	member("192.0.2.1", 78, 3600);
+	member("192.0.2.2", 77, 3600);
+	note("192.0.2.2", 20, true, false);
+	choose(FG_TIER_ENFORCE, NOW);
+	assert_string_equal(plain(), "192.0.2.1\n192.0.2.2\n");
+	assert_int_equal(set->n_clients, 3);
+	assert_true(set->items[0].of_clients);
+	assert_true(set->items[0].until_ns == NOW + 3600 * S);
+	assert_true(fg_export_whole_until(&set->items[0]) == 0);
+	assert_true(fg_export_whole_until(&set->items[1]) == NOW + 3600 * S);
+}
+
+/* Of a source's own verdict and a client's that lasts longer each consumer has its own end. */
+static void test_export_keeps_two_ends_apart(void **arg)
+{
+	(void)arg;
+	member("192.0.2.2", 77, 7200);
+	note("192.0.2.2", 20, true, false);
+	choose(FG_TIER_ENFORCE, NOW);
+	assert_int_equal(set->n, 1);
+	assert_true(set->items[0].until_ns == NOW + 7200 * S);
+	assert_true(fg_export_whole_until(&set->items[0]) == NOW + 3600 * S);
+}
+
+static void test_export_refuses_a_plan_of_another_day(void **arg)
+{
+	struct fg_export_set *other = NULL;
 
 	(void)arg;
-	for (unsigned int i = 0; i < FG_EXPORT_CAP + 5; i++) {
-		snprintf(source, sizeof(source), "10.0.%u.%u", i >> 8, i & 255);
-		note(source, 20 + i, true, false);
-	}
-	block("192.0.2.1", 0, 60, "");
+	note("192.0.2.1", 20, true, false);
 	choose(FG_TIER_ENFORCE, NOW);
-	assert_int_equal(set->n, FG_EXPORT_CAP + 1);
-	assert_int_equal(set->withheld, 5);
-	plain();
-	assert_non_null(strstr(text, "192.0.2.1\n"));
-	assert_null(strstr(text, "10.0.0.4\n"));
-	assert_non_null(strstr(text, "10.0.0.5\n"));
+	block("192.0.2.9", 0, 60, "");
+	assert_int_equal(fg_export_select(store, plan, &other), -ESTALE);
+	assert_null(other);
+}
+
+static void test_export_tells_equal_sets(void **arg)
+{
+	struct fg_export_set *first;
+
+	(void)arg;
+	note("192.0.2.1", 20, true, false);
+	choose(FG_TIER_ENFORCE, NOW);
+	first = fg_export_set_ref(set);
+	choose(FG_TIER_ENFORCE, NOW + S);
+	assert_true(fg_export_equal(first, set));
+	block("192.0.2.9", 0, 60, "");
+	choose(FG_TIER_ENFORCE, NOW + S);
+	assert_false(fg_export_equal(first, set));
+	fg_export_set_unref(&first);
 }
 
 static void fill_all_sets(void)
@@ -297,27 +412,61 @@ static struct fg_model *make_model(void)
 	return model;
 }
 
+static const char *dry_run(const struct fg_model *model)
+{
+	size_t n;
+	FILE *out;
+
+	free(text);
+	out = open_memstream(&text, &n);
+	assert_int_equal(fg_export_dry_run(out, store, plan, model), 0);
+	fclose(out);
+	return text;
+}
+
 static void test_export_dry_run_counts_who_would_be_hit(void **arg)
 {
 	struct fg_model *model = make_model();
-	size_t n;
-	FILE *out;
 
 	(void)arg;
 	block("10.0.0.0/8", 0, 60, "too wide");
 	block("192.0.2.1", 0, 60, "");
 	block("::/0", 0, 60, "all of IPv6");
 	choose(FG_TIER_ENFORCE, NOW);
-	out = open_memstream(&text, &n);
-	assert_int_equal(fg_export_dry_run(out, set, model), 0);
-	fclose(out);
+	assert_string_equal(
+		dry_run(model),
+		"3 would be blocked, 0 held by a guard; as clients 0, as addresses or prefixes 3\n"
+		"prefix ::/0 until 2026-11-23T12:01:00Z by operator (all of IPv6): hits 1 known "
+		"sources with 0 clients and 0 exchanges\n"
+		"prefix 10.0.0.0/8 until 2026-11-23T12:01:00Z by operator (too wide): hits 2 known "
+		"sources with 0 clients and 0 exchanges\n"
+		"address 192.0.2.1 until 2026-11-23T12:01:00Z by operator (operator): hits 0 known "
+		"sources with 0 clients and 0 exchanges\n");
 	fg_model_free(&model);
-	assert_non_null(strstr(text, "3 would be blocked, 0 withheld"));
-	assert_non_null(
-		strstr(text, "by operator (too wide): hits 2 known sources with 0 clients"));
-	assert_non_null(strstr(text, "(all of IPv6): hits 1 known sources"));
-	assert_non_null(strstr(text, "192.0.2.1 until 2026-11-23T"));
-	assert_non_null(strstr(text, "(operator): hits 0 known sources"));
+}
+
+static void test_export_dry_run_says_what_is_held(void **arg)
+{
+	(void)arg;
+	note("11.0.0.1", 20, true, false);
+	note("11.0.0.2", 20, false, false);
+	member("11.0.0.3", 77, 60);
+	block("11.0.0.4", 77, 60, "one of its clients");
+	choose(FG_TIER_ALERT, NOW);
+	assert_string_equal(
+		dry_run(NULL),
+		"3 would be blocked, 1 held by a guard; as clients 2, as addresses or prefixes 2\n"
+		"client 11.0.0.3 ~t13d l64 until 2026-11-23T12:01:00Z by detector (relay_gap): hits "
+		"nobody else; as an address, for who knows no clients: others make 0 of 10 "
+		"connections and exchanges there (0.0 %), 0 clients with 0 other stems\n"
+		"client 11.0.0.4 - - until 2026-11-23T12:01:00Z by operator (one of its clients): "
+		"hits nobody else; its address does not leave: client_only\n"
+		"address 11.0.0.1 until 2026-11-23T13:00:00Z by detector (proven_connections_60s): "
+		"hits 0 known sources with 0 clients and 0 exchanges; others make 0 of 10 "
+		"connections and exchanges there (0.0 %), 0 clients with 0 other stems\n"
+		"held by not_proven: 1, because its address may be forged\n"
+		"address held by client_only: 1, because the operator blocked one of its clients "
+		"and not the source\n");
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(test_export_##name, set_up, tear_down)
@@ -329,12 +478,16 @@ int main(void)
 		T(withholds_client_blocks),
 		T(leaves_the_allowlist_out),
 		T(drops_items_inside_others),
-		T(caps_automatic_ones_by_score),
+		T(gives_a_members_address_to_who_knows_no_clients),
+		T(keeps_two_ends_apart),
+		T(refuses_a_plan_of_another_day),
+		T(tells_equal_sets),
 		T(writes_the_nft_contract),
 		T(writes_csv),
 		T(writes_json),
 		T(reports_a_full_disk),
 		T(dry_run_counts_who_would_be_hit),
+		T(dry_run_says_what_is_held),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

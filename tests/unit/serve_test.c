@@ -493,7 +493,8 @@ static const json_t *inside(const json_t *doc, const char *path)
 	"bytes_out first_seen last_seen "
 #define VERDICT                                                                         \
 	"source ja4 stem stack kind tier cohort score first_flagged until evidence id " \
-	"subject window n_obs total_nats alpha est_fdr cell action ttl sensor_version "
+	"subject window n_obs total_nats alpha est_fdr cell action ttl sensor_version " \
+	"scope held address_held collateral "
 
 static void test_serve_rows_have_the_keys_of_the_contract(void **state)
 {

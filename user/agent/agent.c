@@ -49,6 +49,7 @@ struct agent {
 	uint64_t epochs;
 	uint64_t exported_revision;
 	uint64_t last_packets;
+	enum fg_guard tripped_by; /* that was logged last */
 	bool export_failed;
 	char *what, *why;
 	size_t n_what, n_why;
@@ -93,13 +94,12 @@ static void say_export(struct agent *a, const char *target, int r, const char *w
 
 static void export_now(struct agent *a, uint64_t now_ns)
 {
-	uint64_t revision = fg_store_revision(a->core.store);
 	struct fg_export_set *set;
 	char why[256] = "";
 	bool failed = false;
 	int r;
 
-	r = fg_export_select(a->core.store, FG_TIER_ENFORCE, now_ns, &set);
+	r = fg_guards_set(&a->core.guards, now_ns, &set);
 	if (r) {
 		fg_log_error("export: %s", strerror(-r));
 		return;
@@ -121,7 +121,7 @@ static void export_now(struct agent *a, uint64_t now_ns)
 	}
 	a->export_failed = failed;
 	if (!failed)
-		a->exported_revision = revision;
+		a->exported_revision = set->revision;
 	fg_export_set_unref(&set);
 }
 
@@ -140,6 +140,23 @@ static void check_firewall(struct agent *a)
 		fg_log_warning("export nft: %s; writing it again", why);
 	if (r)
 		a->exported_revision = UINT64_MAX;
+}
+
+/* A trip is worth a line when it comes and when it goes; what to do is in the status. */
+static void say_trip(struct agent *a)
+{
+	const struct fg_trip *trip = &a->core.guards.trip;
+
+	if (trip->by == a->tripped_by)
+		return;
+	a->tripped_by = trip->by;
+	if (trip->by == FG_GUARD_none)
+		fg_log_info("automatic blocks are released");
+	else
+		fg_log_warning("automatic blocks are held (guards.%s): %llu were wished, with an "
+			       "expected harm of %.2f %%",
+			       fg_guard_name(trip->by), (unsigned long long)trip->blocks,
+			       100 * trip->harm);
 }
 
 static void on_changed(void *core)
@@ -231,7 +248,9 @@ static int on_epoch(void *arg, uint32_t periods)
 		check_firewall(a);
 		find_balancer(a);
 	}
-	if (fg_store_revision(a->core.store) != a->exported_revision)
+	fg_guards_refresh(&a->core.guards, a->core.now_ns);
+	say_trip(a);
+	if (a->core.guards.revision != a->exported_revision)
 		export_now(a, a->core.now_ns);
 	fg_http_run(a->http); /* connection time-outs */
 	if (a->feed)

@@ -58,6 +58,12 @@ struct raw {
 	unsigned int exports_count;
 	char **allow;
 	unsigned int allow_count;
+	char **allow_files;
+	unsigned int allow_files_count;
+	struct {
+		double collateral, max_harm, holdback;
+		uint32_t max_blocks, max_blocks_network;
+	} guards;
 	uint32_t memory_mb;
 	struct {
 		uint32_t sources, clients, fingerprints, stems, hosts, pairs;
@@ -141,6 +147,14 @@ static const cyaml_schema_field_t detect_fields[] = {
 	UINT("shared_stems", NESTED(detect), shared_stems),
 	CYAML_FIELD_END,
 };
+static const cyaml_schema_field_t guard_fields[] = {
+	CYAML_FIELD_FLOAT("collateral", OPTIONAL, NESTED(guards), collateral),
+	UINT("max_blocks", NESTED(guards), max_blocks),
+	UINT("max_blocks_network", NESTED(guards), max_blocks_network),
+	CYAML_FIELD_FLOAT("max_harm", OPTIONAL, NESTED(guards), max_harm),
+	CYAML_FIELD_FLOAT("holdback", OPTIONAL, NESTED(guards), holdback),
+	CYAML_FIELD_END,
+};
 static const cyaml_schema_field_t log_fields[] = {
 	ENUM("format", NESTED(log), format, formats),
 	ENUM("level", NESTED(log), level, levels),
@@ -166,6 +180,8 @@ static const cyaml_schema_field_t root_fields[] = {
 	CYAML_FIELD_SEQUENCE("exports", CYAML_FLAG_POINTER | OPTIONAL, struct raw, exports,
 			     &export_entry, 0, COUNT(exports)),
 	TEXTS("allow", struct raw, allow, 0, MAX_ALLOW),
+	TEXTS("allow_files", struct raw, allow_files, 0, FG_CONF_MAX_ALLOW_FILES),
+	CYAML_FIELD_MAPPING("guards", OPTIONAL, struct raw, guards, guard_fields),
 	UINT("memory_mb", struct raw, memory_mb),
 	CYAML_FIELD_MAPPING("limits", OPTIONAL, struct raw, limits, limits_fields),
 	CYAML_FIELD_MAPPING("detect", OPTIONAL, struct raw, detect, detect_fields),
@@ -199,6 +215,7 @@ void fg_conf_init(struct fg_conf *conf)
 			    .pairs = FG_DEFAULT_PAIRS,
 			    .window_ns = 60 * S_TO_NS },
 		.detect = fg_detect_defaults,
+		.guards = fg_guard_defaults,
 		.log_level = FG_LOG_INFO,
 		.socket_path = strdup(FG_SOCKET_PATH),
 		.state_dir = strdup(FG_STATE_DIR),
@@ -215,6 +232,7 @@ void fg_conf_done(struct fg_conf *conf)
 {
 	free_texts(conf->interfaces, &conf->n_interfaces);
 	free_texts(conf->allow, &conf->n_allow);
+	free_texts(conf->allow_files, &conf->n_allow_files);
 	free(conf->socket_path);
 	free(conf->state_dir);
 	free(conf->asn_file);
@@ -252,12 +270,14 @@ static int copy_texts(char **to, size_t *n_to, char *const *from, size_t n)
 static int copy_conf(struct fg_conf *next, const struct fg_conf *conf)
 {
 	*next = *conf;
-	next->n_interfaces = next->n_allow = 0;
+	next->n_interfaces = next->n_allow = next->n_allow_files = 0;
 	next->socket_path = next->state_dir = next->asn_file = NULL;
 	next->feed_socket = next->feed_group = NULL;
 	if (copy_texts(next->interfaces, &next->n_interfaces, conf->interfaces,
 		       conf->n_interfaces) < 0 ||
 	    copy_texts(next->allow, &next->n_allow, conf->allow, conf->n_allow) < 0 ||
+	    copy_texts(next->allow_files, &next->n_allow_files, conf->allow_files,
+		       conf->n_allow_files) < 0 ||
 	    copy_text(&next->socket_path, conf->socket_path) < 0 ||
 	    copy_text(&next->state_dir, conf->state_dir) < 0 ||
 	    copy_text(&next->asn_file, conf->asn_file) < 0 ||
@@ -365,6 +385,28 @@ static int apply_allow(struct fg_conf *conf, const struct raw *raw, const struct
 	return copy_texts(conf->allow, &conf->n_allow, raw->allow, raw->allow_count);
 }
 
+static int apply_allow_files(struct fg_conf *conf, const struct raw *raw, const struct fg_yaml *y)
+{
+	char path[FG_YAML_MAX_PATH];
+
+	if (!fg_yaml_line(y, "allow_files"))
+		return 0;
+	for (unsigned int i = 0; i < raw->allow_files_count; i++) {
+		const char *file = raw->allow_files[i];
+
+		snprintf(path, sizeof(path), "allow_files[%u]", i);
+		if (file[0] != '/')
+			return fg_yaml_refuse(y, path, "'%.80s' is no absolute path", file);
+		if (strlen(file) >= 1024)
+			return fg_yaml_refuse(y, path, "longer than 1023 characters");
+		for (unsigned int j = 0; j < i; j++)
+			if (!strcmp(raw->allow_files[j], file))
+				return fg_yaml_refuse(y, path, "'%.80s' is listed twice", file);
+	}
+	return copy_texts(conf->allow_files, &conf->n_allow_files, raw->allow_files,
+			  raw->allow_files_count);
+}
+
 static void apply_choices(struct fg_conf *conf, const struct raw *raw, const struct fg_yaml *y)
 {
 	unsigned int i;
@@ -410,6 +452,11 @@ static int apply_numbers(struct fg_conf *conf, const struct raw *raw, const stru
 		  &conf->detect.min_population },
 		{ "detect.shared_stems", raw->detect.shared_stems, 2, 1U << 16,
 		  &conf->detect.shared_stems },
+		/* as many verdicts as there may be */
+		{ "guards.max_blocks", raw->guards.max_blocks, 0, FG_MAX_VERDICTS,
+		  &conf->guards.max_blocks },
+		{ "guards.max_blocks_network", raw->guards.max_blocks_network, 0, FG_MAX_VERDICTS,
+		  &conf->guards.max_blocks_network },
 	};
 	size_t i;
 
@@ -430,14 +477,21 @@ static int apply_reals(struct fg_conf *conf, const struct raw *raw, const struct
 		const char *path;
 		double value, min, max;
 		double *to;
+		double unit; /* of the value, in that of `to` */
 	} rows[] = {
 		/* below 1 every busy source is flagged; above 1000 none ever is */
-		{ "detect.flag_nats", raw->detect.flag_nats, 1, 1000, &conf->detect.flag_nats },
+		{ "detect.flag_nats", raw->detect.flag_nats, 1, 1000, &conf->detect.flag_nats, 1 },
 		/* 0 is never; above 10000 one source in a hundred may be hurt */
 		{ "detect.alert_per_million", raw->detect.alert_per_million, 0, 10000,
-		  &conf->detect.alert_per_million },
+		  &conf->detect.alert_per_million, 1 },
 		{ "detect.enforce_per_million", raw->detect.enforce_per_million, 0, 10000,
-		  &conf->detect.enforce_per_million },
+		  &conf->detect.enforce_per_million, 1 },
+		/* in percent; above a half the others are the rule */
+		{ "guards.collateral", raw->guards.collateral, 0, 50, &conf->guards.collateral,
+		  0.01 },
+		{ "guards.max_harm", raw->guards.max_harm, 0, 100, &conf->guards.max_harm, 0.01 },
+		/* 100: nothing automatic is ever acted on */
+		{ "guards.holdback", raw->guards.holdback, 0, 100, &conf->guards.holdback, 0.01 },
 	};
 
 	for (size_t i = 0; i < COUNT(rows); i++) {
@@ -446,7 +500,7 @@ static int apply_reals(struct fg_conf *conf, const struct raw *raw, const struct
 		if (!(rows[i].value >= rows[i].min && rows[i].value <= rows[i].max))
 			return fg_yaml_refuse(y, rows[i].path, "%g is not within %g to %g",
 					      rows[i].value, rows[i].min, rows[i].max);
-		*rows[i].to = rows[i].value;
+		*rows[i].to = rows[i].value * rows[i].unit;
 	}
 	return 0;
 }
@@ -533,6 +587,8 @@ static int apply_raw(struct fg_conf *conf, const struct raw *raw, const struct f
 		r = apply_prefixes(conf, raw, y);
 	if (r == 0)
 		r = apply_allow(conf, raw, y);
+	if (r == 0)
+		r = apply_allow_files(conf, raw, y);
 	if (r == 0)
 		r = apply_numbers(conf, raw, y);
 	if (!r)

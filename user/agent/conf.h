@@ -8,11 +8,14 @@
 
 #include "detect/detect.h"
 #include "model/model.h"
+#include "verdict/guard.h"
 
 #define FG_CONF_PATH	  "/etc/farmgate/farmgate.yaml"
 #define FG_SOCKET_PATH	  "/run/farmgate/farmgate.sock"
 #define FG_STATE_DIR	  "/var/lib/farmgate"
 #define FG_CONF_MAX_PORTS 64
+/* Each is looked at in every epoch, and asked for every verdict. */
+#define FG_CONF_MAX_ALLOW_FILES 16
 
 enum fg_attach {
 	FG_ATTACH_AUTO,
@@ -40,6 +43,9 @@ struct fg_conf {
 	bool export_xdp; /* exports: [xdp] */
 	char *allow[256]; /* allowlist prefixes of the file */
 	size_t n_allow;
+	char *allow_files[FG_CONF_MAX_ALLOW_FILES]; /* agent/allowfiles.h */
+	size_t n_allow_files;
+	struct fg_guard_conf guards;
 	uint32_t memory_mb; /* kernel tables; 0 = 1/32 of RAM, at most 256 */
 	struct fg_model_limits limits;
 	struct fg_detect_conf detect;

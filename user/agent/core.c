@@ -45,6 +45,29 @@ static void view_nothing(void *agent)
 	(void)agent;
 }
 
+static bool view_guarded(void *agent, const struct fg_verdict *verdict,
+			 struct fg_guarded *ret_guarded)
+{
+	struct fg_core *c = agent;
+
+	return fg_guards_of(&c->guards, verdict, c->view.now_ns(c), ret_guarded);
+}
+
+static bool view_guard_report(void *agent, uint32_t cohort, struct fg_guard_report *ret_report)
+{
+	struct fg_core *c = agent;
+
+	return fg_guards_report(&c->guards, cohort, c->view.now_ns(c), ret_report);
+}
+
+static uint64_t view_blocks_revision(void *agent)
+{
+	struct fg_core *c = agent;
+
+	fg_guards_refresh(&c->guards, c->view.now_ns(c));
+	return c->guards.revision;
+}
+
 static uint64_t view_overflow(void *agent, const uint8_t source[16])
 {
 	const struct fg_core *c = agent;
@@ -330,7 +353,16 @@ int fg_core_open(struct fg_core *c, const struct fg_conf *conf, const char *stat
 		.write_export = fg_core_write_export,
 		.changed = view_nothing,
 		.overflow = view_overflow,
+		.guarded = view_guarded,
+		.guard_report = view_guard_report,
+		.blocks_revision = view_blocks_revision,
+		.holdback = conf->guards.holdback,
 	};
+	r = fg_guards_open(&c->guards, c, now_ns);
+	if (r) {
+		snprintf(why, n_why, "guards: %s", strerror(-r));
+		goto fail;
+	}
 	if (conf->asn_file)
 		r = load_networks(c, why, n_why);
 	if (r)
@@ -348,6 +380,7 @@ fail:
 
 void fg_core_close(struct fg_core *c)
 {
+	fg_guards_close(&c->guards);
 	fg_model_free(&c->model);
 	fg_store_close(&c->store);
 	fg_cohorts_free(&c->cohorts);
@@ -669,6 +702,7 @@ int fg_core_epoch(struct fg_core *c, struct fg_epoch *epoch, struct fg_taker *ta
 	if (c->accounts)
 		fg_accounts_epoch(c->accounts, c->now_ns);
 	remember(c);
+	fg_guards_step(&c->guards, c->now_ns);
 	r = detect(c);
 	if (r >= 0)
 		r = fg_store_expire(c->store, c->now_ns);
@@ -683,30 +717,37 @@ int fg_core_epoch(struct fg_core *c, struct fg_epoch *epoch, struct fg_taker *ta
 	return 0;
 }
 
+static int write_document(const struct fg_core *c, FILE *out, const char *format,
+			  const struct fg_plan *plan)
+{
+	struct fg_export_conf ec = { .ports = c->conf->ports, .n_ports = c->conf->n_ports };
+	_cleanup_(fg_export_set_unref) struct fg_export_set *set = NULL;
+	int r = fg_export_select(c->store, plan, &set);
+
+	if (r)
+		return r;
+	if (!strcmp(format, "nft"))
+		return fg_export_nft(out, set, &ec, c->now_ns);
+	if (!strcmp(format, "plain"))
+		return fg_export_plain(out, set);
+	if (!strcmp(format, "csv"))
+		return fg_export_csv(out, set, c->now_ns);
+	return fg_export_json(out, set, c->now_ns);
+}
+
 int fg_core_write_export(void *core, FILE *out, const char *format, enum fg_tier min_tier,
 			 bool dry_run)
 {
 	struct fg_core *c = core;
-	struct fg_export_conf ec = { .ports = c->conf->ports, .n_ports = c->conf->n_ports };
-	struct fg_export_set *set;
+	_cleanup_(fg_plan_free) struct fg_plan *plan = NULL;
 	bool known = !strcmp(format, "nft") || !strcmp(format, "plain") || !strcmp(format, "csv") ||
 		     !strcmp(format, "json");
-	int r = known ? fg_export_select(c->store, min_tier, c->now_ns, &set) : -EINVAL;
+	int r = known ? fg_guards_plan(&c->guards, min_tier, c->now_ns, &plan) : -EINVAL;
 
 	if (r)
 		return r;
-	if (dry_run)
-		r = fg_export_dry_run(out, set, c->model);
-	else if (!strcmp(format, "nft"))
-		r = fg_export_nft(out, set, &ec, c->now_ns);
-	else if (!strcmp(format, "plain"))
-		r = fg_export_plain(out, set);
-	else if (!strcmp(format, "csv"))
-		r = fg_export_csv(out, set, c->now_ns);
-	else
-		r = fg_export_json(out, set, c->now_ns);
-	fg_export_set_unref(&set);
-	return r;
+	return dry_run ? fg_export_dry_run(out, c->store, plan, c->model) :
+			 write_document(c, out, format, plan);
 }
 
 int fg_core_report(struct fg_core *c, FILE *out, bool json)

@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "agent/conf.h"
+#include "agent/guards.h"
 #include "agent/memory.h"
 #include "detect/cohort.h"
 #include "model/epoch.h"
@@ -29,6 +30,7 @@ struct fg_core {
 	struct fg_networks *networks; /* NULL = none is known */
 	struct fg_accounts *accounts; /* the feed's; NULL = it is off */
 	struct fg_memory memory; /* of the model's rows */
+	struct fg_guards guards; /* what of the verdicts may leave */
 	uint32_t hour; /* since 1970, that is running; 0 = none yet */
 	bool back; /* the clock stands before that hour */
 	uint32_t jump_hour; /* it jumped in this hour, and the view says so; 0 = not */

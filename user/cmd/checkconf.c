@@ -2,11 +2,28 @@
 /* farmgate check-config: the file as the agent would read it, without starting. */
 #include <string.h>
 
+#include "agent/allowfiles.h"
 #include "agent/conf.h"
 #include "agent/core.h"
 #include "cmd/cmd.h"
 #include "lib/jsonw.h"
 #include "lib/log.h"
+
+/* They are read again while the agent runs, so they count as part of the configuration. */
+static int try_allow_files(const struct fg_conf *conf, char *why, size_t n_why)
+{
+	char fault[512];
+
+	for (size_t i = 0; i < conf->n_allow_files; i++) {
+		long n = fg_allowfiles_try(conf->allow_files[i], fault, sizeof(fault));
+
+		if (n < 0) {
+			snprintf(why, n_why, "allow_files: %s", fault);
+			return (int)n;
+		}
+	}
+	return 0;
+}
 
 int fg_cmd_check_config(struct fg_options *o, int argc, char **argv)
 {
@@ -25,6 +42,8 @@ int fg_cmd_check_config(struct fg_options *o, int argc, char **argv)
 		else
 			r = 0;
 	}
+	if (!r)
+		r = try_allow_files(&conf, why, sizeof(why));
 	fg_conf_done(&conf);
 	if (o->format == FG_FORMAT_JSON) {
 		fg_jsonw_init(&w, stdout);

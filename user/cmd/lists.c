@@ -326,6 +326,28 @@ static void print_fairness(const json_t *doc)
 	}
 }
 
+/* "blocks       3 (2 automatic); held: shared 3, holdback 1" */
+static void print_blocks(const json_t *doc)
+{
+	const json_t *blocks = json_object_get(doc, "blocks");
+	const char *name, *before = "; held: ";
+	json_t *n;
+
+	if (!blocks)
+		return;
+	printf("blocks       %lld (%lld automatic)",
+	       (long long)json_integer_value(json_object_get(blocks, "total")),
+	       (long long)json_integer_value(json_object_get(blocks, "automatic")));
+	json_object_foreach(json_object_get(doc, "guards"), name, n)
+	{
+		if (!json_integer_value(n))
+			continue;
+		printf("%s%s %lld", before, name, (long long)json_integer_value(n));
+		before = ", ";
+	}
+	putchar('\n');
+}
+
 static void print_status(const json_t *doc)
 {
 	size_t i;
@@ -362,6 +384,7 @@ static void print_status(const json_t *doc)
 	print_feed(json_object_get(doc, "feed"));
 	print_warmth(doc);
 	print_fairness(doc);
+	print_blocks(doc);
 	json_array_foreach(json_object_get(doc, "degraded"), i, row)
 		printf("degraded     %s\n", fg_ask_text(row));
 }

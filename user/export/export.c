@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What may leave. Every guard against hitting the wrong one is asked here, once, for all targets.
- * Must not write, and must not widen: an item is a verdict's own prefix.
+ * What may leave of a plan, once, for all targets. Must not write, and must not widen: an item is a
+ * verdict's own prefix.
  */
 #include "export/export.h"
 
@@ -10,17 +10,6 @@
 #include <string.h>
 
 #include "lib/ip.h"
-
-/* Highest first; of equals the older one, so that the cap does not swap them each time. */
-static int by_score(const void *a, const void *b)
-{
-	const struct fg_verdict *x = *(const struct fg_verdict *const *)a;
-	const struct fg_verdict *y = *(const struct fg_verdict *const *)b;
-
-	if (x->score != y->score)
-		return x->score < y->score ? 1 : -1;
-	return x->id < y->id ? -1 : x->id > y->id;
-}
 
 static int by_address(const void *a, const void *b)
 {
@@ -32,18 +21,22 @@ static int by_address(const void *a, const void *b)
 		return order;
 	if (x->bits != y->bits)
 		return (int)x->bits - (int)y->bits;
-	/* an operator's word stands in front of a detector's on the same prefix */
-	return (int)y->by_operator - (int)x->by_operator;
+	/* an operator's word stands in front of a detector's on the same prefix, and one on the whole
+	 * source in front of one on a client */
+	if (x->by_operator != y->by_operator)
+		return (int)y->by_operator - (int)x->by_operator;
+	if (x->of_clients != y->of_clients)
+		return (int)x->of_clients - (int)y->of_clients;
+	return x->verdict < y->verdict ? -1 : x->verdict > y->verdict;
 }
 
-/* May this verdict leave at all? */
-static bool is_eligible(const struct fg_store *s, const struct fg_verdict *v, uint64_t now_ns)
+/* Cut where it is too long; `to` was zeroed. */
+static void copy_text(char *to, size_t n, const char *from)
 {
-	if (fg_store_allowed(s, v->addr, v->bits, now_ns))
-		return false;
-	return v->origin == FG_ORIGIN_OPERATOR || (v->proven && !v->shared);
+	memcpy(to, from, strnlen(from, n - 1));
 }
 
+/* An address; of a client's verdict only for who knows no clients. */
 static void put(struct fg_export_set *set, const struct fg_verdict *v)
 {
 	struct fg_export_item *item = &set->items[set->n++];
@@ -51,14 +44,15 @@ static void put(struct fg_export_set *set, const struct fg_verdict *v)
 	memcpy(item->addr, v->addr, sizeof(item->addr));
 	item->bits = v->bits;
 	item->until_ns = v->until_ns;
+	item->of_clients = v->stem != 0;
 	item->verdict = v->id;
 	item->cohort = v->cohort;
 	item->by_operator = v->origin == FG_ORIGIN_OPERATOR;
-	snprintf(item->ja4, sizeof(item->ja4), "%s", v->ja4);
-	snprintf(item->reason, sizeof(item->reason), "%s",
-		 item->by_operator ? (v->reason[0] ? v->reason : "operator") :
-		 v->n_evidence	   ? v->evidence[0].name :
-				     "farmgate");
+	copy_text(item->ja4, sizeof(item->ja4), v->ja4);
+	copy_text(item->reason, sizeof(item->reason),
+		  item->by_operator ? (v->reason[0] ? v->reason : "operator") :
+		  v->n_evidence	    ? v->evidence[0].name :
+				      "farmgate");
 }
 
 static void put_client(struct fg_export_set *set, const struct fg_verdict *v)
@@ -71,6 +65,18 @@ static void put_client(struct fg_export_set *set, const struct fg_verdict *v)
 	client->until_ns = v->until_ns;
 	client->verdict = v->id;
 	client->by_operator = v->origin == FG_ORIGIN_OPERATOR;
+}
+
+/* Of two on one prefix each consumer has the later of the ends that are for it. */
+static void join(struct fg_export_item *to, const struct fg_export_item *from)
+{
+	uint64_t a = fg_export_whole_until(to), b = fg_export_whole_until(from);
+	uint64_t whole = a > b ? a : b;
+
+	if (from->until_ns > to->until_ns)
+		to->until_ns = from->until_ns;
+	to->of_clients = !whole;
+	to->whole_until_ns = whole < to->until_ns ? whole : 0;
 }
 
 /* Sorts; of an item and one inside it, the wider stays, with the later end where they are equal. */
@@ -92,8 +98,8 @@ static void drop_contained(struct fg_export_set *set)
 			*last_of[is4] = *item;
 			continue;
 		}
-		if (last->bits == item->bits && item->until_ns > last->until_ns)
-			last->until_ns = item->until_ns;
+		if (last->bits == item->bits)
+			join(last, item);
 	}
 	set->n = kept;
 }
@@ -128,14 +134,13 @@ static void drop_repeated(struct fg_export_set *set)
 	set->n_clients = kept;
 }
 
-static struct fg_export_set *new_set(size_t n, uint64_t revision)
+static struct fg_export_set *new_set(size_t n)
 {
 	struct fg_export_set *set = calloc(1, sizeof(*set));
 
 	if (!set)
 		return NULL;
 	atomic_init(&set->refs, 1);
-	set->revision = revision;
 	set->items = calloc(n + 1, sizeof(*set->items));
 	set->clients = calloc(n + 1, sizeof(*set->clients));
 	if (!set->items || !set->clients)
@@ -143,42 +148,41 @@ static struct fg_export_set *new_set(size_t n, uint64_t revision)
 	return set;
 }
 
-int fg_export_select(const struct fg_store *s, enum fg_tier min_tier, uint64_t now_ns,
+int fg_export_select(const struct fg_store *s, const struct fg_plan *plan,
 		     struct fg_export_set **ret_set)
 {
-	size_t n = fg_store_n(s), n_auto = 0;
-	const struct fg_verdict **automatic = calloc(n + 1, sizeof(*automatic));
-	struct fg_export_set *set = new_set(n, fg_store_revision(s));
+	struct fg_export_set *set;
 
-	if (!automatic || !set) {
-		free(automatic);
-		fg_export_set_unref(&set);
+	if (fg_store_revision(s) != plan->store_revision)
+		return -ESTALE;
+	set = new_set(plan->n);
+	if (!set)
 		return -ENOMEM;
-	}
-	for (size_t i = 0; i < n; i++) {
-		const struct fg_verdict *v = fg_store_at(s, i);
+	for (size_t i = 0; i < plan->n; i++) {
+		const struct fg_plan_entry *e = &plan->entries[i];
+		const struct fg_verdict *v = fg_plan_verdict(plan, s, e);
 
-		if (v->tier < min_tier || v->until_ns <= now_ns)
-			continue;
-		if (!is_eligible(s, v, now_ns))
+		if (!fg_plan_leaves(e)) {
 			set->withheld++;
-		else if (v->stem)
+			continue;
+		}
+		if (e->guarded.scope == FG_SCOPE_CLIENT)
 			put_client(set, v);
-		else if (v->origin == FG_ORIGIN_OPERATOR)
+		if (e->guarded.address_held == FG_GUARD_none)
 			put(set, v);
-		else
-			automatic[n_auto++] = v;
 	}
-	qsort(automatic, n_auto, sizeof(*automatic), by_score);
-	for (size_t i = 0; i < n_auto && i < FG_EXPORT_CAP; i++)
-		put(set, automatic[i]);
-	if (n_auto > FG_EXPORT_CAP)
-		set->withheld += n_auto - FG_EXPORT_CAP;
-	free(automatic);
 	drop_contained(set);
 	drop_repeated(set);
 	*ret_set = set;
 	return 0;
+}
+
+bool fg_export_equal(const struct fg_export_set *a, const struct fg_export_set *b)
+{
+	/* both were zeroed before they were filled, so that holes between fields are equal too */
+	return a->n == b->n && a->n_clients == b->n_clients && a->withheld == b->withheld &&
+	       !memcmp(a->items, b->items, a->n * sizeof(*a->items)) &&
+	       !memcmp(a->clients, b->clients, a->n_clients * sizeof(*a->clients));
 }
 
 struct fg_export_set *fg_export_set_ref(struct fg_export_set *set)

@@ -12,22 +12,31 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "export/plan.h"
 #include "verdict/store.h"
-
-/* Until the collateral guards exist: no more automatic blocks than one person can review. */
-#define FG_EXPORT_CAP 1000
 
 /* A block of all that comes from a prefix. */
 struct fg_export_item {
 	uint8_t addr[16];
 	uint8_t bits; /* of 128 */
-	uint64_t until_ns;
+	uint64_t until_ns; /* for who knows addresses only; else ask fg_export_whole_until() */
+	uint64_t whole_until_ns; /* for who can tell clients apart, where it is earlier; 0 = it is not */
+	bool of_clients; /* it stands for blocks of its clients, which are in the set too */
 	int64_t verdict; /* its id, which grows and is never used again */
 	uint32_t cohort; /* 0 = of none */
 	bool by_operator;
 	char ja4[40]; /* "" = not known */
 	char reason[160];
 };
+
+/** The end of an item for who can tell clients apart; 0 = the blocks of its clients are enough for them,
+ * and they leave it out. */
+static inline uint64_t fg_export_whole_until(const struct fg_export_item *item)
+{
+	if (item->of_clients)
+		return 0;
+	return item->whole_until_ns ? item->whole_until_ns : item->until_ns;
+}
 
 /* A block of one client behind a source, for who can tell clients apart. */
 struct fg_export_client {
@@ -41,19 +50,22 @@ struct fg_export_client {
 /* Never changed once it is made, and counted: threads may hold one while they work. */
 struct fg_export_set {
 	atomic_uint refs;
-	uint64_t revision; /* fg_store_revision() that it was made of */
+	uint64_t revision; /* the caller's: grows with each set that differs from the one before */
 	/* sorted by address, then bits; no duplicates, no item inside another */
 	struct fg_export_item *items;
 	size_t n;
 	/* sorted by address, stem, stack; no duplicates */
 	struct fg_export_client *clients;
 	size_t n_clients;
-	size_t withheld; /* matched the tier but were held back by a guard or the cap */
+	size_t withheld; /* verdicts of the tier that a guard holds altogether */
 };
 
-/** @return 0, -ENOMEM; *ret_set has one reference, the caller's. */
-int fg_export_select(const struct fg_store *store, enum fg_tier min_tier, uint64_t now_ns,
+/** What may leave of a plan that was made of the store as it is. @return 0, -ESTALE where the store has
+ * changed since, -ENOMEM; *ret_set has one reference, the caller's. */
+int fg_export_select(const struct fg_store *store, const struct fg_plan *plan,
 		     struct fg_export_set **ret_set);
+/** Do two sets say the same? */
+bool fg_export_equal(const struct fg_export_set *a, const struct fg_export_set *b);
 struct fg_export_set *fg_export_set_ref(struct fg_export_set *set);
 /** Drops a reference and clears the caller's pointer; NULL is fine. */
 void fg_export_set_unref(struct fg_export_set **set);
@@ -72,9 +84,10 @@ int fg_export_plain(FILE *out, const struct fg_export_set *set);
 int fg_export_csv(FILE *out, const struct fg_export_set *set, uint64_t now_ns);
 int fg_export_json(FILE *out, const struct fg_export_set *set, uint64_t now_ns);
 
-/** For each item its end, author and reason, and who would be hit: sources, clients and exchanges
- * inside it that the model knows. @return 0, -EIO, -ENOMEM. */
-int fg_export_dry_run(FILE *out, const struct fg_export_set *set, const struct fg_model *model);
+/** Each block that would leave: as what, until when, by whom, and who else would be hit; then what is held,
+ * by guard. The plan is of the store as it is. model may be NULL. @return 0, -ESTALE, -EIO, -ENOMEM. */
+int fg_export_dry_run(FILE *out, const struct fg_store *store, const struct fg_plan *plan,
+		      const struct fg_model *model);
 
 /* The live nft target: keeps table inet farmgate equal to the set. */
 struct fg_nft;

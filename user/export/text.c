@@ -126,26 +126,98 @@ static size_t item_of(const struct fg_export_set *set, const uint8_t addr[16])
 	return n - 1;
 }
 
-static void put_hit(FILE *out, const struct fg_export_item *item, const struct hit *hit)
+static void put_end(FILE *out, uint64_t until_ns, bool by_operator, const char *reason)
 {
-	char buf[FG_IP_TEXT], until[32];
+	char until[32];
 
-	fprintf(out,
-		"%s until %s by %s (%s): hits %llu known sources with %llu clients and %llu "
-		"exchanges\n",
-		fg_ip_prefix(item->addr, item->bits, buf), fg_num_time(item->until_ns, until),
-		item->by_operator ? "operator" : "detector", item->reason,
-		(unsigned long long)hit->sources, (unsigned long long)hit->clients,
-		(unsigned long long)hit->exchanges);
+	fprintf(out, " until %s by %s (%s): ", fg_num_time(until_ns, until),
+		by_operator ? "operator" : "detector", reason);
 }
 
-int fg_export_dry_run(FILE *out, const struct fg_export_set *set, const struct fg_model *model)
+static void put_others(FILE *out, const struct fg_collateral *c)
 {
-	_cleanup_free_ struct hit *hits = calloc(set->n + 1, sizeof(*hits));
+	if (!c->known) {
+		fputs("nothing is known of others there", out);
+		return;
+	}
+	fprintf(out,
+		"others make %llu of %llu connections and exchanges there (%.1f %%), %u clients with "
+		"%u other stems",
+		(unsigned long long)c->other_turns, (unsigned long long)c->turns,
+		100 * fg_collateral_share(c), c->other_clients, c->other_stems);
+}
 
-	if (!hits)
-		return -ENOMEM;
-	for (size_t i = 0; i < fg_model_n_sources(model); i++) {
+/* A client block hits nobody else; its bare address may. */
+static void put_client_line(FILE *out, const struct fg_plan_entry *e, const struct fg_verdict *v)
+{
+	char buf[FG_IP_TEXT];
+
+	fprintf(out, "client %s %s %s", fg_ip_source(v->addr, buf),
+		v->stem_text[0] ? v->stem_text : "-", v->stack_text[0] ? v->stack_text : "-");
+	put_end(out, v->until_ns, e->by_operator,
+		e->by_operator ? (v->reason[0] ? v->reason : "operator") :
+		v->n_evidence  ? v->evidence[0].name :
+				 "farmgate");
+	if (e->guarded.address_held != FG_GUARD_none) {
+		fprintf(out, "hits nobody else; its address does not leave: %s\n",
+			fg_guard_name(e->guarded.address_held));
+		return;
+	}
+	fputs("hits nobody else; as an address, for who knows no clients: ", out);
+	put_others(out, &e->guarded.collateral);
+	fputc('\n', out);
+}
+
+static void put_item_line(FILE *out, const struct fg_export_item *item, const struct hit *hit,
+			  const struct fg_plan *plan)
+{
+	const struct fg_plan_entry *e =
+		fg_plan_entry_of(plan, item->addr, item->bits, item->verdict);
+	bool whole = item->bits == (fg_ip_is4(item->addr) ? 128 : 64);
+	char buf[FG_IP_TEXT];
+
+	fprintf(out, "%s %s", whole ? "address" : "prefix",
+		fg_ip_prefix(item->addr, item->bits, buf));
+	put_end(out, fg_export_whole_until(item), item->by_operator, item->reason);
+	fprintf(out, "hits %llu known sources with %llu clients and %llu exchanges",
+		(unsigned long long)hit->sources, (unsigned long long)hit->clients,
+		(unsigned long long)hit->exchanges);
+	if (e && !e->by_operator) {
+		fputs("; ", out);
+		put_others(out, &e->guarded.collateral);
+	}
+	fputc('\n', out);
+}
+
+static void put_held(FILE *out, const struct fg_guard_report *r)
+{
+	char since[32];
+
+	for (int g = FG_GUARD_none + 1; g < _FG_GUARD_MAX; g++)
+		if (r->held[g])
+			fprintf(out, "held by %s: %llu, because %s\n",
+				fg_guard_name((enum fg_guard)g), (unsigned long long)r->held[g],
+				fg_guard_says((enum fg_guard)g));
+	for (int g = FG_GUARD_none + 1; g < _FG_GUARD_MAX; g++)
+		if (r->address_held[g])
+			fprintf(out, "address held by %s: %llu, because %s\n",
+				fg_guard_name((enum fg_guard)g),
+				(unsigned long long)r->address_held[g],
+				fg_guard_says((enum fg_guard)g));
+	if (r->trip.by != FG_GUARD_none)
+		fprintf(out,
+			"all automatic blocks are held since %s: %llu were wished, with an expected "
+			"harm of %.2f %%\n",
+			fg_num_time(r->trip.since_ns, since), (unsigned long long)r->trip.blocks,
+			100 * r->trip.harm);
+}
+
+/* Who sits inside each item, as far as the model knows. */
+static struct hit *find_hits(const struct fg_export_set *set, const struct fg_model *model)
+{
+	struct hit *hits = calloc(set->n + 1, sizeof(*hits));
+
+	for (size_t i = 0; hits && model && i < fg_model_n_sources(model); i++) {
 		const struct fg_model_source *s = fg_model_source_at(model, i);
 		struct hit *hit = &hits[item_of(set, s->addr)];
 
@@ -153,9 +225,36 @@ int fg_export_dry_run(FILE *out, const struct fg_export_set *set, const struct f
 		hit->clients += s->clients;
 		hit->exchanges += s->exchanges;
 	}
-	fprintf(out, "%zu would be blocked, %zu withheld by a guard\n", set->n, set->withheld);
+	return hits;
+}
+
+int fg_export_dry_run(FILE *out, const struct fg_store *store, const struct fg_plan *plan,
+		      const struct fg_model *model)
+{
+	const struct fg_guard_report *report = &plan->report;
+	_cleanup_(fg_export_set_unref) struct fg_export_set *set = NULL;
+	_cleanup_free_ struct hit *hits = NULL;
+	int r = fg_export_select(store, plan, &set);
+
+	if (r)
+		return r;
+	hits = find_hits(set, model);
+	if (!hits)
+		return -ENOMEM;
+	fprintf(out,
+		"%llu would be blocked, %zu held by a guard; as clients %llu, as addresses or "
+		"prefixes %llu\n",
+		(unsigned long long)report->blocks, set->withheld,
+		(unsigned long long)report->clients, (unsigned long long)report->addresses);
+	for (size_t i = 0; i < plan->n; i++)
+		if (fg_plan_leaves(&plan->entries[i]) &&
+		    plan->entries[i].guarded.scope == FG_SCOPE_CLIENT)
+			put_client_line(out, &plan->entries[i],
+					fg_plan_verdict(plan, store, &plan->entries[i]));
 	for (size_t i = 0; i < set->n; i++)
-		put_hit(out, &set->items[i], &hits[i]);
+		if (!set->items[i].of_clients)
+			put_item_line(out, &set->items[i], &hits[i], plan);
+	put_held(out, report);
 	return finish(out);
 }
 

@@ -80,12 +80,15 @@ static int wanted(struct fg_xdp *x, const struct fg_export_set *set, struct entr
 	for (size_t i = 0; i < set->n; i++) {
 		const struct fg_export_item *item = &set->items[i];
 
+		/* clients are told apart here: their own blocks are enough */
+		if (!fg_export_whole_until(item))
+			continue;
 		if (!is_source(item->addr, item->bits)) {
 			x->unexportable++;
 			continue;
 		}
 		memcpy(e[n].addr, item->addr, 16);
-		e[n++].until_ns = item->until_ns;
+		e[n++].until_ns = fg_export_whole_until(item);
 	}
 	for (size_t i = 0; i < set->n_clients; i++) {
 		const struct fg_export_client *c = &set->clients[i];

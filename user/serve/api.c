@@ -145,8 +145,10 @@ static void run(const struct route *route, struct fg_view *v, const struct fg_qu
 	}
 	/* A document with times that run (an export's durations) is still the same set. */
 	if (route->write == get_export)
-		snprintf(a.etag, sizeof(a.etag), "\"%llx-%llx\"", (unsigned long long)v->started_ns,
-			 (unsigned long long)fg_store_revision(v->store));
+		snprintf(a.etag, sizeof(a.etag), "\"%llx-%llx-%llx\"",
+			 (unsigned long long)v->started_ns,
+			 (unsigned long long)fg_store_revision(v->store),
+			 v->blocks_revision ? (unsigned long long)v->blocks_revision(v->agent) : 0);
 	r = route->write(out, v, q, why, sizeof(why));
 	if (fclose(out) && !r)
 		r = 500;

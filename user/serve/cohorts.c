@@ -8,6 +8,7 @@
 
 #include "detect/thresholds.h"
 #include "serve/evidence.h"
+#include "serve/guarded.h"
 #include "serve/signals.h"
 
 const char *fg_cohort_id_text(uint32_t id, char buf[FG_COHORT_TEXT])
@@ -141,6 +142,7 @@ static void say(struct fg_jsonw *w, const struct fg_view *v, const struct fg_coh
 				 evidence[i].capped ? " at their cap" : "");
 		fg_jsonw_string(w, fg_evidence_benign_text(&evidence[i], benign, sizeof(benign)));
 	}
+	fg_guarded_say_cohort(w, v, c->id);
 	if (!c->in_alarm)
 		fg_jsonw_string(w, "The cell is quiet now.");
 	if (fg_networks_weaker(v))

@@ -164,6 +164,21 @@ static int stem_of(const struct fg_view *v, const struct decision *d, uint64_t *
 	return 0;
 }
 
+static int refuse_allowed(const struct fg_view *v, const struct decision *d, char *why,
+			  size_t n_why)
+{
+	char reason[160];
+
+	if (fg_store_extra_allows(v->store, d->addr, d->bits, reason))
+		snprintf(why, n_why, "prefix: it is on the allowlist, which always wins (%s)",
+			 reason);
+	else
+		snprintf(why, n_why,
+			 "prefix: it is on the allowlist, which always wins ('farmgate "
+			 "disallow' takes it off)");
+	return 409;
+}
+
 int fg_decide_block(FILE *out, struct fg_view *v, const struct fg_query *q, char *why, size_t n_why)
 {
 	bool observe = !strcmp(v->mode, "observe");
@@ -181,12 +196,8 @@ int fg_decide_block(FILE *out, struct fg_view *v, const struct fg_query *q, char
 		return r;
 	r = fg_store_block(v->store, d.addr, d.bits, stem, d.stem, (uint32_t)ttl_s, d.reason,
 			   v->now_ns(v->agent), &id);
-	if (r == -EPERM) {
-		snprintf(why, n_why,
-			 "prefix: it is on the allowlist, which always wins ('farmgate "
-			 "disallow' takes it off)");
-		return 409;
-	}
+	if (r == -EPERM)
+		return refuse_allowed(v, &d, why, n_why);
 	if (r)
 		return failed(r, why, n_why);
 	v->changed(v->agent);

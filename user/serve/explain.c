@@ -8,6 +8,7 @@
 #include "lib/num.h"
 #include "model/stack.h"
 #include "serve/cohorts.h"
+#include "serve/guarded.h"
 #include "serve/lists.h"
 #include "serve/report.h"
 #include "serve/signals.h"
@@ -82,7 +83,7 @@ static void say_evidence(struct fg_jsonw *w, const struct fg_evidence *e)
 		fg_jsonw_string(w, fg_evidence_benign_text(e, benign, sizeof(benign)));
 }
 
-static void say_verdict(struct fg_jsonw *w, const struct fg_verdict *v)
+static void say_verdict(struct fg_jsonw *w, const struct fg_view *view, const struct fg_verdict *v)
 {
 	bool by_operator = v->origin == FG_ORIGIN_OPERATOR;
 	char from[32], until[32], prefix[FG_IP_TEXT];
@@ -107,6 +108,7 @@ static void say_verdict(struct fg_jsonw *w, const struct fg_verdict *v)
 		say_evidence(w, &v->evidence[i]);
 	if (!by_operator)
 		say_tier(w, v);
+	fg_guarded_say(w, view, v);
 }
 
 /* Entries of the allowlist that cover a source: sentences, or with text false objects. */
@@ -137,6 +139,17 @@ static void each_allow(struct fg_jsonw *w, const struct fg_view *v, const uint8_
 	}
 }
 
+/* The same of allow files, which hold no entries that could be listed. */
+static void say_allow_file(struct fg_jsonw *w, const struct fg_view *v, const uint8_t addr[16])
+{
+	char reason[160];
+
+	if (fg_store_extra_allows(v->store, addr, fg_ip_is4(addr) ? 128 : 64, reason))
+		fg_jsonw_stringf(w,
+				 "It is on the allowlist, so nothing is enforced against it: %s.",
+				 reason);
+}
+
 /* What the sketch has for a source, once there is anything in it at all. */
 static void say_overflow(struct fg_jsonw *w, const struct fg_view *v, const uint8_t addr[16])
 {
@@ -164,10 +177,11 @@ static void write_sentences(struct fg_jsonw *w, const struct fg_view *v, const u
 	}
 	say_overflow(w, v, addr);
 	for (size_t i = 0; i < n; i++)
-		say_verdict(w, verdicts[i]);
+		say_verdict(w, v, verdicts[i]);
 	if (!n)
 		fg_jsonw_string(w, "No verdict stands on it.");
 	each_allow(w, v, addr, true);
+	say_allow_file(w, v, addr);
 	if (n && fg_networks_weaker(v))
 		fg_jsonw_stringf(w, "Weaker here: %s.", fg_networks_weaker(v));
 	fg_jsonw_stringf(w, "Mode is %s.", v->mode);

@@ -12,6 +12,7 @@
 #include "serve/cohorts.h"
 #include "serve/evidence.h"
 #include "serve/fairness.h"
+#include "serve/guarded.h"
 
 #define FG_NAME_TEXT(name) #name,
 static const char *const outcome_names[] = { FG_ACCOUNTED(FG_NAME_TEXT) FG_LOSSES(FG_NAME_TEXT) };
@@ -79,6 +80,7 @@ void fg_report_verdict(struct fg_jsonw *w, const struct fg_view *view, const str
 	fg_jsonw_key_bool(w, "proven", v->proven);
 	fg_jsonw_key_bool(w, "shared", v->shared);
 	fg_jsonw_key_string(w, "reason", v->reason);
+	fg_guarded_write(w, view, v);
 	fg_evidence_write_flag(w, view, v);
 	fg_jsonw_key(w, "evidence");
 	fg_jsonw_array(w);
@@ -354,6 +356,7 @@ int fg_report_status(FILE *out, struct fg_view *v)
 		write_feed(&w, v);
 	fg_networks_write(&w, v);
 	fg_fairness_write(&w, v);
+	fg_guarded_write_state(&w, v);
 	fg_jsonw_key_double(&w, "uptime_s",
 			    (double)(now_ns > v->started_ns ? now_ns - v->started_ns : 0) / 1e9);
 	write_degraded(&w, v);

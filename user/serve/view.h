@@ -15,6 +15,7 @@
 #include "model/model.h"
 #include "serve/feed.h"
 #include "model/networks.h"
+#include "verdict/guard.h"
 #include "verdict/store.h"
 
 /* Who is flagged, among the sources that are known: the share of a class of networks, or of a country,
@@ -42,8 +43,16 @@ struct fg_view_map {
 	uint64_t entries, capacity;
 };
 
-#define FG_VIEW_MAX_MAPS     16
-#define FG_VIEW_MAX_DEGRADED 16
+/* A file of prefixes that are never blocked. */
+struct fg_view_allow_file {
+	const char *path;
+	size_t prefixes; /* that stand */
+	const char *fault; /* "" = none */
+};
+
+#define FG_VIEW_MAX_MAPS	16
+#define FG_VIEW_MAX_DEGRADED	16
+#define FG_VIEW_MAX_ALLOW_FILES 16
 
 struct fg_view {
 	const struct fg_model *model;
@@ -67,6 +76,9 @@ struct fg_view {
 	size_t n_maps;
 	char degraded[FG_VIEW_MAX_DEGRADED][256]; /* sentences; none = healthy */
 	size_t n_degraded;
+	struct fg_view_allow_file allow_files[FG_VIEW_MAX_ALLOW_FILES];
+	size_t n_allow_files;
+	double holdback; /* fg_guard_conf.holdback */
 	uint64_t first_packet_ns, last_packet_ns; /* 0 = none yet */
 
 	void *agent; /* first argument of the callbacks */
@@ -77,6 +89,16 @@ struct fg_view {
 	 * -errno. */
 	int (*write_export)(void *agent, FILE *out, const char *format, enum fg_tier min_tier,
 			    bool dry_run);
+	/** What guards make of a verdict: who else would be hit, and what holds it. NULL = there are no
+	 * guards. @return false where it cannot be told. */
+	bool (*guarded)(void *agent, const struct fg_verdict *verdict,
+			struct fg_guarded *ret_guarded);
+	/** The same of all in tier enforce, or of what a cohort's members would be by themselves.
+	 * cohort 0 = all. */
+	bool (*guard_report)(void *agent, uint32_t cohort, struct fg_guard_report *ret_report);
+	/** Number of the set that leaves of tier enforce; grows with each that is another. NULL = there are
+	 * no guards. */
+	uint64_t (*blocks_revision)(void *agent);
 	/** Proven connections of a source counted while it had no row; never too low. */
 	uint64_t (*overflow)(void *agent, const uint8_t source[16]);
 	/** Called after each operator decision so that exports follow at once. */

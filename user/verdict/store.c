@@ -66,6 +66,9 @@ struct fg_store {
 	struct allow *allow, *allow_before;
 	size_t n_allow, n_allow_before;
 	bool allow_saved;
+	fg_allow_fn extra; /* a further allowlist; NULL = none */
+	void *extra_arg;
+	struct fg_allow *extra_hit; /* what it last said */
 	struct undo *undo;
 	size_t n_undo, undo_capacity;
 	unsigned int depth; /* of nested transactions */
@@ -367,7 +370,26 @@ static const struct fg_allow *allow_on(const struct fg_store *s, const uint8_t a
 		if ((!a->until_ns || a->until_ns > now_ns) && overlaps(a, addr, bits))
 			return a;
 	}
-	return NULL;
+	return fg_store_extra_allows(s, addr, bits, s->extra ? s->extra_hit->reason : NULL) ?
+		       s->extra_hit :
+		       NULL;
+}
+
+bool fg_store_extra_allows(const struct fg_store *store, const uint8_t addr[16], uint8_t bits,
+			   char reason[160])
+{
+	return store->extra && store->extra(store->extra_arg, addr, bits, reason);
+}
+
+int fg_store_allow_extra(struct fg_store *store, fg_allow_fn fn, void *arg)
+{
+	if (!store->extra_hit)
+		store->extra_hit = calloc(1, sizeof(*store->extra_hit));
+	if (!store->extra_hit)
+		return -ENOMEM;
+	store->extra = fn;
+	store->extra_arg = arg;
+	return 0;
 }
 
 bool fg_store_allowed(const struct fg_store *store, const uint8_t addr[16], uint8_t bits,
@@ -396,6 +418,24 @@ static int lower_all(struct fg_store *s, const struct fg_allow *a, const char *w
 		    overlaps(a, s->list[i]->v.addr, s->list[i]->v.bits))
 			r = lower(s, s->list[i], a, who);
 	return r;
+}
+
+int fg_store_allow_extra_grown(struct fg_store *store, uint64_t now_ns)
+{
+	struct fg_store *s = store;
+	int r = s->extra ? enter(s) : 0;
+
+	if (r || !s->extra)
+		return r;
+	s->now_ns = now_ns;
+	for (size_t i = 0; !r && i < s->n; i++) {
+		const struct fg_verdict *v = &s->list[i]->v;
+
+		if (s->list[i]->state == STANDING && v->tier > FG_TIER_ALERT &&
+		    fg_store_extra_allows(s, v->addr, v->bits, s->extra_hit->reason))
+			r = lower(s, s->list[i], s->extra_hit, CONFIGURATION);
+	}
+	return leave(s, r);
 }
 
 int fg_store_observe(struct fg_store *store)
@@ -1041,6 +1081,7 @@ void fg_store_close(struct fg_store **store)
 	free(s->ended);
 	free(s->allow);
 	free(s->allow_before);
+	free(s->extra_hit);
 	free(s->undo);
 	fg_disk_close(&s->disk);
 	free(s);

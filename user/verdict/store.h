@@ -100,6 +100,16 @@ int fg_store_allow_static(struct fg_store *store, const uint8_t addr[16], uint8_
 bool fg_store_allowed(const struct fg_store *store, const uint8_t addr[16], uint8_t bits,
 		      uint64_t now_ns);
 
+/** A further allowlist, that somebody else keeps (allow files): asked wherever the store asks its own.
+ * fn answers whether a prefix meets it, and then why. @return 0, -ENOMEM. */
+typedef bool (*fg_allow_fn)(void *arg, const uint8_t addr[16], uint8_t bits, char reason[160]);
+int fg_store_allow_extra(struct fg_store *store, fg_allow_fn fn, void *arg);
+/** Does it meet the further list? reason gets why. */
+bool fg_store_extra_allows(const struct fg_store *store, const uint8_t addr[16], uint8_t bits,
+			   char reason[160]);
+/** That list allows more than it did: standing verdicts inside it fall to alert. @return 0, -errno. */
+int fg_store_allow_extra_grown(struct fg_store *store, uint64_t now_ns);
+
 /** Decisions between begin and commit are one transaction. After a failed commit, or a rollback,
  * memory and disk are as they were at begin. @return 0, -errno. */
 int fg_store_begin(struct fg_store *store);
