@@ -9,6 +9,7 @@
 #include <zlib.h>
 
 #include "export/export.h"
+#include "export/formats.h"
 #include "lib/ip.h"
 #include "lib/mem.h"
 #include "model/stack.h"
@@ -50,6 +51,20 @@ static uint64_t view_overflow(void *agent, const uint8_t source[16])
 	const struct fg_core *c = agent;
 
 	return c->taker ? fg_taker_overflow(c->taker, source) : 0;
+}
+
+static const char *export_type(const struct fg_view_export *what)
+{
+	const struct fg_export_format *format;
+	struct fg_export_options options;
+	char why[256];
+
+	if (what->dry_run)
+		return "text/plain; charset=utf-8";
+	if (fg_export_choose(what->format, what->min_tier, what->argument, what->arg, &format,
+			     &options, why, sizeof(why)))
+		return NULL;
+	return format->type;
 }
 
 static int load_static_allow(struct fg_core *c, char *why, size_t n_why)
@@ -328,6 +343,7 @@ int fg_core_open(struct fg_core *c, const struct fg_conf *conf, const char *stat
 		.now_ns = view_now,
 		.refresh = view_nothing,
 		.write_export = fg_core_write_export,
+		.export_type = export_type,
 		.changed = view_nothing,
 		.overflow = view_overflow,
 	};
@@ -683,28 +699,28 @@ int fg_core_epoch(struct fg_core *c, struct fg_epoch *epoch, struct fg_taker *ta
 	return 0;
 }
 
-int fg_core_write_export(void *core, FILE *out, const char *format, enum fg_tier min_tier,
-			 bool dry_run)
+int fg_core_write_export(void *core, FILE *out, const struct fg_view_export *what, char *why,
+			 size_t n_why)
 {
 	struct fg_core *c = core;
-	struct fg_export_conf ec = { .ports = c->conf->ports, .n_ports = c->conf->n_ports };
+	const struct fg_export_conf conf = { .ports = c->conf->ports, .n_ports = c->conf->n_ports };
+	const struct fg_export_format *format;
+	struct fg_export_options options;
+	struct fg_export_ask ask = { .conf = &conf, .options = &options, .now_ns = c->now_ns };
 	struct fg_export_set *set;
-	bool known = !strcmp(format, "nft") || !strcmp(format, "plain") || !strcmp(format, "csv") ||
-		     !strcmp(format, "json");
-	int r = known ? fg_export_select(c->store, min_tier, c->now_ns, &set) : -EINVAL;
+	int r = fg_export_choose(what->format, what->min_tier, what->argument, what->arg, &format,
+				 &options, why, n_why);
 
+	if (!r)
+		r = fg_export_select(c->store, what->min_tier, c->now_ns, &set);
 	if (r)
 		return r;
-	if (dry_run)
+	ask.set = set;
+	ask.instance = fg_store_instance(c->store);
+	if (what->dry_run)
 		r = fg_export_dry_run(out, set, c->model);
-	else if (!strcmp(format, "nft"))
-		r = fg_export_nft(out, set, &ec, c->now_ns);
-	else if (!strcmp(format, "plain"))
-		r = fg_export_plain(out, set);
-	else if (!strcmp(format, "csv"))
-		r = fg_export_csv(out, set, c->now_ns);
 	else
-		r = fg_export_json(out, set, c->now_ns);
+		r = format->write(out, &ask);
 	fg_export_set_unref(&set);
 	return r;
 }

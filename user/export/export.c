@@ -54,6 +54,10 @@ static void put(struct fg_export_set *set, const struct fg_verdict *v)
 	item->verdict = v->id;
 	item->cohort = v->cohort;
 	item->by_operator = v->origin == FG_ORIGIN_OPERATOR;
+	item->tier = v->tier;
+	item->score = v->score;
+	item->first_ns = v->first_ns;
+	item->updated_ns = v->updated_ns;
 	snprintf(item->ja4, sizeof(item->ja4), "%s", v->ja4);
 	snprintf(item->reason, sizeof(item->reason), "%s",
 		 item->by_operator ? (v->reason[0] ? v->reason : "operator") :
@@ -92,8 +96,12 @@ static void drop_contained(struct fg_export_set *set)
 			*last_of[is4] = *item;
 			continue;
 		}
-		if (last->bits == item->bits && item->until_ns > last->until_ns)
+		if (last->bits == item->bits && item->until_ns > last->until_ns) {
 			last->until_ns = item->until_ns;
+			/* that, too, is a change of what is exported */
+			if (item->updated_ns > last->updated_ns)
+				last->updated_ns = item->updated_ns;
+		}
 	}
 	set->n = kept;
 }

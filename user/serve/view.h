@@ -42,6 +42,16 @@ struct fg_view_map {
 	uint64_t entries, capacity;
 };
 
+/* An export that is asked for. */
+struct fg_view_export {
+	const char *format; /* NULL = not given */
+	enum fg_tier min_tier;
+	bool dry_run;
+	/* text of an option of the format, NULL where it is not given */
+	const char *(*argument)(void *arg, const char *name);
+	void *arg;
+};
+
 #define FG_VIEW_MAX_MAPS     16
 #define FG_VIEW_MAX_DEGRADED 16
 
@@ -73,10 +83,12 @@ struct fg_view {
 	uint64_t (*now_ns)(void *agent); /* unix; packet time in replay */
 	/** Brings counters above up to date (interfaces, maps) before a status answer. */
 	void (*refresh)(void *agent);
-	/** Writes an export (nft plain json csv) of the tier. @return 0, -EINVAL unknown format,
+	/** Writes an export. @return 0, -EINVAL with a sentence in why where there is none such,
 	 * -errno. */
-	int (*write_export)(void *agent, FILE *out, const char *format, enum fg_tier min_tier,
-			    bool dry_run);
+	int (*write_export)(void *agent, FILE *out, const struct fg_view_export *what, char *why,
+			    size_t n_why);
+	/** Media type of an export, NULL where there is none such. */
+	const char *(*export_type)(const struct fg_view_export *what);
 	/** Proven connections of a source counted while it had no row; never too low. */
 	uint64_t (*overflow)(void *agent, const uint8_t source[16]);
 	/** Called after each operator decision so that exports follow at once. */
