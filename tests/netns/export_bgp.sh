@@ -62,6 +62,7 @@ start_exabgp() {
 	cat >"$LAB/process" <<-END
 		#!/bin/sh
 		echo \$\$ >$LAB/process.pid
+		while [ -e $LAB/hold ]; do sleep 0.1; done
 		exec $FG --socket $LAB/farmgate.sock export exabgp --follow $* 2>>$LAB/process.log
 	END
 	chmod +x "$LAB/process"
@@ -123,15 +124,27 @@ first=$(cat "$LAB/process.pid")
 kill -TERM "$first"
 restarted() { [ "$(cat "$LAB/process.pid")" != "$first" ] && [ "$(route_count)" = 2 ]; }
 wait_until 20 restarted || fail "exabgp's next process announces $(route_count) of 2"
-tells "the end: 3 announced, 3 withdrawn, 0 refused" || {
+tells "the end: 3 announced, 3 withdrawn, 0 refused, 0 taken over" || {
 	cat "$LAB/process.log"
 	fail "the process that ended did not withdraw everything"
 }
 echo "ok: a process that is ended withdraws, the next one announces"
 
+# SIGKILL: nothing is withdrawn, and what ended meanwhile is not left in the routers.
+first=$(cat "$LAB/process.pid")
+touch "$LAB/hold"
+kill -KILL "$first"
+fg unblock 10.1.0.0/24 >/dev/null || fail "unblock: $?"
+fg block 10.1.0.7 --ttl 10m >/dev/null || fail "block: $?"
+wait_until 20 restarted || fail "a killed process's routes went, or exabgp starts no other"
+rm "$LAB/hold"
+expect "what a killed process left behind is withdrawn" "10.1.0.7/32 0.0.0.0 no-export rate 0" \
+	routes ipv4-flowspec
+expect "and what stands, stands" "2001:db8:1000:7::/64 :: no-export rate 0" routes ipv6-flowspec
+
 finish "$EXABGP_PID" TERM
 expect "exabgp's end takes all along" 0 route_count
-fg unblock 10.1.0.0/24 >/dev/null && fg unblock 2001:db8:1000:7::/64 >/dev/null || fail "unblock: $?"
+fg unblock 10.1.0.7 >/dev/null && fg unblock 2001:db8:1000:7::/64 >/dev/null || fail "unblock: $?"
 
 # --- S-RTBH -----------------------------------------------------------------------------------
 

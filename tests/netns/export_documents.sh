@@ -6,7 +6,7 @@
 set -u
 . "$(dirname "$0")/lib.sh"
 lab_private "$@"
-need_programs ipset haproxy nginx nft curl jq python3
+need_programs ipset iptables haproxy nginx nft curl jq python3
 
 # set_row SET ENTRY: its line without what runs
 set_row() {
@@ -56,14 +56,14 @@ in_edge ipset test farmgate4n 10.1.2.200 2>/dev/null || fail "an address of the 
 in_edge ipset test farmgate6n 2001:db8:1000:1ff::5 2>/dev/null || fail "an address of the /56 is not in its set"
 echo "ok: ipset, twice"
 
-in_edge ipset create user list:set && in_edge ipset add user farmgate4 || fail "cannot use the set"
+in_edge iptables -t raw -I PREROUTING -p tcp --dport 8082 --syn \
+	-m set --match-set farmgate4 src -j DROP || fail "iptables cannot use the set: $?"
 fg block 10.1.0.2 --ttl 10m >/dev/null && fg unblock 10.1.0.1 >/dev/null || fail "block: $?"
 fg export ipset | in_edge ipset restore -exist || fail "ipset restore of a set in use: $?"
 in_edge ipset test farmgate4 10.1.0.2 2>/dev/null || fail "the new one is not there"
 in_edge ipset test farmgate4 10.1.0.1 2>/dev/null && fail "the old one is still there"
 echo "ok: ipset, a set that is in use"
 
-in_edge ipset destroy user
 in_edge ipset destroy farmgate6n
 in_edge ipset create farmgate6n hash:ip family inet6
 in_edge ipset add farmgate6n 2001:db8::99
@@ -90,14 +90,20 @@ cat >"$LAB/haproxy.cfg" <<-END
 		http-request set-var(txn.now) date
 		http-request deny if { src,map_ip_int($LAB/farmgate.map,0),sub(txn.now) gt 0 }
 		http-request return status 200
+	frontend behind_ipset
+		bind $SERVER4:8082
+		http-request return status 200
 END
 haproxy -c -f "$LAB/haproxy.cfg" >"$LAB/haproxy.log" 2>&1 || fail "haproxy -c: $(cat "$LAB/haproxy.log")"
 spawn "$EDGE" haproxy -db -f "$LAB/haproxy.cfg" >"$LAB/haproxy.log" 2>&1
 expect "HAProxy answers others" 200 asks 10.5.0.1 "http://$SERVER4:8080/"
+expect "others pass the set" 200 asks 10.5.0.1 "http://$SERVER4:8082/"
+expect "a source in the set does not" 000 asks 10.1.0.2 "http://$SERVER4:8082/"
 expect "HAProxy denies a source" 403 asks 10.1.0.2 "http://$SERVER4:8080/"
 expect "HAProxy denies a range" 403 asks 10.1.2.77 "http://$SERVER4:8080/"
 expect "HAProxy denies a /64" 403 asks 2001:db8:1000:7::9 "http://[$SERVER6]:8080/"
-# told without a limit of time: what it answers while the block stands, and after it
+[ "$(asks 10.1.0.3 "http://$SERVER4:8080/")" = 403 ] || [ "$(date +%s)" -ge $((short_until - 2)) ] ||
+	fail "HAProxy does not deny a block that stands"
 while [ "$(date +%s)" -le "$short_until" ]; do sleep 1; done
 expect "HAProxy, a block that has ended in an old map" 200 asks 10.1.0.3 "http://$SERVER4:8080/"
 

@@ -503,6 +503,68 @@ static void test_formats_exabgp_is_never_wide(void **arg)
 	assert_non_null(strstr(text, " 2001::/16;"));
 }
 
+#define NEIGHBOR                                                                                  \
+	"neighbor 127.0.0.2 local-ip 127.0.0.1 local-as 64500 peer-as 64500 router-id 127.0.0.1 " \
+	"family-allowed in-open "
+
+/* Lines of exabgp 4.2.21. */
+static void test_formats_exabgp_knows_its_own(void **arg)
+{
+	static const char *const flow[] = {
+		NEIGHBOR "ipv4 flow flow source-ipv4 192.0.2.67/32 community no-export "
+			 "extended-community rate-limit:0",
+		NEIGHBOR "ipv6 flow flow source-ipv6 2001:db8:2::/64/0 community no-export "
+			 "extended-community rate-limit:0",
+	};
+	static const char *const route[] = {
+		NEIGHBOR "ipv4 unicast 192.0.2.66/32 next-hop 192.0.2.254 community [ 64500:13 "
+			 "blackhole no-export ]",
+		NEIGHBOR "ipv6 unicast 2001:db8:1::/64 next-hop 2001:db8::dead community [ "
+			 "64500:13 blackhole no-export ]",
+	};
+	static const char *const others[] = {
+		"",
+		NEIGHBOR,
+		NEIGHBOR "ipv4 unicast ",
+		NEIGHBOR "ipv4 unicast 192.0.2.66/32",
+		NEIGHBOR "ipv4 unicast 192.0.2.66/32 next-hop 192.0.2.253 community [ 64500:13 "
+			 "blackhole no-export ]",
+		NEIGHBOR "ipv4 unicast 192.0.2.66/32 next-hop 192.0.2.254 community [ blackhole "
+			 "no-export ]",
+		NEIGHBOR "ipv4 unicast 192.0.2.66/33 next-hop 192.0.2.254 community [ 64500:13 "
+			 "blackhole no-export ]",
+		NEIGHBOR "ipv4 unicast 2001:db8::/64 next-hop 192.0.2.254 community [ 64500:13 "
+			 "blackhole no-export ]",
+		NEIGHBOR "ipv4 flow flow source-ipv4 192.0.2.67/32 destination-port =443 community "
+			 "no-export extended-community rate-limit:0",
+		NEIGHBOR "ipv4 flow flow source-ipv4 192.0.2.67/32 community no-export "
+			 "extended-community rate-limit:9600",
+	};
+	char up[FG_BGP_LINE], down[FG_BGP_LINE], why[256];
+	struct fg_bgp_options f, r;
+
+	(void)arg;
+	assert_int_equal(fg_bgp_options(&f, NULL, NULL, NULL, NULL, why, sizeof(why)), 0);
+	assert_int_equal(fg_bgp_options(&r, "rtbh", rtbh[3], rtbh[5], NULL, why, sizeof(why)), 0);
+	assert_true(fg_exabgp_is_ours(flow[0], &f, up, down));
+	assert_string_equal(up, "announce flow route { match { source 192.0.2.67/32; } then { "
+				"discard; community [no-export]; } }");
+	assert_true(fg_exabgp_is_ours(flow[1], &f, up, down));
+	assert_non_null(strstr(down, "source 2001:db8:2::/64; }"));
+	assert_true(fg_exabgp_is_ours(route[0], &r, up, down));
+	assert_string_equal(down, "withdraw route 192.0.2.66/32 next-hop 192.0.2.254 community "
+				  "[65535:666 64500:13 no-export]");
+	assert_true(fg_exabgp_is_ours(route[1], &r, up, down));
+	for (size_t i = 0; i < 2; i++) {
+		assert_false(fg_exabgp_is_ours(flow[i], &r, up, down));
+		assert_false(fg_exabgp_is_ours(route[i], &f, up, down));
+	}
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		if (fg_exabgp_is_ours(others[i], &f, up, down) ||
+		    fg_exabgp_is_ours(others[i], &r, up, down))
+			fail_msg("taken for ours: %s", others[i]);
+}
+
 /* --- What they are told -------------------------------------------------------------------------- */
 
 static void test_formats_refuse_what_is_wrong(void **arg)
@@ -674,6 +736,7 @@ int main(void)
 		T(exabgp_rows),
 		T(exabgp_keeps_the_maximum),
 		T(exabgp_is_never_wide),
+		T(exabgp_knows_its_own),
 		T(refuse_what_is_wrong),
 		T(refuse_next_hops),
 		T(write_many),

@@ -191,6 +191,28 @@ static void test_routes_take_no_garbage(void **arg)
 	assert_int_equal(fg_routes_n(routes), 1);
 }
 
+/* What a process before this one has left: what stands stays without a word, the rest goes. */
+static void test_routes_of_a_killed_process(void **arg)
+{
+	(void)arg;
+	fg_routes_ask(routes, out);
+	assert_string_equal(lines(), "show adj-rib out extensive\n");
+	assert_int_equal(fg_routes_found(routes, "announce m", "withdraw m", NOW), 1);
+	assert_int_equal(fg_routes_found(routes, "announce z", "withdraw z", NOW), 1);
+	assert_int_equal(fg_routes_found(routes, "announce a", "withdraw a", NOW), 1);
+	assert_int_equal(fg_routes_found(routes, "announce m", "withdraw m", NOW), 0);
+	assert_null(fg_routes_answer(routes, "done", NOW));
+	assert_string_equal(take("m:60 n:60", NOW), "withdraw a\nwithdraw z\nannounce n\n");
+	assert_string_equal(fg_routes_answer(routes, "error", NOW), "a withdrawal");
+	assert_int_equal(fg_routes_counts(routes)->found, 3);
+	/* known from the agent now, with its end */
+	assert_string_equal(tick(NOW + 60 * S), "withdraw m\nwithdraw n\n");
+	/* nobody knows its end */
+	assert_int_equal(fg_routes_found(routes, "announce b", "withdraw b", NOW), 1);
+	assert_string_equal(tick(NOW + FG_ROUTES_FOUND_NS - 1), "");
+	assert_string_equal(tick(NOW + FG_ROUTES_FOUND_NS), "withdraw b\n");
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(test_routes_##name, set_up, tear_down)
 
 int main(void)
@@ -202,6 +224,7 @@ int main(void)
 		T(that_are_refused_are_tried_again),
 		T(other_words_are_no_answers),
 		T(take_no_garbage),
+		T(of_a_killed_process),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

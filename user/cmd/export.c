@@ -30,17 +30,17 @@ static const char *argument(void *arg, const char *name)
 }
 
 /* What cannot be asked for is told without an agent. */
-static int check(struct fg_options *o, const char *name, const struct fg_export_format **ret_format)
+static int check(struct fg_options *o, const char *name, const struct fg_export_format **ret_format,
+		 struct fg_export_options *ret_options)
 {
 	enum fg_tier tier = FG_TIER_ENFORCE;
-	struct fg_export_options options;
 	char why[256];
 
 	if (o->tier && (fg_tier_parse(o->tier, &tier) || tier == FG_TIER_OBSERVE)) {
 		fg_complain("export", "tier: '%s' is neither alert nor enforce", o->tier);
 		return FG_EXIT_USAGE;
 	}
-	if (!fg_export_choose(name, tier, argument, o, ret_format, &options, why, sizeof(why)))
+	if (!fg_export_choose(name, tier, argument, o, ret_format, ret_options, why, sizeof(why)))
 		return FG_EXIT_OK;
 	fg_complain("export", "%s", why);
 	return FG_EXIT_USAGE;
@@ -101,13 +101,14 @@ static int print_document(struct fg_options *o, const char *target)
 	return FG_EXIT_OK;
 }
 
-static int follow(struct fg_options *o, const char *name, const char *target, bool routes)
+static int follow(struct fg_options *o, const char *name, const char *target,
+		  const struct fg_bgp_options *routes)
 {
 	struct fg_conf conf;
 	int r = fg_options_conf(o, &conf);
 
 	if (!r)
-		r = routes ? fg_follow_routes(conf.socket_path, target) :
+		r = routes ? fg_follow_routes(conf.socket_path, target, routes) :
 			     fg_follow_document(conf.socket_path, target, !strcmp(name, "plain"));
 	fg_conf_done(&conf);
 	return r;
@@ -116,9 +117,10 @@ static int follow(struct fg_options *o, const char *name, const char *target, bo
 int fg_cmd_export(struct fg_options *o, int argc, char **argv)
 {
 	const struct fg_export_format *format;
+	struct fg_export_options options;
 	char target[MAX_TARGET] = "/v1/export";
 	bool routes;
-	int r = check(o, argv[0], &format);
+	int r = check(o, argv[0], &format, &options);
 
 	(void)argc;
 	if (r)
@@ -128,6 +130,6 @@ int fg_cmd_export(struct fg_options *o, int argc, char **argv)
 	if (r)
 		return r;
 	if (o->follow)
-		return follow(o, argv[0], target, routes);
+		return follow(o, argv[0], target, routes ? &options.bgp : NULL);
 	return routes ? print_routes(o, target) : print_document(o, target);
 }

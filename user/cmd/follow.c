@@ -148,13 +148,15 @@ int fg_follow_document(const char *socket_path, const char *target, bool framed)
 
 struct follow {
 	struct source source;
+	const struct fg_bgp_options *options;
 	struct fg_routes *routes;
 	int signals;
 	char *out; /* what exabgp has not read yet */
 	size_t n_out, at;
-	char line[64]; /* what it is saying; longer lines are none of ours */
+	char line[1024]; /* what it is saying; longer lines are none of ours */
 	size_t n_line;
 	uint64_t ask_ns, tell_ns; /* not before */
+	bool asked; /* exabgp, what it has */
 	bool told_left_out;
 	bool ended, gone; /* gone: nobody reads any more */
 	int exit_code;
@@ -221,6 +223,9 @@ static void renew(struct follow *f)
 	out = open_memstream(&f->out, &f->n_out);
 	if (!out)
 		return; /* no memory: the next turn tries again */
+	if (!f->asked)
+		fg_routes_ask(f->routes, out);
+	f->asked = true;
 	if (clock_ns() >= f->ask_ns) {
 		r = ask(&f->source, ": routes stay until their time is up", &a);
 		if (r > 0) {
@@ -256,11 +261,24 @@ static void write_piece(struct follow *f)
 		lose(f, errno);
 }
 
+/* A route that a killed process before this one has left: the agent's next answer says whether it
+ * stands. */
+static void take_over(struct follow *f, const char *line)
+{
+	char up[FG_BGP_LINE], down[FG_BGP_LINE];
+
+	if (fg_exabgp_is_ours(line, f->options, up, down) &&
+	    fg_routes_found(f->routes, up, down, clock_ns()) > 0)
+		f->source.ever = false;
+}
+
 static void hear(struct follow *f, const char *line)
 {
 	const struct fg_routes_counts *c = fg_routes_counts(f->routes);
 	const char *refused = fg_routes_answer(f->routes, line, clock_ns());
 
+	if (!strncmp(line, "neighbor ", 9))
+		take_over(f, line);
 	if (!refused || clock_ns() < f->tell_ns)
 		return;
 	fg_complain("exabgp", "it refused '%s' (%" PRIu64 " in all; its log says why)", refused,
@@ -364,8 +382,8 @@ static void done(struct follow *f, const sigset_t *before)
 		c = fg_routes_counts(f->routes);
 		fg_complain("exabgp",
 			    "the end: %" PRIu64 " announced, %" PRIu64 " withdrawn, %" PRIu64
-			    " refused",
-			    c->announced, c->withdrawn, c->refused);
+			    " refused, %" PRIu64 " taken over",
+			    c->announced, c->withdrawn, c->refused, c->found);
 	}
 	fg_routes_free(&f->routes);
 	free(f->out);
@@ -374,9 +392,11 @@ static void done(struct follow *f, const sigset_t *before)
 	sigprocmask(SIG_SETMASK, before, NULL);
 }
 
-int fg_follow_routes(const char *socket_path, const char *target)
+int fg_follow_routes(const char *socket_path, const char *target,
+		     const struct fg_bgp_options *options)
 {
 	struct follow f = { .source = { .socket_path = socket_path, .target = target },
+			    .options = options,
 			    .signals = -1 };
 	void (*pipe_before)(int) = signal(SIGPIPE, SIG_IGN);
 	sigset_t before;

@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* More than one process announces, several times over; a list from a stranger must not eat the host. */
+#define MAX_ROUTES 65536
+
 struct route {
 	char *announce, *withdraw; /* lines without their ends */
 	uint64_t until_ns;
@@ -200,6 +203,43 @@ void fg_routes_tick(struct fg_routes *r, uint64_t now_ns, FILE *out)
 		free(route->withdraw);
 	}
 	r->n = kept;
+}
+
+void fg_routes_ask(struct fg_routes *r, FILE *out)
+{
+	fputs("show adj-rib out extensive\n", out);
+	r->commands++;
+}
+
+int fg_routes_found(struct fg_routes *r, const char *up, const char *down, uint64_t now_ns)
+{
+	struct route *larger, route = { .announce = (char *)up };
+	size_t at = 0;
+
+	while (at < r->n && by_announce(&r->at[at], &route) < 0)
+		at++;
+	if (at < r->n && !by_announce(&r->at[at], &route))
+		return 0;
+	if (r->n == MAX_ROUTES)
+		return -ENOSPC;
+	larger = realloc(r->at, (r->n + 1) * sizeof(*larger));
+	if (!larger)
+		return -ENOMEM;
+	r->at = larger;
+	route = (struct route){ .announce = strdup(up),
+				.withdraw = strdup(down),
+				.until_ns = now_ns + FG_ROUTES_FOUND_NS,
+				.number = UINT64_MAX }; /* no answer is about it */
+	if (!route.announce || !route.withdraw) {
+		free(route.announce);
+		free(route.withdraw);
+		return -ENOMEM;
+	}
+	memmove(&larger[at + 1], &larger[at], (r->n - at) * sizeof(*larger));
+	larger[at] = route;
+	r->n++;
+	r->counts.found++;
+	return 1;
 }
 
 void fg_routes_end(struct fg_routes *r, FILE *out)

@@ -13,10 +13,14 @@
 
 /* A route that exabgp refused is announced again after so long. */
 #define FG_ROUTES_RETRY_NS 60000000000ULL
+/* A route that a process before this one left behind: its end is not known, so it stands so long for
+ * want of an agent that knows. */
+#define FG_ROUTES_FOUND_NS 300000000000ULL
 
 struct fg_routes_counts {
 	uint64_t announced, withdrawn; /* lines written, retries included */
 	uint64_t done, refused; /* answers */
+	uint64_t found; /* of a process before this one */
 	uint64_t left_out, too_wide, no_next_hop; /* of the agent's last answer */
 };
 
@@ -25,6 +29,13 @@ struct fg_routes;
 /** @return 0, -ENOMEM. */
 int fg_routes_new(struct fg_routes **ret_routes);
 void fg_routes_free(struct fg_routes **routes);
+
+/** Asks exabgp what it has. */
+void fg_routes_ask(struct fg_routes *routes, FILE *out);
+/** It has this one. The next fg_routes_take() keeps or withdraws it. @return 1 where it was not known,
+ * 0, -ENOMEM, -ENOSPC. */
+int fg_routes_found(struct fg_routes *routes, const char *announce, const char *withdraw,
+		    uint64_t now_ns);
 
 /** The agent's answer (fg_exabgp_rows()): writes the differences, withdrawals first. now_ns is of a
  * clock that nobody sets. @return 0; -EBADMSG where it is no such answer, -ENOMEM: nothing is

@@ -19,9 +19,6 @@
 #define SHORTEST4 (96 + 8)
 #define SHORTEST6 16
 
-/* "announce flow route { match { source 39 characters/128; } then { ... 17 communities } }" */
-#define LINE_MAX_BYTES 512
-
 /* --- Options ----------------------------------------------------------------------------------- */
 
 static int bad_next_hop(const char *text, char *why, size_t n_why)
@@ -247,7 +244,7 @@ static void communities_text(const struct fg_bgp_options *o, char *text, size_t 
 
 /* Nothing of an item but its prefix goes in: its reason is free text, and a line is a command. */
 static void line_of(const struct fg_bgp_options *o, const struct fg_export_item *item, bool up,
-		    char line[LINE_MAX_BYTES])
+		    char line[FG_BGP_LINE])
 {
 	bool is6 = item->bits < 96 || !fg_ip_is4(item->addr);
 	char prefix[FG_IP_TEXT], next_hop[FG_IP_TEXT], communities[FG_BGP_COMMUNITIES * 12 + 16];
@@ -255,11 +252,11 @@ static void line_of(const struct fg_bgp_options *o, const struct fg_export_item 
 	prefix_text(item, prefix);
 	communities_text(o, communities, sizeof(communities));
 	if (o->kind == FG_BGP_RTBH)
-		snprintf(line, LINE_MAX_BYTES, "%s route %s next-hop %s community %s",
+		snprintf(line, FG_BGP_LINE, "%s route %s next-hop %s community %s",
 			 up ? "announce" : "withdraw", prefix,
 			 fg_ip_prefix(o->next_hop[is6], 128, next_hop), communities);
 	else
-		snprintf(line, LINE_MAX_BYTES,
+		snprintf(line, FG_BGP_LINE,
 			 "%s flow route { match { source %s; } then { discard; community %s; } }",
 			 up ? "announce" : "withdraw", prefix, communities);
 }
@@ -268,7 +265,7 @@ int fg_exabgp_lines(FILE *out, const struct fg_export_set *set,
 		    const struct fg_bgp_options *options)
 {
 	_cleanup_(picked_done) struct picked p;
-	char line[LINE_MAX_BYTES];
+	char line[FG_BGP_LINE];
 	int r = pick(&p, set, options);
 
 	for (size_t i = 0; !r && i < p.n; i++) {
@@ -282,7 +279,7 @@ int fg_exabgp_rows(FILE *out, const struct fg_export_set *set, const struct fg_b
 		   uint64_t now_ns)
 {
 	_cleanup_(picked_done) struct picked p;
-	char line[LINE_MAX_BYTES];
+	char line[FG_BGP_LINE];
 	struct fg_jsonw w;
 	int r = pick(&p, set, options);
 
@@ -311,4 +308,92 @@ int fg_exabgp_rows(FILE *out, const struct fg_export_set *set, const struct fg_b
 	r = fg_jsonw_finish(&w);
 	fputc('\n', out);
 	return r ? r : fflush(out) || ferror(out) ? -EIO : 0;
+}
+
+/* --- What exabgp has already -------------------------------------------------------------------- */
+
+static int by_number(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static const char *community_name(uint32_t community, char buf[16])
+{
+	/* NO_ADVERTISE, NO_EXPORT_SUBCONFED and NOPEER have names, too */
+	static const char *const names[] = { "no-export", "no-advertise", "no-export-subconfed",
+					     "no-peer" };
+
+	if (community == BLACKHOLE)
+		return "blackhole";
+	if (community >= NO_EXPORT && community < NO_EXPORT + 4)
+		return names[community - NO_EXPORT];
+	snprintf(buf, 16, "%u:%u", community >> 16, community & 0xffff);
+	return buf;
+}
+
+/* As exabgp shows them: by number, in brackets where they are several. */
+static void shown_communities(const struct fg_bgp_options *o, char *text, size_t n)
+{
+	uint32_t all[FG_BGP_COMMUNITIES + 1];
+	size_t n_all = o->n_communities, used;
+	char buf[16];
+
+	memcpy(all, o->communities, n_all * sizeof(all[0]));
+	all[n_all++] = NO_EXPORT;
+	qsort(all, n_all, sizeof(all[0]), by_number);
+	used = (size_t)snprintf(text, n, "community %s", n_all > 1 ? "[ " : "");
+	for (size_t i = 0; i < n_all; i++)
+		used += (size_t)snprintf(text + used, n - used, "%s%s", community_name(all[i], buf),
+					 i + 1 < n_all ? " " : "");
+	snprintf(text + used, n - used, "%s", n_all > 1 ? " ]" : "");
+}
+
+/* What stands behind the prefix. */
+static void shown_rest(const struct fg_bgp_options *o, bool is6, char rest[FG_BGP_LINE])
+{
+	char communities[FG_BGP_LINE - 96], next_hop[FG_IP_TEXT];
+
+	shown_communities(o, communities, sizeof(communities));
+	if (o->kind == FG_BGP_RTBH)
+		snprintf(rest, FG_BGP_LINE, "next-hop %s %s",
+			 fg_ip_prefix(o->next_hop[is6], 128, next_hop), communities);
+	else
+		snprintf(rest, FG_BGP_LINE, "%s extended-community rate-limit:0", communities);
+}
+
+bool fg_exabgp_is_ours(const char *line, const struct fg_bgp_options *o,
+		       char ret_announce[FG_BGP_LINE], char ret_withdraw[FG_BGP_LINE])
+{
+	/* by kind, then by family */
+	static const char *const marks[2][2] = {
+		[FG_BGP_FLOWSPEC] = { " ipv4 flow flow source-ipv4 ",
+				      " ipv6 flow flow source-ipv6 " },
+		[FG_BGP_RTBH] = { " ipv4 unicast ", " ipv6 unicast " },
+	};
+	struct fg_export_item item = { .bits = 0 };
+	const char *at = strstr(line, marks[o->kind][0]);
+	bool is6 = !at;
+	char prefix[FG_IP_TEXT], rest[FG_BGP_LINE];
+	size_t n;
+
+	if (is6)
+		at = strstr(line, marks[o->kind][1]);
+	if (!at || (o->kind == FG_BGP_RTBH && !o->has_next_hop[is6]))
+		return false;
+	at += strlen(marks[o->kind][is6]);
+	n = strcspn(at, " ");
+	shown_rest(o, is6, rest);
+	if (n >= sizeof(prefix) || !at[n] || strcmp(at + n + 1, rest))
+		return false;
+	snprintf(prefix, sizeof(prefix), "%.*s", (int)n, at);
+	/* rules of IPv6 have an offset behind the length */
+	if (is6 && o->kind == FG_BGP_FLOWSPEC && n > 2 && !strcmp(prefix + n - 2, "/0"))
+		prefix[n - 2] = '\0';
+	if (fg_ip_parse(prefix, item.addr, &item.bits) || fg_ip_is4(item.addr) == is6)
+		return false;
+	line_of(o, &item, true, ret_announce);
+	line_of(o, &item, false, ret_withdraw);
+	return true;
 }

@@ -13,6 +13,9 @@
 
 #include "export/export.h"
 
+/* "announce flow route { match { source 39 characters/128; } then { ... 17 communities } }" */
+#define FG_BGP_LINE 512
+
 /* FlowSpec tables of routers are small, often some thousand rules for everybody. */
 #define FG_BGP_MAX 500
 /* exabgp blocks when its answers are not read: twice as many ("error\n" to each withdrawal and
@@ -47,3 +50,8 @@ int fg_exabgp_lines(FILE *out, const struct fg_export_set *set,
  * "withdraw", "left"}]}, left in seconds. @return 0, -EIO, -ENOMEM. */
 int fg_exabgp_rows(FILE *out, const struct fg_export_set *set, const struct fg_bgp_options *options,
 		   uint64_t now_ns);
+
+/** A line of exabgp's `show adj-rib out extensive`: is it a route that these options would have made?
+ * Then the commands for it. @return whether. */
+bool fg_exabgp_is_ours(const char *line, const struct fg_bgp_options *options,
+		       char ret_announce[FG_BGP_LINE], char ret_withdraw[FG_BGP_LINE]);
