@@ -113,13 +113,14 @@ static const char *written(const char *format)
 	return write_with(format, NULL);
 }
 
+/* Not by strstr(): under a sanitizer each call of it measures the whole text. */
 static size_t count(const char *what)
 {
-	size_t n = 0;
+	size_t n = strlen(what), found = 0;
 
-	for (const char *at = text; (at = strstr(at, what)) != NULL; at++)
-		n++;
-	return n;
+	for (size_t i = 0; i + n <= n_text; i++)
+		found += text[i] == what[0] && !memcmp(text + i, what, n);
+	return found;
 }
 
 /* --- The table --------------------------------------------------------------------------------- */
