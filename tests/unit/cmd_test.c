@@ -864,6 +864,124 @@ static void test_cmd_export_exabgp_prints_routes(void **state)
 	assert_non_null(strstr(said, "exabgp: 7 blocks are left out: above the maximum (--max)\n"));
 }
 
+/* More routes than a pipe holds lines of. */
+#define MANY_ROUTES 3000
+
+static char *many_routes(void)
+{
+	static char body[MANY_ROUTES * 96 + 64];
+	size_t n = 0;
+
+	n += (size_t)sprintf(body, "{\"rows\":[");
+	for (int i = 0; i < MANY_ROUTES; i++)
+		n += (size_t)sprintf(body + n,
+				     "%s{\"announce\":\"announce route-%027d\",\"withdraw\":"
+				     "\"withdraw %d\",\"left\":600}",
+				     i ? "," : "", i, i);
+	sprintf(body + n, "]}");
+	return body;
+}
+
+/* exabgp for a process of ours, which ends with the test. */
+static pid_t start_process(int *ret_to, int *ret_from)
+{
+	static char answer[MANY_ROUTES * 96 + 256];
+	const char *body = many_routes();
+	int in[2], out[2];
+	pid_t pid;
+
+	snprintf(answer, sizeof(answer), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n%s",
+		 strlen(body), body);
+	serve(answer);
+	assert_int_equal(pipe(in), 0);
+	assert_int_equal(pipe(out), 0);
+	assert_int_equal(parse("export exabgp --follow"), 0);
+	options.socket = socket_path;
+	options.config = empty_path;
+	fflush(NULL);
+	pid = fork();
+	if (!pid) {
+		FILE *errors = fopen(file_path, "w");
+
+		alarm(60);
+		dup2(in[0], STDIN_FILENO);
+		dup2(out[1], STDOUT_FILENO);
+		dup2(fileno(errors), STDERR_FILENO);
+		close(in[0]);
+		close(in[1]);
+		close(out[0]);
+		close(out[1]);
+		_exit(command->run(&options, n_words, words));
+	}
+	close(in[0]);
+	close(out[1]);
+	*ret_to = in[1];
+	*ret_from = out[0];
+	return pid;
+}
+
+/* Reads so many lines, or to the end; how many begin with that. */
+static size_t count_lines(FILE *f, size_t lines, const char *begin)
+{
+	static char one[512];
+	size_t n = 0;
+
+	while (lines-- && fgets(one, sizeof(one), f))
+		n += !strncmp(one, begin, strlen(begin));
+	return n;
+}
+
+/* The server is left to itself, and so is whoever waits for a minute. */
+static int exit_code_of(pid_t pid)
+{
+	int status;
+
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	while (waitpid(-1, NULL, 0) > 0)
+		;
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static void test_cmd_follow_routes_never_blocks(void **state)
+{
+	int to, from;
+	pid_t pid = start_process(&to, &from);
+	FILE *f = fdopen(from, "r");
+
+	(void)state;
+	alarm(120);
+	/* it is not read, and hears a megabyte nevertheless */
+	for (size_t i = 0; i < 200000; i++)
+		assert_int_equal(write(to, "done\n", 5), 5);
+	assert_int_equal(count_lines(f, MANY_ROUTES + 1, "announce route-"), MANY_ROUTES);
+	/* exabgp's last answer: everything is withdrawn */
+	close(to);
+	assert_int_equal(count_lines(f, SIZE_MAX, "withdraw "), MANY_ROUTES);
+	fclose(f);
+	assert_int_equal(exit_code_of(pid), FG_EXIT_ERROR);
+	alarm(0);
+}
+
+static void test_cmd_follow_routes_ends_with_its_reader(void **state)
+{
+	int to, from;
+	pid_t pid = start_process(&to, &from);
+	FILE *f = fdopen(from, "r");
+
+	(void)state;
+	alarm(120);
+	assert_int_equal(count_lines(f, 10, "announce "), 9);
+	fclose(f);
+	assert_int_equal(exit_code_of(pid), FG_EXIT_ERROR);
+	close(to);
+	alarm(0);
+	f = fopen(file_path, "r");
+	said[fread(said, 1, sizeof(said) - 1, f)] = '\0';
+	fclose(f);
+	assert_non_null(strstr(said, "farmgate: stdout: Broken pipe\n"));
+}
+
 static void test_cmd_explains_in_lines(void **state)
 {
 	static const char explained[] =
@@ -983,6 +1101,8 @@ int main(void)
 		TEST(test_cmd_follow_ends_where_it_is_refused),
 		TEST(test_cmd_export_is_told_what_there_is),
 		TEST(test_cmd_export_exabgp_prints_routes),
+		TEST(test_cmd_follow_routes_never_blocks),
+		TEST(test_cmd_follow_routes_ends_with_its_reader),
 		TEST(test_cmd_explains_in_lines),
 		TEST(test_cmd_check_config),
 		TEST(test_cmd_check_config_reads_the_table_of_networks),

@@ -43,6 +43,7 @@ static uint64_t clock_ns(void)
 struct source {
 	const char *socket_path, *target;
 	char etag[48];
+	bool every_time; /* an answer is wanted, too, where its tag says that it is the same */
 	bool ever, away;
 };
 
@@ -86,7 +87,7 @@ static int ask(struct source *s, const char *meanwhile, struct fg_client_answer 
 	if (s->away)
 		fg_complain(s->socket_path, "the agent answers again");
 	s->away = false;
-	if (s->ever && a.etag[0] && !strcmp(s->etag, a.etag)) {
+	if (s->ever && !s->every_time && a.etag[0] && !strcmp(s->etag, a.etag)) {
 		free(a.body);
 		return 0;
 	}
@@ -157,7 +158,7 @@ struct follow {
 	size_t n_line;
 	uint64_t ask_ns, tell_ns; /* not before */
 	bool asked; /* exabgp, what it has */
-	bool told_left_out;
+	bool told_left_out, told_garbage;
 	bool ended, gone; /* gone: nobody reads any more */
 	int exit_code;
 };
@@ -197,15 +198,11 @@ static void take(struct follow *f, const struct fg_client_answer *a, FILE *out)
 	json_t *doc = json_loadb(a->body, a->n, 0, NULL);
 	int r = fg_routes_take(f->routes, doc, clock_ns(), out);
 
-	/* asked again as if nothing had come */
-	if (r) {
-		if (!f->source.away)
-			fg_complain("exabgp", "the agent's answer is not taken: %s", strerror(-r));
-		f->source.away = true;
-		f->source.ever = false;
-	} else {
+	if (r && !f->told_garbage)
+		fg_complain("exabgp", "the agent's answer is not taken: %s", strerror(-r));
+	f->told_garbage = r;
+	if (!r)
 		tell_left_out(f, doc);
-	}
 	json_decref(doc);
 }
 
@@ -267,9 +264,8 @@ static void take_over(struct follow *f, const char *line)
 {
 	char up[FG_BGP_LINE], down[FG_BGP_LINE];
 
-	if (fg_exabgp_is_ours(line, f->options, up, down) &&
-	    fg_routes_found(f->routes, up, down, clock_ns()) > 0)
-		f->source.ever = false;
+	if (fg_exabgp_is_ours(line, f->options, up, down))
+		fg_routes_found(f->routes, up, down, clock_ns());
 }
 
 static void hear(struct follow *f, const char *line)
@@ -395,9 +391,12 @@ static void done(struct follow *f, const sigset_t *before)
 int fg_follow_routes(const char *socket_path, const char *target,
 		     const struct fg_bgp_options *options)
 {
-	struct follow f = { .source = { .socket_path = socket_path, .target = target },
-			    .options = options,
-			    .signals = -1 };
+	/* a guard may change its mind without a change of the store: each answer is compared */
+	struct follow f = {
+		.source = { .socket_path = socket_path, .target = target, .every_time = true },
+		.options = options,
+		.signals = -1
+	};
 	void (*pipe_before)(int) = signal(SIGPIPE, SIG_IGN);
 	sigset_t before;
 	int r = begin(&f, &before);
