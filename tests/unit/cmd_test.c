@@ -8,12 +8,14 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cmd/ask.h"
@@ -761,22 +763,223 @@ static void test_cmd_too_long_options_are_refused(void **state)
 
 #define TAGGED(tag, body) "HTTP/1.1 200 OK\r\nETag: \"" tag "\"\r\nContent-Length: 10\r\n\r\n" body
 
+/* Follows in a process of its own until it has said something, or a minute; its exit code. */
+static int follow(const char *text, const char *until)
+{
+	struct timespec moment = { .tv_nsec = 20000000 };
+	pid_t pid;
+	int status = -1;
+
+	assert_int_equal(parse(text), 0);
+	options.socket = socket_path;
+	options.config = empty_path;
+	listen_in();
+	fflush(NULL);
+	pid = fork();
+	if (!pid) {
+		alarm(60);
+		_exit(command->run(&options, n_words, words));
+	}
+	for (bool seen = false; !seen && !waitpid(pid, &status, WNOHANG);) {
+		FILE *f = fopen(file_path, "r");
+
+		said[fread(said, 1, sizeof(said) - 1, f)] = '\0';
+		fclose(f);
+		seen = until && strstr(said, until);
+		if (seen)
+			kill(pid, SIGTERM);
+		nanosleep(&moment, NULL);
+	}
+	if (status == -1)
+		waitpid(pid, &status, 0);
+	heard();
+	return status;
+}
+
 static void test_cmd_follow_prints_what_changed(void **state)
 {
 	static const char *const answers[] = { TAGGED("1", "192.0.2.1\n"),
 					       TAGGED("1", "192.0.2.9\n"),
 					       TAGGED("2", "192.0.2.2\n"), NULL };
 	pid_t pid = serve_all(answers);
+	int status;
 
 	(void)state;
-	/* the agent goes: so does the follower, and says it */
-	assert_int_equal(run("export plain --follow --tier alert", NULL), FG_EXIT_ERROR);
+	/* the agent goes: that is said, and it is waited for */
+	status = follow("export plain --follow --tier alert", "waiting for it");
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
 	assert_memory_equal(asked(), "GET /v1/export?format=plain&tier=alert HTTP/1.1\r\n", 49);
-	assert_non_null(strstr(said, "192.0.2.1\n"));
-	assert_non_null(strstr(said, "192.0.2.2\n"));
+	assert_non_null(strstr(said, "192.0.2.1\n\n"));
+	assert_non_null(strstr(said, "192.0.2.2\n\n"));
 	assert_null(strstr(said, "192.0.2.9"));
 	assert_non_null(strstr(said, "no agent is serving there"));
+}
+
+static void test_cmd_follow_ends_where_it_is_refused(void **state)
+{
+	(void)state;
+	assert_int_equal(run("export plain --follow", "400 Bad Request\r\nContent-Length: 17\r\n"
+						      "\r\n{\"error\":\"never\"}"),
+			 FG_EXIT_ERROR);
+	assert_non_null(strstr(said, "farmgate: export: never\n"));
+}
+
+static void test_cmd_export_is_told_what_there_is(void **state)
+{
+	static const struct {
+		const char *line, *says;
+	} lines[] = {
+		{ "export xml",
+		  "format: 'xml' is not one of nft, ipset, json, csv, plain, haproxy, "
+		  "nginx, crowdsec, exabgp or stix" },
+		{ "export nft --tier observe", "tier: 'observe' is neither alert nor enforce" },
+		{ "export nft --tlp red", "tlp: the format nft takes none" },
+		{ "export stix --tlp blue", "tlp: 'blue' is none of white, green, amber, red" },
+		{ "export exabgp --tier alert", "tier: exabgp is for enforce only" },
+		{ "export exabgp --bgp rtbh", "next-hop: rtbh needs one" },
+		{ "export exabgp --bgp rtbh --next-hop 10.0.0.0/8",
+		  "next-hop: '10.0.0.0/8' is not" },
+		{ "export exabgp --follow --max 0", "max: '0' is no number from 1 to 5000" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		assert_int_equal(run(lines[i].line, NULL), FG_EXIT_USAGE);
+		if (!strstr(said, lines[i].says))
+			fail_msg("%s: %s", lines[i].line, said);
+	}
+}
+
+static void test_cmd_export_exabgp_prints_routes(void **state)
+{
+	(void)state;
+	assert_int_equal(run("export exabgp --max 1",
+			     ok("{\"left_out\":7,\"too_wide\":0,\"no_next_hop\":0,\"rows\":[{"
+				"\"announce\":\"announce x\",\"withdraw\":\"withdraw x\",\"left\":"
+				"1.5}]}\n")),
+			 FG_EXIT_OK);
+	assert_memory_equal(asked(), "GET /v1/export?format=exabgp&rows=1&max=1 HTTP", 46);
+	assert_non_null(strstr(said, "announce x\n"));
+	assert_non_null(strstr(said, "exabgp: 7 blocks are left out: above the maximum (--max)\n"));
+}
+
+/* More routes than a pipe holds lines of. */
+#define MANY_ROUTES 3000
+
+static char *many_routes(void)
+{
+	static char body[MANY_ROUTES * 96 + 64];
+	size_t n = 0;
+
+	n += (size_t)sprintf(body, "{\"rows\":[");
+	for (int i = 0; i < MANY_ROUTES; i++)
+		n += (size_t)sprintf(body + n,
+				     "%s{\"announce\":\"announce route-%027d\",\"withdraw\":"
+				     "\"withdraw %d\",\"left\":600}",
+				     i ? "," : "", i, i);
+	sprintf(body + n, "]}");
+	return body;
+}
+
+/* exabgp for a process of ours, which ends with the test. */
+static pid_t start_process(int *ret_to, int *ret_from)
+{
+	static char answer[MANY_ROUTES * 96 + 256];
+	const char *body = many_routes();
+	int in[2], out[2];
+	pid_t pid;
+
+	snprintf(answer, sizeof(answer), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n%s",
+		 strlen(body), body);
+	serve(answer);
+	assert_int_equal(pipe(in), 0);
+	assert_int_equal(pipe(out), 0);
+	assert_int_equal(parse("export exabgp --follow"), 0);
+	options.socket = socket_path;
+	options.config = empty_path;
+	fflush(NULL);
+	pid = fork();
+	if (!pid) {
+		FILE *errors = fopen(file_path, "w");
+
+		alarm(60);
+		dup2(in[0], STDIN_FILENO);
+		dup2(out[1], STDOUT_FILENO);
+		dup2(fileno(errors), STDERR_FILENO);
+		close(in[0]);
+		close(in[1]);
+		close(out[0]);
+		close(out[1]);
+		_exit(command->run(&options, n_words, words));
+	}
+	close(in[0]);
+	close(out[1]);
+	*ret_to = in[1];
+	*ret_from = out[0];
+	return pid;
+}
+
+/* Reads so many lines, or to the end; how many begin with that. */
+static size_t count_lines(FILE *f, size_t lines, const char *begin)
+{
+	static char one[512];
+	size_t n = 0;
+
+	while (lines-- && fgets(one, sizeof(one), f))
+		n += !strncmp(one, begin, strlen(begin));
+	return n;
+}
+
+/* The server is left to itself, and so is whoever waits for a minute. */
+static int exit_code_of(pid_t pid)
+{
+	int status;
+
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	while (waitpid(-1, NULL, 0) > 0)
+		;
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static void test_cmd_follow_routes_never_blocks(void **state)
+{
+	int to, from;
+	pid_t pid = start_process(&to, &from);
+	FILE *f = fdopen(from, "r");
+
+	(void)state;
+	alarm(120);
+	/* it is not read, and hears a megabyte nevertheless */
+	for (size_t i = 0; i < 200000; i++)
+		assert_int_equal(write(to, "done\n", 5), 5);
+	assert_int_equal(count_lines(f, MANY_ROUTES + 1, "announce route-"), MANY_ROUTES);
+	/* exabgp's last answer: everything is withdrawn */
+	close(to);
+	assert_int_equal(count_lines(f, SIZE_MAX, "withdraw "), MANY_ROUTES);
+	fclose(f);
+	assert_int_equal(exit_code_of(pid), FG_EXIT_ERROR);
+	alarm(0);
+}
+
+static void test_cmd_follow_routes_ends_with_its_reader(void **state)
+{
+	int to, from;
+	pid_t pid = start_process(&to, &from);
+	FILE *f = fdopen(from, "r");
+
+	(void)state;
+	alarm(120);
+	assert_int_equal(count_lines(f, 10, "announce "), 9);
+	fclose(f);
+	assert_int_equal(exit_code_of(pid), FG_EXIT_ERROR);
+	close(to);
+	alarm(0);
+	f = fopen(file_path, "r");
+	said[fread(said, 1, sizeof(said) - 1, f)] = '\0';
+	fclose(f);
+	assert_non_null(strstr(said, "farmgate: stdout: Broken pipe\n"));
 }
 
 static void test_cmd_explains_in_lines(void **state)
@@ -895,6 +1098,11 @@ int main(void)
 		TEST(test_cmd_half_an_answer_is_none),
 		TEST(test_cmd_too_long_options_are_refused),
 		TEST(test_cmd_follow_prints_what_changed),
+		TEST(test_cmd_follow_ends_where_it_is_refused),
+		TEST(test_cmd_export_is_told_what_there_is),
+		TEST(test_cmd_export_exabgp_prints_routes),
+		TEST(test_cmd_follow_routes_never_blocks),
+		TEST(test_cmd_follow_routes_ends_with_its_reader),
 		TEST(test_cmd_explains_in_lines),
 		TEST(test_cmd_check_config),
 		TEST(test_cmd_check_config_reads_the_table_of_networks),

@@ -205,6 +205,23 @@ static void test_export_drops_items_inside_others(void **arg)
 	assert_string_equal(plain(), "::/0\n10.0.0.0/8\n11.0.0.1\n");
 }
 
+/* What formats say of a block beside its prefix. */
+static void test_export_items_say_where_they_are_from(void **arg)
+{
+	(void)arg;
+	note("192.0.2.1", 20, true, false);
+	block("192.0.2.2", 0, 60, "mine");
+	choose(FG_TIER_ENFORCE, NOW);
+	assert_int_equal(set->n, 2);
+	assert_true(set->items[0].score == 20 && !set->items[0].by_operator);
+	assert_string_equal(set->items[0].reason, "proven_connections_60s");
+	assert_true(set->items[1].score == 0 && set->items[1].by_operator);
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(set->items[i].tier, FG_TIER_ENFORCE);
+		assert_true(set->items[i].first_ns == NOW && set->items[i].updated_ns == NOW);
+	}
+}
+
 static void member(const char *source, uint64_t stem, uint32_t ttl_s)
 {
 	static const struct fg_names names = { "t13d", "~t13d", "l64" };
@@ -478,6 +495,7 @@ int main(void)
 		T(withholds_client_blocks),
 		T(leaves_the_allowlist_out),
 		T(drops_items_inside_others),
+		T(items_say_where_they_are_from),
 		T(gives_a_members_address_to_who_knows_no_clients),
 		T(keeps_two_ends_apart),
 		T(refuses_a_plan_of_another_day),

@@ -959,14 +959,15 @@ static void etag_of(const char *format, char tag[48])
 	snprintf(arguments, sizeof(arguments), "format=%s", format);
 	a = ask("GET", "/v1/export", arguments, NULL);
 	assert_int_equal(a.status, 200);
-	assert_true(a.n > 0 || !strcmp(format, "plain"));
+	assert_true(a.n > 0 || !strcmp(format, "plain") || !strcmp(format, "exabgp"));
 	strcpy(tag, a.etag);
 	free(a.body);
 }
 
 static void test_serve_tags_follow_the_set(void **state)
 {
-	static const char *const formats[] = { "nft", "plain", "json", "csv" };
+	static const char *const formats[] = { "nft",	"ipset",    "json",   "csv",  "haproxy",
+					       "nginx", "crowdsec", "exabgp", "stix", "plain" };
 	static const struct {
 		const char *path, *body;
 	} steps[] = {
@@ -978,7 +979,7 @@ static void test_serve_tags_follow_the_set(void **state)
 	struct fg_answer a;
 
 	(void)state;
-	for (size_t f = 0; f < 4; f++) {
+	for (size_t f = 0; f < sizeof(formats) / sizeof(formats[0]); f++) {
 		for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
 			char before[48], after[48];
 
@@ -1003,34 +1004,50 @@ static void test_serve_tags_follow_the_set(void **state)
 
 static void test_serve_export_formats(void **state)
 {
-	static const char *const formats[][2] = {
-		{ "nft", "table inet farmgate\ndelete table inet farmgate\n" },
-		{ "plain", "203.0.113.7\n" },
-		{ "csv", "duration,scope,type,value,reason\n3600s,Ip,ban,203.0.113.7," },
-		{ "json", "[{\"duration\":\"3600s\"" },
+	static const char text[] = "text/plain; charset=utf-8", json[] = "application/json";
+	static const char *const formats[][3] = {
+		{ "nft", text, "table inet farmgate\ndelete table inet farmgate\n" },
+		{ "ipset", text, "create farmgate4_new hash:ip family inet " },
+		{ "json", json, "[{\"duration\":\"3600s\"" },
+		{ "csv", "text/csv; charset=utf-8",
+		  "duration,scope,type,value,reason\n3600s,Ip,ban,203.0.113.7," },
+		{ "plain", text, "203.0.113.7\n" },
+		{ "haproxy", text, "# farmgate, " },
+		{ "nginx", text, "# farmgate, " },
+		{ "crowdsec", json, "[{\"duration\":\"1h0m0s\",\"origin\":\"farmgate\"" },
+		{ "exabgp", text, "announce flow route { match { source 203.0.113.7/32; } " },
+		{ "exabgp&rows=1", text, "{\"left_out\":0," },
+		{ "stix", "application/stix+json;version=2.1", "{\"type\":\"bundle\",\"id\":" },
 	};
 
 	(void)state;
 	json_decref(document("POST", "/v1/block", NULL, "{\"prefix\":\"203.0.113.7\"}", 200));
-	for (size_t i = 0; i < 4; i++) {
+	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
 		char arguments[64];
 		struct fg_answer a;
 
 		snprintf(arguments, sizeof(arguments), "format=%s", formats[i][0]);
 		a = ask("GET", "/v1/export", arguments, NULL);
 		assert_int_equal(a.status, 200);
-		assert_string_equal(a.type, "text/plain; charset=utf-8");
-		if (strncmp(a.body, formats[i][1], strlen(formats[i][1])))
+		assert_string_equal(a.type, formats[i][1]);
+		if (strncmp(a.body, formats[i][2], strlen(formats[i][2])))
 			fail_msg("%s begins: %.80s", formats[i][0], a.body);
 		free(a.body);
 		snprintf(arguments, sizeof(arguments), "format=%s&dry_run=1", formats[i][0]);
 		a = ask("GET", "/v1/export", arguments, NULL);
 		assert_int_equal(a.status, 200);
+		assert_string_equal(a.type, text);
 		assert_non_null(strstr(a.body, "1 would be blocked"));
 		free(a.body);
 	}
 	/* a trial run is one of a format that there is */
 	assert_refused("GET", "/v1/export", "format=xml&dry_run=1", NULL, 400, "format: 'xml'");
+	assert_refused("GET", "/v1/export", "format=xml", NULL, 400,
+		       "nft, ipset, json, csv, plain, haproxy, nginx, crowdsec, exabgp or stix");
+	/* what a format is told wrongly, or that is none of its business */
+	assert_refused("GET", "/v1/export", "format=exabgp&bgp=rtbh", NULL, 400, "next-hop: rtbh");
+	assert_refused("GET", "/v1/export", "format=exabgp&tier=alert", NULL, 400, "tier: exabgp");
+	assert_refused("GET", "/v1/export", "format=csv&max=5", NULL, 400, "max: ");
 }
 
 /* --- Over a socket ---------------------------------------------------------------------------- */

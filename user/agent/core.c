@@ -9,6 +9,7 @@
 #include <zlib.h>
 
 #include "export/export.h"
+#include "export/formats.h"
 #include "lib/ip.h"
 #include "lib/mem.h"
 #include "model/stack.h"
@@ -73,6 +74,20 @@ static uint64_t view_overflow(void *agent, const uint8_t source[16])
 	const struct fg_core *c = agent;
 
 	return c->taker ? fg_taker_overflow(c->taker, source) : 0;
+}
+
+static const char *export_type(const struct fg_view_export *what)
+{
+	const struct fg_export_format *format;
+	struct fg_export_options options;
+	char why[256];
+
+	if (what->dry_run)
+		return "text/plain; charset=utf-8";
+	if (fg_export_choose(what->format, what->min_tier, what->argument, what->arg, &format,
+			     &options, why, sizeof(why)))
+		return NULL;
+	return format->type;
 }
 
 static int load_static_allow(struct fg_core *c, char *why, size_t n_why)
@@ -351,6 +366,7 @@ int fg_core_open(struct fg_core *c, const struct fg_conf *conf, const char *stat
 		.now_ns = view_now,
 		.refresh = view_nothing,
 		.write_export = fg_core_write_export,
+		.export_type = export_type,
 		.changed = view_nothing,
 		.overflow = view_overflow,
 		.guarded = view_guarded,
@@ -717,37 +733,31 @@ int fg_core_epoch(struct fg_core *c, struct fg_epoch *epoch, struct fg_taker *ta
 	return 0;
 }
 
-static int write_document(const struct fg_core *c, FILE *out, const char *format,
-			  const struct fg_plan *plan)
-{
-	struct fg_export_conf ec = { .ports = c->conf->ports, .n_ports = c->conf->n_ports };
-	_cleanup_(fg_export_set_unref) struct fg_export_set *set = NULL;
-	int r = fg_export_select(c->store, plan, &set);
-
-	if (r)
-		return r;
-	if (!strcmp(format, "nft"))
-		return fg_export_nft(out, set, &ec, c->now_ns);
-	if (!strcmp(format, "plain"))
-		return fg_export_plain(out, set);
-	if (!strcmp(format, "csv"))
-		return fg_export_csv(out, set, c->now_ns);
-	return fg_export_json(out, set, c->now_ns);
-}
-
-int fg_core_write_export(void *core, FILE *out, const char *format, enum fg_tier min_tier,
-			 bool dry_run)
+int fg_core_write_export(void *core, FILE *out, const struct fg_view_export *what, char *why,
+			 size_t n_why)
 {
 	struct fg_core *c = core;
+	const struct fg_export_conf conf = { .ports = c->conf->ports, .n_ports = c->conf->n_ports };
+	const struct fg_export_format *format;
+	struct fg_export_options options;
+	struct fg_export_ask ask = { .conf = &conf, .options = &options, .now_ns = c->now_ns };
+	_cleanup_(fg_export_set_unref) struct fg_export_set *set = NULL;
 	_cleanup_(fg_plan_free) struct fg_plan *plan = NULL;
-	bool known = !strcmp(format, "nft") || !strcmp(format, "plain") || !strcmp(format, "csv") ||
-		     !strcmp(format, "json");
-	int r = known ? fg_guards_plan(&c->guards, min_tier, c->now_ns, &plan) : -EINVAL;
+	int r = fg_export_choose(what->format, what->min_tier, what->argument, what->arg, &format,
+				 &options, why, n_why);
 
+	if (!r)
+		r = fg_guards_plan(&c->guards, what->min_tier, c->now_ns, &plan);
 	if (r)
 		return r;
-	return dry_run ? fg_export_dry_run(out, c->store, plan, c->model) :
-			 write_document(c, out, format, plan);
+	if (what->dry_run)
+		return fg_export_dry_run(out, c->store, plan, c->model);
+	r = fg_export_select(c->store, plan, &set);
+	if (r)
+		return r;
+	ask.set = set;
+	ask.instance = fg_store_instance(c->store);
+	return format->write(out, &ask);
 }
 
 int fg_core_report(struct fg_core *c, FILE *out, bool json)

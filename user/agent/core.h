@@ -61,9 +61,9 @@ void fg_core_sample(void *core, const struct fg_sample *sample);
  * be NULL where no program asks for names. @return 0, -errno; what could not be written is counted and said in the view. */
 int fg_core_epoch(struct fg_core *core, struct fg_epoch *epoch, struct fg_taker *taker);
 
-/** fg_view.write_export with the configuration's ports; agent is the core. */
-int fg_core_write_export(void *core, FILE *out, const char *format, enum fg_tier min_tier,
-			 bool dry_run);
+/** fg_view.write_export with the configuration's ports; core is the agent. */
+int fg_core_write_export(void *core, FILE *out, const struct fg_view_export *what, char *why,
+			 size_t n_why);
 
 /** Keeps bytes in the store under a name, bound to this instance and to its hash seed. @return 0,
  * -errno. */

@@ -42,9 +42,9 @@ int fg_client_argument(char *target, size_t n, const char *name, const char *val
 	return 0;
 }
 
-static int open_socket(const char *path, int *ret_fd)
+static int open_socket(const char *path, unsigned int timeout_s, int *ret_fd)
 {
-	struct timeval patience = { .tv_sec = TIMEOUT_S };
+	struct timeval patience = { .tv_sec = (time_t)timeout_s };
 	struct sockaddr_un at = { .sun_family = AF_UNIX };
 	_cleanup_close_ int fd = -1;
 
@@ -250,11 +250,19 @@ int fg_client_request(const char *socket_path, const char *method, const char *t
 		      const char *body, struct fg_client_answer *ret_answer, char *why,
 		      size_t n_why)
 {
+	return fg_client_request_within(TIMEOUT_S, socket_path, method, target, body, ret_answer,
+					why, n_why);
+}
+
+int fg_client_request_within(unsigned int timeout_s, const char *socket_path, const char *method,
+			     const char *target, const char *body,
+			     struct fg_client_answer *ret_answer, char *why, size_t n_why)
+{
 	_cleanup_free_ char *bytes = NULL;
 	_cleanup_close_ int fd = -1;
 	char head[2048];
 	size_t n = 0;
-	int r = open_socket(socket_path, &fd);
+	int r = open_socket(socket_path, timeout_s, &fd);
 
 	if (r) {
 		snprintf(why, n_why, "%s", connect_text(r));

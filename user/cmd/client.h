@@ -21,5 +21,10 @@ int fg_client_request(const char *socket_path, const char *method, const char *t
 		      const char *body, struct fg_client_answer *ret_answer, char *why,
 		      size_t n_why);
 
+/** The same with another patience than 30 s, for who has other things to do. */
+int fg_client_request_within(unsigned int timeout_s, const char *socket_path, const char *method,
+			     const char *target, const char *body,
+			     struct fg_client_answer *ret_answer, char *why, size_t n_why);
+
 /** Appends "?name=value" or "&name=value", percent-encoded, unless value is NULL. @return 0, -ENOSPC. */
 int fg_client_argument(char *target, size_t n, const char *name, const char *value);

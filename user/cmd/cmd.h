@@ -35,6 +35,8 @@ struct fg_options {
 	const char *limit, *sort, *since, *tier;
 	/* decisions */
 	const char *stem, *ttl, *reason;
+	/* export */
+	const char *bgp, *next_hop, *community, *max, *tlp;
 	bool dry_run, follow;
 };
 

@@ -3,6 +3,7 @@
 #include <stddef.h>
 
 #include "cmd/cmd.h"
+#include "export/formats.h"
 
 #define LIST "limit sort since"
 
@@ -34,7 +35,7 @@ const struct fg_command fg_commands[] = {
 	{ "allow", "PREFIX", 1, 1, "ttl reason", "Never act on a prefix; wins over every verdict",
 	  fg_cmd_allow },
 	{ "disallow", "PREFIX", 1, 1, "", "Take a prefix off the allowlist", fg_cmd_disallow },
-	{ "export", "nft|plain|json|csv", 1, 1, "tier dry-run follow",
+	{ "export", FG_EXPORT_FORMATS, 1, 1, "tier dry-run follow bgp next-hop community max tlp",
 	  "Print the verdicts ready for a consumer", fg_cmd_export },
 	{ "check-config", "[FILE]", 0, 1, "", "Test a configuration file without starting",
 	  fg_cmd_check_config },

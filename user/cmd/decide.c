@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The operator's decisions, explanations and exports, all through the running agent. */
+/* The operator's decisions, and explanations, all through the running agent. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "cmd/ask.h"
 #include "lib/ip.h"
@@ -219,42 +218,5 @@ int fg_cmd_history(struct fg_options *o, int argc, char **argv)
 		       fg_ask_text(json_object_get(row, "reason")));
 	}
 	json_decref(doc);
-	return r;
-}
-
-/* Prints the set, and with --follow again whenever it changes. */
-int fg_cmd_export(struct fg_options *o, int argc, char **argv)
-{
-	struct fg_client_answer a, last = { 0 };
-	char target[MAX_TARGET] = "/v1/export";
-	int r;
-
-	(void)argc;
-	if (fg_client_argument(target, sizeof(target), "format", argv[0]) ||
-	    fg_client_argument(target, sizeof(target), "tier", o->tier) ||
-	    fg_client_argument(target, sizeof(target), "dry_run", o->dry_run ? "1" : NULL)) {
-		fg_complain(argv[0], "too long");
-		return FG_EXIT_USAGE;
-	}
-	for (;;) {
-		r = fg_ask(o, "GET", target, NULL, &a);
-		if (r)
-			break;
-		/* not the bytes: remaining times run in some formats */
-		if (!last.body || !a.etag[0] || strcmp(last.etag, a.etag)) {
-			fwrite(a.body, 1, a.n, stdout);
-			/* the rest of main() only sees it when this ends */
-			if (fflush(stdout)) {
-				fg_complain("stdout", "%s", strerror(errno));
-				r = FG_EXIT_ERROR;
-			}
-		}
-		free(last.body);
-		last = a;
-		if (r || !o->follow)
-			break;
-		nanosleep(&(struct timespec){ .tv_sec = 1 }, NULL);
-	}
-	free(last.body);
 	return r;
 }

@@ -51,7 +51,17 @@ static const struct option options[] = {
 	{ "reason", 0, "TEXT", AT(reason), false, "kept with the decision" },
 	{ "dry-run", 0, NULL, AT(dry_run), false,
 	  "show what would be blocked and who else is hit" },
-	{ "follow", 0, NULL, AT(follow), false, "print the set again whenever it changes" },
+	{ "follow", 0, NULL, AT(follow), false,
+	  "print the set again whenever it changes; exabgp: only the differences" },
+	{ "bgp", 0, "KIND", AT(bgp), false,
+	  "exabgp: flowspec (default: discard by source) or rtbh (discard route)" },
+	{ "next-hop", 0, "ADDR[,ADDR]", AT(next_hop), false,
+	  "rtbh: the address that routers discard, one of each family" },
+	{ "community", 0, "LIST", AT(community), false,
+	  "exabgp: ASN:VALUE,... beside no-export (default for rtbh: 65535:666)" },
+	{ "max", 0, "N", AT(max), false, "exabgp: announcements at most (default 500)" },
+	{ "tlp", 0, "COLOUR", AT(tlp), false,
+	  "stix: who may read it: white, green, amber (default) or red" },
 };
 #define N_OPTIONS (sizeof(options) / sizeof(options[0]))
 

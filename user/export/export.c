@@ -48,6 +48,10 @@ static void put(struct fg_export_set *set, const struct fg_verdict *v)
 	item->verdict = v->id;
 	item->cohort = v->cohort;
 	item->by_operator = v->origin == FG_ORIGIN_OPERATOR;
+	item->tier = v->tier;
+	item->score = v->score;
+	item->first_ns = v->first_ns;
+	item->updated_ns = v->updated_ns;
 	copy_text(item->ja4, sizeof(item->ja4), v->ja4);
 	copy_text(item->reason, sizeof(item->reason),
 		  item->by_operator ? (v->reason[0] ? v->reason : "operator") :
@@ -73,8 +77,12 @@ static void join(struct fg_export_item *to, const struct fg_export_item *from)
 	uint64_t a = fg_export_whole_until(to), b = fg_export_whole_until(from);
 	uint64_t whole = a > b ? a : b;
 
-	if (from->until_ns > to->until_ns)
+	if (from->until_ns > to->until_ns) {
 		to->until_ns = from->until_ns;
+		/* that, too, is a change of what is exported */
+		if (from->updated_ns > to->updated_ns)
+			to->updated_ns = from->updated_ns;
+	}
 	to->of_clients = !whole;
 	to->whole_until_ns = whole < to->until_ns ? whole : 0;
 }

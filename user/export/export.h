@@ -25,6 +25,9 @@ struct fg_export_item {
 	int64_t verdict; /* its id, which grows and is never used again */
 	uint32_t cohort; /* 0 = of none */
 	bool by_operator;
+	enum fg_tier tier;
+	double score; /* nats; 0 where an operator decided */
+	uint64_t first_ns, updated_ns; /* unix: flagged, last renewed */
 	char ja4[40]; /* "" = not known */
 	char reason[160];
 };

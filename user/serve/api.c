@@ -67,31 +67,54 @@ static int switch_of(const struct fg_query *q, const char *name, bool *ret_on, c
 	return 0;
 }
 
+/* What the query asks for; @return 0, 400 with a sentence in why. */
+static int read_export(const struct fg_query *q, struct fg_view_export *ret_what, char *why,
+		       size_t n_why)
+{
+	const char *tier = q->argument(q->arg, "tier");
+	struct fg_view_export what = { .format = q->argument(q->arg, "format"),
+				       .min_tier = FG_TIER_ENFORCE,
+				       .argument = q->argument,
+				       .arg = q->arg };
+	int r = switch_of(q, "dry_run", &what.dry_run, why, n_why);
+
+	if (!r && tier &&
+	    (fg_tier_parse(tier, &what.min_tier) || what.min_tier == FG_TIER_OBSERVE)) {
+		snprintf(why, n_why, "tier: '%s' is neither alert nor enforce", tier);
+		r = 400;
+	}
+	*ret_what = what;
+	return r;
+}
+
 static int get_export(FILE *out, struct fg_view *v, const struct fg_query *q, char *why,
 		      size_t n_why)
 {
-	const char *format = q->argument(q->arg, "format");
-	const char *tier_text = q->argument(q->arg, "tier");
-	enum fg_tier tier = FG_TIER_ENFORCE;
-	bool dry_run;
-	int r = switch_of(q, "dry_run", &dry_run, why, n_why);
+	struct fg_view_export what;
+	int r = read_export(q, &what, why, n_why);
 
 	if (r)
 		return r;
-	if (tier_text && (fg_tier_parse(tier_text, &tier) || tier == FG_TIER_OBSERVE)) {
-		snprintf(why, n_why, "tier: '%s' is neither alert nor enforce", tier_text);
-		return 400;
-	}
-	if (!format) {
-		snprintf(why, n_why, "format is missing (nft, plain, json or csv)");
-		return 400;
-	}
-	r = v->write_export(v->agent, out, format, tier, dry_run);
-	if (r == -EINVAL)
-		snprintf(why, n_why, "format: '%s' is none of nft, plain, json, csv", format);
-	else if (r)
+	r = v->write_export(v->agent, out, &what, why, n_why);
+	if (r && r != -EINVAL)
 		snprintf(why, n_why, "export: %s", strerror(-r));
 	return r == -EINVAL ? 400 : r ? 500 : 0;
+}
+
+/* A document with times that run (an export's durations) is still the same set. */
+static void mark_export(struct fg_view *v, const struct fg_query *q, struct fg_answer *a)
+{
+	struct fg_view_export what;
+	const char *type = NULL;
+	char why[256];
+
+	snprintf(a->etag, sizeof(a->etag), "\"%llx-%llx-%llx\"",
+		 (unsigned long long)v->started_ns, (unsigned long long)fg_store_revision(v->store),
+		 v->blocks_revision ? (unsigned long long)v->blocks_revision(v->agent) : 0);
+	if (!read_export(q, &what, why, sizeof(why)))
+		type = v->export_type(&what);
+	if (type)
+		a->type = type;
 }
 
 #define JSON "application/json"
@@ -143,12 +166,8 @@ static void run(const struct route *route, struct fg_view *v, const struct fg_qu
 		*ret_answer = a;
 		return;
 	}
-	/* A document with times that run (an export's durations) is still the same set. */
 	if (route->write == get_export)
-		snprintf(a.etag, sizeof(a.etag), "\"%llx-%llx-%llx\"",
-			 (unsigned long long)v->started_ns,
-			 (unsigned long long)fg_store_revision(v->store),
-			 v->blocks_revision ? (unsigned long long)v->blocks_revision(v->agent) : 0);
+		mark_export(v, q, &a);
 	r = route->write(out, v, q, why, sizeof(why));
 	if (fclose(out) && !r)
 		r = 500;

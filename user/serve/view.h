@@ -53,6 +53,16 @@ struct fg_view_allow_file {
 #define FG_VIEW_MAX_MAPS	16
 #define FG_VIEW_MAX_DEGRADED	16
 #define FG_VIEW_MAX_ALLOW_FILES 16
+/* An export that is asked for. */
+struct fg_view_export {
+	const char *format; /* NULL = not given */
+	enum fg_tier min_tier;
+	bool dry_run;
+	/* text of an option of the format, NULL where it is not given */
+	const char *(*argument)(void *arg, const char *name);
+	void *arg;
+};
+
 
 struct fg_view {
 	const struct fg_model *model;
@@ -85,10 +95,12 @@ struct fg_view {
 	uint64_t (*now_ns)(void *agent); /* unix; packet time in replay */
 	/** Brings counters above up to date (interfaces, maps) before a status answer. */
 	void (*refresh)(void *agent);
-	/** Writes an export (nft plain json csv) of the tier. @return 0, -EINVAL unknown format,
+	/** Writes an export. @return 0, -EINVAL with a sentence in why where there is none such,
 	 * -errno. */
-	int (*write_export)(void *agent, FILE *out, const char *format, enum fg_tier min_tier,
-			    bool dry_run);
+	int (*write_export)(void *agent, FILE *out, const struct fg_view_export *what, char *why,
+			    size_t n_why);
+	/** Media type of an export, NULL where there is none such. */
+	const char *(*export_type)(const struct fg_view_export *what);
 	/** What guards make of a verdict: who else would be hit, and what holds it. NULL = there are no
 	 * guards. @return false where it cannot be told. */
 	bool (*guarded)(void *agent, const struct fg_verdict *verdict,
