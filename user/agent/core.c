@@ -8,6 +8,7 @@
 #include <sys/random.h>
 #include <zlib.h>
 
+#include "export/crowdsec.h"
 #include "export/export.h"
 #include "lib/ip.h"
 #include "lib/mem.h"
@@ -690,7 +691,7 @@ int fg_core_write_export(void *core, FILE *out, const char *format, enum fg_tier
 	struct fg_export_conf ec = { .ports = c->conf->ports, .n_ports = c->conf->n_ports };
 	struct fg_export_set *set;
 	bool known = !strcmp(format, "nft") || !strcmp(format, "plain") || !strcmp(format, "csv") ||
-		     !strcmp(format, "json");
+		     !strcmp(format, "json") || !strcmp(format, "crowdsec");
 	int r = known ? fg_export_select(c->store, min_tier, c->now_ns, &set) : -EINVAL;
 
 	if (r)
@@ -703,6 +704,8 @@ int fg_core_write_export(void *core, FILE *out, const char *format, enum fg_tier
 		r = fg_export_plain(out, set);
 	else if (!strcmp(format, "csv"))
 		r = fg_export_csv(out, set, c->now_ns);
+	else if (!strcmp(format, "crowdsec"))
+		r = fg_export_crowdsec(out, set, c->now_ns);
 	else
 		r = fg_export_json(out, set, c->now_ns);
 	fg_export_set_unref(&set);

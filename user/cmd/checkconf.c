@@ -2,6 +2,7 @@
 /* farmgate check-config: the file as the agent would read it, without starting. */
 #include <string.h>
 
+#include "agent/api.h"
 #include "agent/conf.h"
 #include "agent/core.h"
 #include "cmd/cmd.h"
@@ -11,7 +12,7 @@
 int fg_cmd_check_config(struct fg_options *o, int argc, char **argv)
 {
 	const char *path = argc ? argv[0] : o->config ? o->config : FG_CONF_PATH;
-	char why[640] = "", networks[600] = "";
+	char why[640] = "", networks[600] = "", keys[600] = "";
 	struct fg_conf conf;
 	struct fg_jsonw w;
 	int r;
@@ -24,6 +25,11 @@ int fg_cmd_check_config(struct fg_options *o, int argc, char **argv)
 			snprintf(why, sizeof(why), "asn.file: %s", networks);
 		else
 			r = 0;
+	}
+	if (!r) {
+		r = fg_agent_api_try(&conf, keys, sizeof(keys));
+		if (r)
+			snprintf(why, sizeof(why), "listen.keys: %s", keys);
 	}
 	fg_conf_done(&conf);
 	if (o->format == FG_FORMAT_JSON) {

@@ -34,7 +34,7 @@ const struct fg_command fg_commands[] = {
 	{ "allow", "PREFIX", 1, 1, "ttl reason", "Never act on a prefix; wins over every verdict",
 	  fg_cmd_allow },
 	{ "disallow", "PREFIX", 1, 1, "", "Take a prefix off the allowlist", fg_cmd_disallow },
-	{ "export", "nft|plain|json|csv", 1, 1, "tier dry-run follow",
+	{ "export", "nft|plain|json|csv|crowdsec", 1, 1, "tier dry-run follow",
 	  "Print the verdicts ready for a consumer", fg_cmd_export },
 	{ "check-config", "[FILE]", 0, 1, "", "Test a configuration file without starting",
 	  fg_cmd_check_config },

@@ -45,6 +45,10 @@ struct fg_view_map {
 #define FG_VIEW_MAX_MAPS     16
 #define FG_VIEW_MAX_DEGRADED 16
 
+struct fg_bouncers; /* serve/bouncer.h */
+struct fg_crowdsec; /* export/crowdsec.h */
+struct fg_http_counts; /* serve/http.h */
+
 struct fg_view {
 	const struct fg_model *model;
 	struct fg_store *store;
@@ -52,6 +56,11 @@ struct fg_view {
 	const struct fg_networks *networks; /* NULL = none is known */
 	const struct fg_accounts *accounts; /* what the application told; NULL = the feed is off */
 	const struct fg_feed_counts *feed; /* NULL with accounts */
+	struct fg_crowdsec *crowdsec; /* decisions for bouncers; NULL = none are served */
+	struct fg_bouncers *bouncers; /* NULL with crowdsec */
+	const struct fg_http_counts *http; /* of the API over TCP; NULL = it is off */
+	uint64_t set_revision,
+		set_changed_ns; /* of the set last exported, and since when; 0 = none yet */
 	const char *networks_file; /* NULL where networks is */
 	struct fg_networks_report networks_report; /* what was wrong with it */
 	double enforce_days; /* fg_detect_conf.enforce_days */
@@ -73,7 +82,7 @@ struct fg_view {
 	uint64_t (*now_ns)(void *agent); /* unix; packet time in replay */
 	/** Brings counters above up to date (interfaces, maps) before a status answer. */
 	void (*refresh)(void *agent);
-	/** Writes an export (nft plain json csv) of the tier. @return 0, -EINVAL unknown format,
+	/** Writes an export (nft plain json csv crowdsec) of the tier. @return 0, -EINVAL unknown format,
 	 * -errno. */
 	int (*write_export)(void *agent, FILE *out, const char *format, enum fg_tier min_tier,
 			    bool dry_run);
