@@ -68,6 +68,8 @@ static void test_conf_defaults_are_the_contracts(void **state)
 	assert_null(conf.feed_group);
 	assert_int_equal(conf.n_allow_files, 0);
 	assert_memory_equal(&conf.guards, &fg_guard_defaults, sizeof(conf.guards));
+	assert_null(conf.listen_address);
+	assert_null(conf.listen_keys);
 	fg_conf_done(&conf);
 }
 
@@ -104,7 +106,8 @@ static void test_conf_reads_every_key(void **state)
 		"socket: /tmp/s\n"
 		"state: /tmp/d\n"
 		"asn: {file: /tmp/a}\n"
-		"feed: {socket: /tmp/f, group: app}\n";
+		"feed: {socket: /tmp/f, group: app}\n"
+		"listen: {address: '[::1]:8093', keys: /tmp/k}\n";
 	struct fg_conf conf;
 
 	(void)state;
@@ -155,6 +158,8 @@ static void test_conf_reads_every_key(void **state)
 	assert_string_equal(conf.asn_file, "/tmp/a");
 	assert_string_equal(conf.feed_socket, "/tmp/f");
 	assert_string_equal(conf.feed_group, "app");
+	assert_string_equal(conf.listen_address, "[::1]:8093");
+	assert_string_equal(conf.listen_keys, "/tmp/k");
 	fg_conf_done(&conf);
 }
 
@@ -428,6 +433,22 @@ static void test_conf_example_is_the_defaults(void **state)
 	fg_conf_done(&defaults);
 }
 
+static void test_conf_listen(void **state)
+{
+	(void)state;
+	refuse("listen: {address: '127.0.0.1:8093'}\n",
+	       "f.yaml:1: listen.address: listen.keys is missing: over TCP each request needs a key");
+	refuse("listen: {keys: /tmp/k}\n",
+	       "f.yaml:1: listen.keys: without listen.address nobody is asked for a key");
+	refuse("listen:\n  keys: k\n  address: 127.0.0.1:8093\n",
+	       "f.yaml:2: listen.keys: 'k' is no absolute path");
+	refuse("listen: {address: 'localhost:8093', keys: /tmp/k}\n",
+	       "f.yaml:1: listen.address: 'localhost:8093' is no ADDRESS:PORT, like "
+	       "127.0.0.1:8093 or [::1]:8093");
+	refuse("listen: {address: '127.0.0.1:0', keys: /tmp/k}\n",
+	       "f.yaml:1: listen.address: '0' is no port of 1 to 65535");
+}
+
 static void test_conf_feed(void **state)
 {
 	(void)state;
@@ -458,6 +479,7 @@ int main(void)
 		cmocka_unit_test(test_conf_survives_damage),
 		cmocka_unit_test(test_conf_load_names_the_file),
 		cmocka_unit_test(test_conf_feed),
+		cmocka_unit_test(test_conf_listen),
 		cmocka_unit_test(test_conf_example_is_the_defaults),
 	};
 

@@ -278,7 +278,7 @@ static void test_serve_refuses_what_it_does_not_know(void **state)
 	assert_refused("GET", "/v1/export", "format=csv&dry_run=yes", NULL, 400, "dry_run");
 	a = ask("PUT", "/v1/allow", NULL, NULL);
 	assert_int_equal(a.status, 405);
-	assert_string_equal(a.allow, "GET, POST");
+	assert_string_equal(a.allow, "GET, HEAD, POST");
 	free(a.body);
 }
 
@@ -727,15 +727,15 @@ static void test_serve_every_list_reads_its_arguments(void **state)
 
 static void test_serve_says_which_methods_there_are(void **state)
 {
-	static const char *const others[] = { "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "get" };
+	static const char *const others[] = { "PUT", "DELETE", "OPTIONS", "PATCH", "get" };
 	static const struct {
 		const char *path, *allow;
-	} routes[] = { { "/v1/status", "GET" },	  { "/v1/sources", "GET" },
-		       { "/v1/clients", "GET" },  { "/v1/fingerprints", "GET" },
-		       { "/v1/cohorts", "GET" },  { "/v1/flagged", "GET" },
-		       { "/v1/explain", "GET" },  { "/v1/history", "GET" },
-		       { "/v1/export", "GET" },	  { "/v1/allow", "GET, POST" },
-		       { "/v1/block", "POST" },	  { "/v1/unblock", "POST" },
+	} routes[] = { { "/v1/status", "GET, HEAD" },  { "/v1/sources", "GET, HEAD" },
+		       { "/v1/clients", "GET, HEAD" }, { "/v1/fingerprints", "GET, HEAD" },
+		       { "/v1/cohorts", "GET, HEAD" }, { "/v1/flagged", "GET, HEAD" },
+		       { "/v1/explain", "GET, HEAD" }, { "/v1/history", "GET, HEAD" },
+		       { "/v1/export", "GET, HEAD" },  { "/v1/allow", "GET, HEAD, POST" },
+		       { "/v1/block", "POST" },	       { "/v1/unblock", "POST" },
 		       { "/v1/disallow", "POST" } };
 
 	(void)state;
@@ -1215,7 +1215,7 @@ static void once(const char *request, const char *until)
 
 static void test_http_says_which_methods_there_are(void **state)
 {
-	static const char *const methods[] = { "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH" };
+	static const char *const methods[] = { "PUT", "DELETE", "OPTIONS", "PATCH" };
 	char request[128];
 
 	(void)state;
@@ -1225,7 +1225,7 @@ static void test_http_says_which_methods_there_are(void **state)
 			 methods[i]);
 		once(request, "\r\n\r\n");
 		assert_memory_equal(heard, "HTTP/1.1 405 ", 13);
-		assert_non_null(strstr(heard, "\r\nAllow: GET, POST\r\n"));
+		assert_non_null(strstr(heard, "\r\nAllow: GET, HEAD, POST\r\n"));
 	}
 	fg_http_close(&http);
 }

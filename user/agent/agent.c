@@ -12,6 +12,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "agent/api.h"
 #include "agent/core.h"
 #include "agent/feed.h"
 #include "export/export.h"
@@ -41,6 +42,7 @@ struct agent {
 	struct fg_taker *taker;
 	struct fg_loop *loop;
 	struct fg_http *http;
+	struct fg_agent_api *api;
 	struct fg_agent_feed *feed; /* NULL = off */
 	struct fg_nft *nft;
 	struct fg_xdp *xdp;
@@ -104,6 +106,7 @@ static void export_now(struct agent *a, uint64_t now_ns)
 		fg_log_error("export: %s", strerror(-r));
 		return;
 	}
+	fg_agent_api_update(a->api, set, now_ns);
 	if (a->nft) {
 		r = fg_nft_apply(a->nft, set, now_ns, why, sizeof(why));
 		say_export(a, "nft", r, why);
@@ -253,6 +256,7 @@ static int on_epoch(void *arg, uint32_t periods)
 	if (a->core.guards.revision != a->exported_revision)
 		export_now(a, a->core.now_ns);
 	fg_http_run(a->http); /* connection time-outs */
+	fg_agent_api_epoch(a->api);
 	if (a->feed)
 		fg_agent_feed_run(a->feed);
 	fg_notify_watchdog();
@@ -272,6 +276,13 @@ static int on_http(void *arg, uint32_t events)
 {
 	(void)events;
 	fg_http_run(((struct agent *)arg)->http);
+	return 0;
+}
+
+static int on_api(void *arg, uint32_t events)
+{
+	(void)events;
+	fg_agent_api_run(((struct agent *)arg)->api);
 	return 0;
 }
 
@@ -395,6 +406,8 @@ static int open_loop(struct agent *a)
 		r = fg_loop_add(a->loop, fg_sensor_sample_fd(a->sensor), EPOLLIN, on_samples, a);
 	if (!r)
 		r = fg_loop_add(a->loop, fg_http_fd(a->http), EPOLLIN, on_http, a);
+	if (!r && fg_agent_api_fd(a->api) >= 0)
+		r = fg_loop_add(a->loop, fg_agent_api_fd(a->api), EPOLLIN, on_api, a);
 	if (!r && a->feed)
 		r = fg_loop_add(a->loop, fg_agent_feed_fd(a->feed), EPOLLIN, on_feed, a);
 	return r;
@@ -417,6 +430,8 @@ static int start(struct agent *a)
 	/* the socket first: two agents on one host would fight over the interfaces */
 	if (fg_http_open(a->conf->socket_path, &a->core.view, &a->http, a->why, a->n_why))
 		return fail(a, a->conf->socket_path);
+	if (fg_agent_api_open(&a->core, &a->api, a->why, a->n_why))
+		return fail(a, "API");
 	if (open_sensor(a))
 		return fail(a, "sensor");
 	if (a->conf->feed_socket &&
@@ -430,6 +445,8 @@ static int start(struct agent *a)
 	}
 	introduce(a);
 	a->epoch_start_ns = unix_ns();
+	/* who is told that we are ready finds the blocks that stand */
+	export_now(a, a->epoch_start_ns);
 	fg_log_info("serving %s, mode %s", a->conf->socket_path, a->core.view.mode);
 	if (a->feed)
 		fg_log_info("application feed at %s", a->conf->feed_socket);
@@ -456,6 +473,7 @@ int fg_agent_run(const struct fg_conf *conf, char *what, size_t n_what, char *wh
 	}
 	fg_agent_feed_close(&a.feed);
 	fg_http_close(&a.http);
+	fg_agent_api_close(&a.api);
 	fg_loop_free(&a.loop);
 	fg_xdp_free(&a.xdp);
 	fg_nft_free(&a.nft);

@@ -21,6 +21,7 @@
 #include "lib/mem.h"
 #include "lib/num.h"
 #include "lib/yaml.h"
+#include "serve/listen.h"
 
 #define COUNT(a)  (sizeof(a) / sizeof((a)[0]))
 #define MAX_ALLOW COUNT(((struct fg_conf *)0)->allow)
@@ -85,6 +86,9 @@ struct raw {
 	struct {
 		char *socket, *group;
 	} feed;
+	struct {
+		char *address, *keys;
+	} listen;
 };
 
 /* --- Schema ---------------------------------------------------------------------------------- */
@@ -169,6 +173,11 @@ static const cyaml_schema_field_t feed_fields[] = {
 	TEXT("group", NESTED(feed), group),
 	CYAML_FIELD_END,
 };
+static const cyaml_schema_field_t listen_fields[] = {
+	TEXT("address", NESTED(listen), address),
+	TEXT("keys", NESTED(listen), keys),
+	CYAML_FIELD_END,
+};
 static const cyaml_schema_field_t root_fields[] = {
 	TEXTS("interfaces", struct raw, interfaces, 1, FG_MAX_IFACES),
 	ENUM("role", struct raw, role, roles),
@@ -190,6 +199,7 @@ static const cyaml_schema_field_t root_fields[] = {
 	TEXT("state", struct raw, state),
 	CYAML_FIELD_MAPPING("asn", OPTIONAL, struct raw, asn, asn_fields),
 	CYAML_FIELD_MAPPING("feed", OPTIONAL, struct raw, feed, feed_fields),
+	CYAML_FIELD_MAPPING("listen", OPTIONAL, struct raw, listen, listen_fields),
 	CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t root_schema = { CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER,
@@ -238,6 +248,8 @@ void fg_conf_done(struct fg_conf *conf)
 	free(conf->asn_file);
 	free(conf->feed_socket);
 	free(conf->feed_group);
+	free(conf->listen_address);
+	free(conf->listen_keys);
 	*conf = (struct fg_conf){ 0 };
 }
 
@@ -273,6 +285,7 @@ static int copy_conf(struct fg_conf *next, const struct fg_conf *conf)
 	next->n_interfaces = next->n_allow = next->n_allow_files = 0;
 	next->socket_path = next->state_dir = next->asn_file = NULL;
 	next->feed_socket = next->feed_group = NULL;
+	next->listen_address = next->listen_keys = NULL;
 	if (copy_texts(next->interfaces, &next->n_interfaces, conf->interfaces,
 		       conf->n_interfaces) < 0 ||
 	    copy_texts(next->allow, &next->n_allow, conf->allow, conf->n_allow) < 0 ||
@@ -282,7 +295,9 @@ static int copy_conf(struct fg_conf *next, const struct fg_conf *conf)
 	    copy_text(&next->state_dir, conf->state_dir) < 0 ||
 	    copy_text(&next->asn_file, conf->asn_file) < 0 ||
 	    copy_text(&next->feed_socket, conf->feed_socket) < 0 ||
-	    copy_text(&next->feed_group, conf->feed_group) < 0)
+	    copy_text(&next->feed_group, conf->feed_group) < 0 ||
+	    copy_text(&next->listen_address, conf->listen_address) < 0 ||
+	    copy_text(&next->listen_keys, conf->listen_keys) < 0)
 		return -ENOMEM;
 	return 0;
 }
@@ -577,6 +592,29 @@ static int apply_feed(struct fg_conf *conf, const struct raw *raw, const struct 
 	return copy_text(&conf->feed_group, raw->feed.group);
 }
 
+static int apply_listen(struct fg_conf *conf, const struct raw *raw, const struct fg_yaml *y)
+{
+	struct sockaddr_storage at;
+	char why[160];
+	socklen_t n;
+	int r = apply_path(&conf->listen_keys, "listen.keys", raw->listen.keys, 4096, y);
+
+	if (r)
+		return r;
+	if (!fg_yaml_line(y, "listen.address")) {
+		if (conf->listen_keys && !conf->listen_address)
+			return fg_yaml_refuse(y, "listen.keys",
+					      "without listen.address nobody is asked for a key");
+		return 0;
+	}
+	if (fg_listen_parse(raw->listen.address, &at, &n, why, sizeof(why)))
+		return fg_yaml_refuse(y, "listen.address", "%s", why);
+	if (!conf->listen_keys)
+		return fg_yaml_refuse(y, "listen.address",
+				      "listen.keys is missing: over TCP each request needs a key");
+	return copy_text(&conf->listen_address, raw->listen.address);
+}
+
 static int apply_raw(struct fg_conf *conf, const struct raw *raw, const struct fg_yaml *y)
 {
 	int r = apply_interfaces(conf, raw, y);
@@ -599,6 +637,8 @@ static int apply_raw(struct fg_conf *conf, const struct raw *raw, const struct f
 		r = apply_paths(conf, raw, y);
 	if (r == 0)
 		r = apply_feed(conf, raw, y);
+	if (r == 0)
+		r = apply_listen(conf, raw, y);
 	if (r == 0)
 		apply_choices(conf, raw, y);
 	return r;

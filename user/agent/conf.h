@@ -56,6 +56,8 @@ struct fg_conf {
 	char *asn_file; /* NULL = none */
 	char *feed_socket; /* NULL = no application feed */
 	char *feed_group; /* that may use it; NULL = the agent's own */
+	char *listen_address; /* ADDRESS:PORT of the API over TCP; NULL = none */
+	char *listen_keys; /* file of its keys; NULL with it */
 };
 
 /** Defaults of the contract. */

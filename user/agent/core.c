@@ -8,6 +8,7 @@
 #include <sys/random.h>
 #include <zlib.h>
 
+#include "export/crowdsec.h"
 #include "export/export.h"
 #include "export/formats.h"
 #include "lib/ip.h"

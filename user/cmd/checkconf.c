@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "agent/allowfiles.h"
+#include "agent/api.h"
 #include "agent/conf.h"
 #include "agent/core.h"
 #include "cmd/cmd.h"
@@ -28,7 +29,7 @@ static int try_allow_files(const struct fg_conf *conf, char *why, size_t n_why)
 int fg_cmd_check_config(struct fg_options *o, int argc, char **argv)
 {
 	const char *path = argc ? argv[0] : o->config ? o->config : FG_CONF_PATH;
-	char why[640] = "", networks[600] = "";
+	char why[640] = "", networks[600] = "", keys[600] = "";
 	struct fg_conf conf;
 	struct fg_jsonw w;
 	int r;
@@ -44,6 +45,11 @@ int fg_cmd_check_config(struct fg_options *o, int argc, char **argv)
 	}
 	if (!r)
 		r = try_allow_files(&conf, why, sizeof(why));
+	if (!r) {
+		r = fg_agent_api_try(&conf, keys, sizeof(keys));
+		if (r)
+			snprintf(why, sizeof(why), "listen.keys: %s", keys);
+	}
 	fg_conf_done(&conf);
 	if (o->format == FG_FORMAT_JSON) {
 		fg_jsonw_init(&w, stdout);

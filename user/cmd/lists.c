@@ -252,6 +252,20 @@ static long long number_of(const json_t *object, const char *key)
 }
 
 /* Only where the agent has one. */
+/* Bouncers that ask for decisions; nothing where none ever did. */
+static void print_crowdsec(const json_t *crowdsec)
+{
+	size_t n = json_array_size(json_object_get(crowdsec, "bouncers"));
+
+	if (!n)
+		return;
+	printf("bouncers     %zu, told %lld decisions\n", n, number_of(crowdsec, "decisions"));
+	if (number_of(crowdsec, "unexportable"))
+		printf("  unexportable %lld blocks that no bouncer can hold (ranges wider than /28, "
+		       "IPv6 /64)\n",
+		       number_of(crowdsec, "unexportable"));
+}
+
 static void print_feed(const json_t *feed)
 {
 	if (!feed)
@@ -382,6 +396,7 @@ static void print_status(const json_t *doc)
 		       (long long)json_integer_value(json_object_get(row, "entries")),
 		       (long long)json_integer_value(json_object_get(row, "capacity")));
 	print_feed(json_object_get(doc, "feed"));
+	print_crowdsec(json_object_get(doc, "crowdsec"));
 	print_warmth(doc);
 	print_fairness(doc);
 	print_blocks(doc);

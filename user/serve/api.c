@@ -6,10 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "export/crowdsec.h"
 #include "lib/jsonw.h"
+#include "serve/bouncer.h"
 #include "serve/decide.h"
 #include "serve/explain.h"
 #include "serve/lists.h"
+#include "serve/negotiate.h"
 #include "serve/report.h"
 
 struct route {
@@ -67,6 +70,9 @@ static int switch_of(const struct fg_query *q, const char *name, bool *ret_on, c
 	return 0;
 }
 
+#define JSON "application/json"
+#define TEXT "text/plain; charset=utf-8"
+
 /* What the query asks for; @return 0, 400 with a sentence in why. */
 static int read_export(const struct fg_query *q, struct fg_view_export *ret_what, char *why,
 		       size_t n_why)
@@ -78,6 +84,9 @@ static int read_export(const struct fg_query *q, struct fg_view_export *ret_what
 				       .arg = q->arg };
 	int r = switch_of(q, "dry_run", &what.dry_run, why, n_why);
 
+	/* of an export; the one that is asked for most stands for none given */
+	if (!what.format && !strcmp(q->path, "/v1/blocklist"))
+		what.format = "plain";
 	if (!r && tier &&
 	    (fg_tier_parse(tier, &what.min_tier) || what.min_tier == FG_TIER_OBSERVE)) {
 		snprintf(why, n_why, "tier: '%s' is neither alert nor enforce", tier);
@@ -101,24 +110,16 @@ static int get_export(FILE *out, struct fg_view *v, const struct fg_query *q, ch
 	return r == -EINVAL ? 400 : r ? 500 : 0;
 }
 
-/* A document with times that run (an export's durations) is still the same set. */
-static void mark_export(struct fg_view *v, const struct fg_query *q, struct fg_answer *a)
+static const char *type_of(const struct fg_view *v, const struct fg_query *q)
 {
 	struct fg_view_export what;
 	const char *type = NULL;
 	char why[256];
 
-	snprintf(a->etag, sizeof(a->etag), "\"%llx-%llx-%llx\"",
-		 (unsigned long long)v->started_ns, (unsigned long long)fg_store_revision(v->store),
-		 v->blocks_revision ? (unsigned long long)v->blocks_revision(v->agent) : 0);
 	if (!read_export(q, &what, why, sizeof(why)))
 		type = v->export_type(&what);
-	if (type)
-		a->type = type;
+	return type ? type : TEXT;
 }
-
-#define JSON "application/json"
-#define TEXT "text/plain; charset=utf-8"
 
 static const struct route routes[] = {
 	{ "/v1/status", "GET", get_status, JSON },
@@ -131,13 +132,18 @@ static const struct route routes[] = {
 	{ "/v1/history", "GET", fg_explain_history, JSON },
 	{ "/v1/allow", "GET", fg_list_allow, JSON },
 	{ "/v1/export", "GET", get_export, TEXT },
+	{ "/v1/blocklist", "GET", get_export, TEXT },
+	{ "/v1/decisions/stream", "GET", fg_bouncer_stream, JSON },
+	{ "/v1/decisions", "GET", fg_bouncer_decisions, JSON },
+	{ "/v1/usage-metrics", "POST", fg_bouncer_metrics, JSON },
 	{ "/v1/block", "POST", fg_decide_block, JSON },
 	{ "/v1/unblock", "POST", fg_decide_unblock, JSON },
 	{ "/v1/allow", "POST", fg_decide_allow, JSON },
 	{ "/v1/disallow", "POST", fg_decide_disallow, JSON },
 };
 
-void fg_api_refuse(struct fg_answer *ret_answer, int status, const char *text)
+static void write_member(struct fg_answer *ret_answer, int status, const char *key,
+			 const char *text)
 {
 	struct fg_answer a = { .status = status, .type = JSON };
 	FILE *out = open_memstream(&a.body, &a.n);
@@ -146,7 +152,7 @@ void fg_api_refuse(struct fg_answer *ret_answer, int status, const char *text)
 	if (out) {
 		fg_jsonw_init(&w, out);
 		fg_jsonw_object(&w);
-		fg_jsonw_key_string(&w, "error", text);
+		fg_jsonw_key_string(&w, key, text);
 		fg_jsonw_object_end(&w);
 		fputc('\n', out);
 		fclose(out);
@@ -154,23 +160,83 @@ void fg_api_refuse(struct fg_answer *ret_answer, int status, const char *text)
 	*ret_answer = a;
 }
 
+void fg_api_refuse(struct fg_answer *ret_answer, int status, const char *text)
+{
+	write_member(ret_answer, status, "error", text);
+}
+
+void fg_api_forbid(const char *path, bool any_key, struct fg_answer *ret_answer)
+{
+	/* what bouncers know; a 401 they would take for a broken server */
+	if (!strncmp(path, "/v1/decisions", 13) || !strcmp(path, "/v1/usage-metrics"))
+		write_member(ret_answer, 403, "message", "access forbidden");
+	else if (any_key)
+		fg_api_refuse(ret_answer, 403, "the key is not one of this agent's");
+	else
+		fg_api_refuse(ret_answer, 401,
+			      "a key is needed (X-Api-Key: KEY, or Authorization: Bearer KEY)");
+}
+
+static bool is_get(const struct route *route)
+{
+	return !strcmp(route->method, "GET");
+}
+
+/* A document with times that run (an export's durations) is still the same set. */
+static void tag(const struct fg_view *v, struct fg_answer *a)
+{
+	uint64_t revision = v->blocks_revision ? v->blocks_revision(v->agent) : 0,
+		 changed_s = v->set_changed_ns / 1000000000ULL;
+
+	snprintf(a->etag, sizeof(a->etag), "\"%llx-%llx-%llx\"",
+		 (unsigned long long)v->started_ns, (unsigned long long)fg_store_revision(v->store),
+		 (unsigned long long)revision);
+	/* within this second it may change once more, and nobody could tell by the date */
+	if (v->set_revision == revision && changed_s &&
+	    changed_s < v->now_ns(v->agent) / 1000000000ULL)
+		a->changed_s = changed_s;
+}
+
+/* Who asks has this answer. Of a trial run nobody has: what it hits changes with every connection. */
+static bool has_it(const struct fg_query *q, const struct fg_answer *a)
+{
+	const char *tags = q->header ? q->header(q->arg, "If-None-Match") : NULL,
+		   *since = q->header ? q->header(q->arg, "If-Modified-Since") : NULL;
+	uint64_t since_s;
+
+	if (!a->etag[0] || q->argument(q->arg, "dry_run"))
+		return false;
+	if (tags)
+		return fg_tag_matches(tags, a->etag);
+	return since && a->changed_s && !fg_http_date_parse(since, &since_s) &&
+	       a->changed_s <= since_s;
+}
+
 static void run(const struct route *route, struct fg_view *v, const struct fg_query *q,
 		struct fg_answer *ret_answer)
 {
-	struct fg_answer a = { .status = 200, .type = route->type };
+	struct fg_answer a = { .status = route->write == fg_bouncer_metrics ? 201 : 200,
+			       .type = route->type };
 	FILE *out = open_memstream(&a.body, &a.n);
 	char why[256] = "no memory for the answer (ask for fewer rows)";
-	int r;
+	int r = 0;
 
 	if (!out) {
 		*ret_answer = a;
 		return;
 	}
-	if (route->write == get_export)
-		mark_export(v, q, &a);
-	r = route->write(out, v, q, why, sizeof(why));
+	if (route->write == get_export) {
+		a.type = type_of(v, q);
+		tag(v, &a);
+	}
+	if (has_it(q, &a))
+		a.status = 304;
+	else
+		r = route->write(out, v, q, why, sizeof(why));
 	if (fclose(out) && !r)
 		r = 500;
+	if (!r && route->write == fg_bouncer_stream && !strcmp(q->method, "GET"))
+		fg_bouncers_pull(v, q, &a.pull);
 	if (r) {
 		free(a.body);
 		fg_api_refuse(&a, r, why);
@@ -178,19 +244,44 @@ static void run(const struct route *route, struct fg_view *v, const struct fg_qu
 	*ret_answer = a;
 }
 
+/* What a key of this role may do. */
+static bool is_allowed(const struct route *route, enum fg_key_role role)
+{
+	bool for_bouncers = route->write == fg_bouncer_stream ||
+			    route->write == fg_bouncer_decisions ||
+			    route->write == fg_bouncer_metrics || route->write == get_export;
+
+	return role == FG_KEY_OPERATOR || (role == FG_KEY_BOUNCER && for_bouncers) ||
+	       (role == FG_KEY_READ && is_get(route));
+}
+
+static void refuse_role(const struct fg_query *q, struct fg_answer *ret_answer)
+{
+	char why[128];
+
+	snprintf(why, sizeof(why), "%s is of role %s, which may not do this",
+		 q->who ? q->who : "the key", fg_key_role_name(q->role));
+	fg_api_refuse(ret_answer, 403, why);
+}
+
 void fg_api_answer(struct fg_view *v, const struct fg_query *q, struct fg_answer *ret_answer)
 {
+	/* who answers HEAD leaves the body away */
+	const char *method = strcmp(q->method, "HEAD") ? q->method : "GET";
 	char allow[sizeof(ret_answer->allow)] = "";
 
 	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
 		if (strcmp(routes[i].path, q->path))
 			continue;
-		if (!strcmp(routes[i].method, q->method)) {
-			run(&routes[i], v, q, ret_answer);
+		if (!strcmp(routes[i].method, method)) {
+			if (is_allowed(&routes[i], q->role))
+				run(&routes[i], v, q, ret_answer);
+			else
+				refuse_role(q, ret_answer);
 			return;
 		}
 		snprintf(allow + strlen(allow), sizeof(allow) - strlen(allow), "%s%s",
-			 allow[0] ? ", " : "", routes[i].method);
+			 allow[0] ? ", " : "", is_get(&routes[i]) ? "GET, HEAD" : routes[i].method);
 	}
 	if (allow[0])
 		fg_api_refuse(ret_answer, 405, "method not allowed here");

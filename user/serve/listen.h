@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* A listening unix socket and its file: made with the mode it shall have, taken away by who made it. */
+/*
+ * Listening sockets: a unix socket and its file, made with the mode it shall have and taken away by who
+ * made it; or a TCP port.
+ */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/un.h>
 
@@ -24,3 +29,13 @@ int fg_listen(struct fg_listener *listener, const char *path, int backlog, const
 	      char *why, size_t n_why);
 /** Closes the socket and removes its file, unless somebody has put another one in its place. */
 void fg_listen_close(struct fg_listener *listener);
+
+/** "127.0.0.1:8093" or "[::1]:8093": an address in digits and a port of 1 to 65535. @return 0, -EINVAL with
+ * a sentence in why. */
+int fg_listen_parse(const char *text, struct sockaddr_storage *ret_address, socklen_t *ret_n,
+		    char *why, size_t n_why);
+/** Can other hosts reach it? */
+bool fg_listen_is_loopback(const struct sockaddr_storage *address);
+/** Listens there. @return 0, -EADDRINUSE, -errno; with a sentence in why. */
+int fg_listen_tcp(struct fg_listener *listener, const char *address, int backlog, char *why,
+		  size_t n_why);

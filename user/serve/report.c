@@ -9,10 +9,12 @@
 #include "lib/mem.h"
 #include "lib/num.h"
 #include "model/family.h"
+#include "serve/bouncer.h"
 #include "serve/cohorts.h"
 #include "serve/evidence.h"
 #include "serve/fairness.h"
 #include "serve/guarded.h"
+#include "serve/http.h"
 
 #define FG_NAME_TEXT(name) #name,
 static const char *const outcome_names[] = { FG_ACCOUNTED(FG_NAME_TEXT) FG_LOSSES(FG_NAME_TEXT) };
@@ -354,6 +356,10 @@ int fg_report_status(FILE *out, struct fg_view *v)
 	fg_cohorts_write_state(&w, v);
 	if (v->feed)
 		write_feed(&w, v);
+	if (v->http)
+		fg_http_write(&w, v->http);
+	if (v->crowdsec)
+		fg_bouncers_write(&w, v);
 	fg_networks_write(&w, v);
 	fg_fairness_write(&w, v);
 	fg_guarded_write_state(&w, v);

@@ -53,6 +53,7 @@ struct fg_view_allow_file {
 #define FG_VIEW_MAX_MAPS	16
 #define FG_VIEW_MAX_DEGRADED	16
 #define FG_VIEW_MAX_ALLOW_FILES 16
+
 /* An export that is asked for. */
 struct fg_view_export {
 	const char *format; /* NULL = not given */
@@ -63,6 +64,9 @@ struct fg_view_export {
 	void *arg;
 };
 
+struct fg_bouncers; /* serve/bouncer.h */
+struct fg_crowdsec; /* export/crowdsec.h */
+struct fg_http_counts; /* serve/http.h */
 
 struct fg_view {
 	const struct fg_model *model;
@@ -71,6 +75,11 @@ struct fg_view {
 	const struct fg_networks *networks; /* NULL = none is known */
 	const struct fg_accounts *accounts; /* what the application told; NULL = the feed is off */
 	const struct fg_feed_counts *feed; /* NULL with accounts */
+	struct fg_crowdsec *crowdsec; /* decisions for bouncers; NULL = none are served */
+	struct fg_bouncers *bouncers; /* NULL with crowdsec */
+	const struct fg_http_counts *http; /* of the API over TCP; NULL = it is off */
+	uint64_t set_revision,
+		set_changed_ns; /* of the set last exported, and since when; 0 = none yet */
 	const char *networks_file; /* NULL where networks is */
 	struct fg_networks_report networks_report; /* what was wrong with it */
 	double enforce_days; /* fg_detect_conf.enforce_days */
