@@ -14,7 +14,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "export/export.h"
+#include "export/nft.h"
 #include "lib/ip.h"
 
 #define S	 1000000000ULL

@@ -687,7 +687,9 @@ int fg_core_write_export(void *core, FILE *out, const char *format, enum fg_tier
 			 bool dry_run)
 {
 	struct fg_core *c = core;
-	struct fg_export_conf ec = { .ports = c->conf->ports, .n_ports = c->conf->n_ports };
+	struct fg_export_conf ec = { .ports = c->conf->ports,
+				     .n_ports = c->conf->n_ports,
+				     .udp = c->conf->targets.nft_udp };
 	struct fg_export_set *set;
 	bool known = !strcmp(format, "nft") || !strcmp(format, "plain") || !strcmp(format, "csv") ||
 		     !strcmp(format, "json");

@@ -42,6 +42,17 @@ struct fg_view_map {
 	uint64_t entries, capacity;
 };
 
+/* What a live export did since the start. */
+struct fg_view_export {
+	char name[16];
+	uint64_t held, applied, batches, errors, rewrites, unexportable;
+	uint64_t last_success_ns; /* unix; 0 = never */
+	uint64_t last_batch_ns; /* how long it took */
+	bool failing;
+	char error[256]; /* of the last failure; "" = none yet */
+};
+
+#define FG_VIEW_MAX_EXPORTS  8
 #define FG_VIEW_MAX_MAPS     16
 #define FG_VIEW_MAX_DEGRADED 16
 
@@ -65,6 +76,8 @@ struct fg_view {
 	size_t n_interfaces;
 	struct fg_view_map maps[FG_VIEW_MAX_MAPS];
 	size_t n_maps;
+	struct fg_view_export exports[FG_VIEW_MAX_EXPORTS];
+	size_t n_exports;
 	char degraded[FG_VIEW_MAX_DEGRADED][256]; /* sentences; none = healthy */
 	size_t n_degraded;
 	uint64_t first_packet_ns, last_packet_ns; /* 0 = none yet */
