@@ -677,9 +677,6 @@ static int apply_url(struct fg_conf_targets *t, const struct raw *raw, const str
 {
 	if (!fg_yaml_line(y, "hook.url"))
 		return 0;
-#ifndef FG_HAVE_LIBCURL
-	return fg_yaml_refuse(y, "hook.url", "libcurl was left out of this build");
-#endif
 	if (strncmp(raw->hook.url, "https://", 8) && strncmp(raw->hook.url, "http://", 7))
 		return fg_yaml_refuse(y, "hook.url", "'%.80s' does not begin with https://",
 				      raw->hook.url);
@@ -696,8 +693,6 @@ static int apply_hook(struct fg_conf_targets *t, const struct raw *raw, const st
 				      t->hook_command.argv[0]);
 	if (!r)
 		r = apply_url(t, raw, y);
-	if (!r && t->hook_command.n && t->hook_url)
-		return fg_yaml_refuse(y, "hook.url", "beside hook.command: one of them");
 	if (!r)
 		r = apply_path(&t->hook_key_file, "hook.key_file", raw->hook.key_file, 4000, y);
 	if (!r && t->hook_key_file && !t->hook_url)
@@ -722,6 +717,10 @@ static const char *missing(const struct fg_conf_targets *t, enum export which)
 		return "nginx needs nginx.file";
 	if (which == EXPORT_HOOK && !t->hook_command.n && !t->hook_url)
 		return "hook needs hook.command or hook.url";
+#ifndef FG_HAVE_LIBCURL
+	if (which == EXPORT_HOOK && t->hook_url)
+		return "hook.url needs libcurl, which was left out of this build";
+#endif
 	return NULL;
 }
 

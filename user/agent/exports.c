@@ -98,20 +98,34 @@ static int make_nginx(const struct fg_conf *conf, void **ret_impl)
 	return r;
 }
 
-static int make_hook(const struct fg_conf *conf, void **ret_impl)
+static int make_hook_of(const struct fg_conf *conf, struct fg_hook_conf hc, void **ret_impl)
 {
-	const struct fg_hook_conf hc = {
-		.command = argv_of(&conf->targets.hook_command),
-		.url = conf->targets.hook_url,
-		.key_file = conf->targets.hook_key_file,
-		.timeout_s = conf->targets.hook_timeout_s,
-		.batch = conf->targets.hook_batch,
-	};
 	struct fg_hook_target *hook = NULL;
-	int r = fg_hook_new(&hc, &hook);
+	int r;
+
+	hc.timeout_s = conf->targets.hook_timeout_s;
+	hc.batch = conf->targets.hook_batch;
+	r = fg_hook_new(&hc, &hook);
 
 	*ret_impl = hook;
 	return r;
+}
+
+static int make_hook(const struct fg_conf *conf, void **ret_impl)
+{
+	const struct fg_hook_conf hc = { .command = argv_of(&conf->targets.hook_command) };
+
+	return make_hook_of(conf, hc, ret_impl);
+}
+
+static int make_webhook(const struct fg_conf *conf, void **ret_impl)
+{
+	const struct fg_hook_conf hc = {
+		.url = conf->targets.hook_url,
+		.key_file = conf->targets.hook_key_file,
+	};
+
+	return make_hook_of(conf, hc, ret_impl);
 }
 
 static int add(struct fg_exports *e, const struct fg_conf *conf, const struct fg_target_ops *ops,
@@ -138,7 +152,8 @@ static int make_targets(struct fg_exports *e, const struct fg_conf *conf, const 
 		{ conf->export_ipset, &fg_ipset_ops, make_ipset },
 		{ conf->export_haproxy, &fg_haproxy_ops, make_haproxy },
 		{ conf->export_nginx, &fg_nginx_ops, make_nginx },
-		{ conf->export_hook, &fg_hook_ops, make_hook },
+		{ conf->export_hook && conf->targets.hook_command.n, &fg_hook_ops, make_hook },
+		{ conf->export_hook && conf->targets.hook_url, &fg_webhook_ops, make_webhook },
 	};
 	int r = 0;
 
@@ -188,7 +203,7 @@ void fg_exports_close(struct fg_exports **exports)
 	for (size_t i = 0; i < e->n; i++)
 		fg_target_halt(e->targets[i]);
 	for (size_t i = 0; i < e->n; i++)
-		if (fg_target_stop(&e->targets[i], why, sizeof(why)))
+		if (fg_target_stop(&e->targets[i], FG_TARGET_STOP_MS, why, sizeof(why)))
 			fg_log_error("export %s: at the stop: %s", e->told[i].name, why);
 	fg_xdp_free(&e->xdp);
 	free(e);

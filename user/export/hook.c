@@ -441,3 +441,10 @@ const struct fg_target_ops fg_hook_ops = {
 	.more = more,
 	.free = free_impl,
 };
+
+const struct fg_target_ops fg_webhook_ops = {
+	.name = "webhook",
+	.apply = apply,
+	.more = more,
+	.free = free_impl,
+};

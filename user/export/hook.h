@@ -20,7 +20,7 @@ struct fg_hook_conf {
 };
 
 struct fg_hook_target;
-extern const struct fg_target_ops fg_hook_ops;
+extern const struct fg_target_ops fg_hook_ops, fg_webhook_ops; /* the same under two names */
 
 /** conf is copied. @return 0, -ENOTSUP where a url is given and libcurl was left out, -ENOMEM,
  * -errno. */

@@ -291,10 +291,10 @@ void fg_target_halt(struct fg_target *t)
 	pthread_mutex_unlock(&t->lock);
 }
 
-int fg_target_stop(struct fg_target **target, char *why, size_t n_why)
+int fg_target_stop(struct fg_target **target, uint32_t timeout_ms, char *why, size_t n_why)
 {
 	struct fg_target *t = *target;
-	uint64_t then_ns = clock_ns(CLOCK_MONOTONIC) + FG_TARGET_STOP_S * S_TO_NS;
+	uint64_t then_ns = clock_ns(CLOCK_MONOTONIC) + timeout_ms * 1000000ULL;
 	pthread_t thread;
 	bool ended;
 	int r = 0;

@@ -15,8 +15,8 @@
 /* Waits between tries after failures: doubled each time, from the first to the last of these. */
 #define FG_TARGET_RETRY_FIRST_S 1
 #define FG_TARGET_RETRY_LAST_S	60
-/* An apply takes 10 s at most. */
-#define FG_TARGET_STOP_S 15
+/* How long a stop waits: an apply takes 10 s at most. */
+#define FG_TARGET_STOP_MS 15000
 
 /* A kind of target. impl is its own state; nothing of it is called by two threads at once. */
 struct fg_target_ops {
@@ -73,6 +73,6 @@ int fg_target_wait(struct fg_target *target, uint32_t timeout_ms);
  * the same time. */
 void fg_target_halt(struct fg_target *target);
 /** Ends the thread and frees all of it; what the target holds stays, but for what leave takes out.
- * One that does not end within FG_TARGET_STOP_S is left behind, and frees itself should it ever.
+ * One that does not end within timeout_ms is left behind, and frees itself should it ever.
  * @return 0, -ETIMEDOUT where it was left behind, or what leave said. NULL is fine. */
-int fg_target_stop(struct fg_target **target, char *why, size_t n_why);
+int fg_target_stop(struct fg_target **target, uint32_t timeout_ms, char *why, size_t n_why);

@@ -52,7 +52,7 @@ struct fg_view_export {
 	char error[256]; /* of the last failure; "" = none yet */
 };
 
-#define FG_VIEW_MAX_EXPORTS  8
+#define FG_VIEW_MAX_EXPORTS  12
 #define FG_VIEW_MAX_MAPS     16
 #define FG_VIEW_MAX_DEGRADED 16
 
