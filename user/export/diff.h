@@ -23,7 +23,11 @@ struct fg_held {
 /* All that it holds, sorted like a set. Zeroed = nothing. */
 struct fg_shadow {
 	struct fg_held *items;
-	size_t n;
+	size_t n, room;
+	struct fg_held
+		*spare; /* memory of the one before, for the one behind: faulting it in anew costs
+				* more than the walk */
+	size_t n_spare;
 };
 
 enum fg_change_kind {
@@ -53,8 +57,9 @@ struct fg_diff {
 #define FG_EXPIRY_SLACK_S 3
 
 /** expires: the target ends items by itself, so that those past their end leave without a change.
- * @return 0, -ENOMEM: then there is nothing to free. */
-int fg_diff_make(const struct fg_shadow *shadow, const struct fg_export_set *set, uint64_t now_ns,
+ * Only the shadow's spare memory
+ * is taken, what it holds stays. @return 0, -ENOMEM: then there is nothing to free. */
+int fg_diff_make(struct fg_shadow *shadow, const struct fg_export_set *set, uint64_t now_ns,
 		 bool expires, struct fg_diff *ret_diff);
 void fg_diff_free(struct fg_diff *diff);
 

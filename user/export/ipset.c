@@ -19,6 +19,8 @@
 #include "lib/mem.h"
 
 #define TIMEOUT_MS 10000
+/* More for large batches: on a busy host a million elements take this long. */
+#define TIMEOUT_PER_1000_MS 20
 /* 100 bytes for each of 200,000 elements, the store's most, and three times that to spare. */
 #define MAX_OUTPUT (64U << 20)
 /* Where nobody says how long; each element has its own. */
@@ -79,14 +81,14 @@ static bool is_holdable(const struct fg_export_item *item)
 	return item->bits != (fg_ip_is4(item->addr) && item->bits >= 96 ? 96 : 0);
 }
 
-static int run_ipset(const char *const argv[], const char *input, size_t n_input, char **ret_out,
-		     char *why, size_t n_why)
+static int run_ipset(const char *const argv[], const char *input, size_t n_input, size_t n_elements,
+		     char **ret_out, char *why, size_t n_why)
 {
 	const struct fg_child child = {
 		.argv = argv,
 		.input = input,
 		.n_input = n_input,
-		.timeout_ms = TIMEOUT_MS,
+		.timeout_ms = TIMEOUT_MS + (uint32_t)(n_elements / 1000) * TIMEOUT_PER_1000_MS,
 		.max_output = MAX_OUTPUT,
 	};
 	int r = fg_child_run(&child, ret_out, NULL, why, n_why);
@@ -102,13 +104,13 @@ struct standing {
 	bool ours[N_SETS], leftover[N_SETS];
 };
 
-/* A line of the headers: create NAME TYPE family FAMILY … timeout … */
-static int look_at(const char *line, struct standing *s, char *why, size_t n_why)
+/* One set as it is listed: its name, its type, and the header that begins with its family. */
+static int look_at(const char *name, const char *type, const char *header, struct standing *s,
+		   char *why, size_t n_why)
 {
-	char name[64], type[64], family[64];
+	char family[16] = "-";
 
-	if (sscanf(line, "create %63s %63s family %63s", name, type, family) != 3)
-		return 0;
+	sscanf(header, "family %15s", family);
 	for (size_t i = 0; i < N_SETS; i++) {
 		size_t n = strlen(our_sets[i].name);
 
@@ -119,7 +121,7 @@ static int look_at(const char *line, struct standing *s, char *why, size_t n_why
 		if (name[n])
 			continue;
 		if (strcmp(type, our_sets[i].type) || strcmp(family, our_sets[i].family) ||
-		    !strstr(line, " timeout ")) {
+		    !strstr(header, " timeout ")) {
 			snprintf(why, n_why,
 				 "there is a set %s of type %s %s that is not ours: rename or "
 				 "destroy it (ours is %s %s with timeout)",
@@ -134,15 +136,20 @@ static int look_at(const char *line, struct standing *s, char *why, size_t n_why
 /* Which of our sets stand. @return 0, -EEXIST where one is somebody else's, -errno. */
 static int find_sets(struct standing *s, char *why, size_t n_why)
 {
-	static const char *const argv[] = { "ipset", "-t", "-o", "save", "list", NULL };
+	/* in the format of save, 7.17 lists all elements in spite of -t */
+	static const char *const argv[] = { "ipset", "-t", "list", NULL };
 	_cleanup_free_ char *out = NULL;
-	int r = run_ipset(argv, NULL, 0, &out, why, n_why);
-	char *line, *save = NULL;
+	int r = run_ipset(argv, NULL, 0, 0, &out, why, n_why);
+	char *line, *save = NULL, name[64] = "", type[64] = "";
 
 	*s = (struct standing){ 0 };
 	for (line = out ? strtok_r(out, "\n", &save) : NULL; !r && line;
-	     line = strtok_r(NULL, "\n", &save))
-		r = look_at(line, s, why, n_why);
+	     line = strtok_r(NULL, "\n", &save)) {
+		sscanf(line, "Name: %63s", name);
+		sscanf(line, "Type: %63s", type);
+		if (!strncmp(line, "Header: ", 8))
+			r = look_at(name, type, line + 8, s, why, n_why);
+	}
 	return r;
 }
 
@@ -204,13 +211,33 @@ static void write_differences(FILE *out, const struct fg_diff *diff, uint64_t no
 	}
 }
 
+static int by_key(const void *a, const void *b)
+{
+	const struct fg_export_item *x = a, *y = b;
+	int order = memcmp(x->addr, y->addr, sizeof(x->addr));
+
+	return order ? order : (int)x->bits - (int)y->bits;
+}
+
+/* How many of the two that it cannot hold are in the set, without a walk over all of it. */
+static size_t count_unholdable(const struct fg_export_set *set)
+{
+	static const struct fg_export_item keys[] = {
+		{ .bits = 0 },
+		{ .addr = { [10] = 0xff, 0xff }, .bits = 96 },
+	};
+	size_t n = 0;
+
+	for (size_t i = 0; set->n && i < 2; i++)
+		n += bsearch(&keys[i], set->items, set->n, sizeof(keys[0]), by_key) != NULL;
+	return n;
+}
+
 /* The items that it can hold; the set's own where that is all of them. */
 static int choose(struct fg_ipset *t, const struct fg_export_set *set, struct fg_export_set *ret,
 		  struct fg_export_item **ret_copy)
 {
-	t->unexportable = 0;
-	for (size_t i = 0; i < set->n; i++)
-		t->unexportable += !is_holdable(&set->items[i]);
+	t->unexportable = count_unholdable(set);
 	ret->items = set->items;
 	ret->n = set->n;
 	*ret_copy = NULL;
@@ -248,7 +275,7 @@ static int write_batch(struct fg_ipset *t, const struct fg_diff *diff, uint64_t 
 		snprintf(why, n_why, "no memory for a script of %zu elements", diff->n);
 		return -ENOMEM;
 	}
-	return run_ipset(argv, script, n_script, NULL, why, n_why);
+	return run_ipset(argv, script, n_script, diff->n, NULL, why, n_why);
 }
 
 static int apply(void *impl, const struct fg_export_set *set, uint64_t now_ns, char *why,
@@ -313,7 +340,7 @@ static int read_back(const struct fg_ipset *t, char *why, size_t n_why)
 	for (size_t i = 0; i < N_SETS; i++) {
 		const char *const argv[] = { "ipset", "save", our_sets[i].name, NULL };
 		_cleanup_free_ char *out = NULL;
-		int r = run_ipset(argv, NULL, 0, &out, why, n_why);
+		int r = run_ipset(argv, NULL, 0, t->shadow.n, &out, why, n_why);
 
 		if (r)
 			return r;

@@ -8,7 +8,7 @@
 #include "export/target.h"
 
 /* Of each set: more than the store can hold. The kernel takes room for elements as they come, some
- * 200 bytes each. */
+ * 100 bytes each. */
 #define FG_IPSET_MAX 1048576
 
 struct fg_ipset;

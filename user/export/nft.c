@@ -21,6 +21,8 @@
 #include "lib/mem.h"
 
 #define TIMEOUT_MS 10000
+/* More for large batches: on a busy host a million elements take this long. */
+#define TIMEOUT_PER_1000_MS 20
 /* nft needs 6 s for a quarter of a million; the target has a thread of its own. */
 #define FULL_TIMEOUT_MS 60000
 /* The most that is read back in full are some 60 MB of JSON. */
@@ -81,10 +83,11 @@ static int run_nft(const char *const argv[], const char *input, size_t n_input, 
 	return r;
 }
 
-static int run_script(const char *script, size_t n, char *why, size_t n_why)
+static int run_script(const char *script, size_t n, int changes, char *why, size_t n_why)
 {
 	static const char *const argv[] = { "nft", "-f", "-", NULL };
-	int r = run_nft(argv, script, n, TIMEOUT_MS, NULL, why, n_why);
+	uint32_t timeout_ms = TIMEOUT_MS + (uint32_t)changes / 1000 * TIMEOUT_PER_1000_MS;
+	int r = run_nft(argv, script, n, timeout_ms, NULL, why, n_why);
 
 	return r > 0 ? -EIO : r;
 }
@@ -108,31 +111,34 @@ static void put_change(FILE *out, const struct fg_change *change, uint64_t now_n
 		put_verb(out, "add", change->held, fg_left_s(change->held->until_ns, now_ns));
 }
 
-/* Does a range come that overlaps another one standing? nft compares it with what stood before the
- * batch, removed in it or not, and refuses (1.0.6): then the table is written whole. */
-static bool ranges_clash(const struct fg_shadow *shadow, const struct fg_export_item *items,
-			 size_t n)
+static bool is_range(const struct fg_held *held)
 {
-	/* both are sorted without nesting: what holds an item is the last one passed on the other side */
-	const struct fg_held *old = NULL;
-	const struct fg_export_item *new = NULL;
-	size_t i = 0, j = 0;
+	return !strncmp(fg_nft_set_of(held->addr, held->bits), "ranges", 6);
+}
 
-	while (i < shadow->n || j < n) {
-		const struct fg_held *x = i < shadow->n ? &shadow->items[i] : NULL;
-		const struct fg_export_item *y = j < n ? &items[j] : NULL;
-		int order = !x ? 1 : !y ? -1 : fg_held_order(x, y->addr, y->bits);
+/* Does a range come that overlaps another one that goes? nft compares it with what stood before the
+ * batch, removed in it or not, and refuses (1.0.6): then the table is written whole. What stays
+ * overlaps nothing that comes: no item of a set lies inside another. */
+static bool ranges_clash(const struct fg_diff *diff)
+{
+	/* both parts are sorted without nesting: what holds a range is the last one passed on the other
+	 * side */
+	const struct fg_held *old = NULL, *new = NULL;
+	size_t i = 0, j = diff->n_removed;
 
-		x = order <= 0 ? x : NULL;
-		y = order >= 0 ? y : NULL;
-		if (x && !y && new &&fg_ip_contains(new->addr, new->bits, x->addr, x->bits))
-			return true;
-		if (y && !x && old && fg_ip_contains(old->addr, old->bits, y->addr, y->bits))
-			return true;
-		old = x ? x : old;
-		new = y ? y : new;
-		i += order <= 0;
-		j += order >= 0;
+	while (i < diff->n_removed || j < diff->n) {
+		const struct fg_held *x = i < diff->n_removed ? diff->changes[i].held : NULL;
+		const struct fg_held *y = j < diff->n ? diff->changes[j].held : NULL;
+		bool first = x && (!y || fg_held_order(x, y->addr, y->bits) < 0);
+		const struct fg_held *one = first ? x : y, *other = first ? new : old;
+
+		if (is_range(one)) {
+			if (other && fg_ip_contains(other->addr, other->bits, one->addr, one->bits))
+				return true;
+			*(first ? &old : &new) = one;
+		}
+		i += first;
+		j += !first;
 	}
 	return false;
 }
@@ -165,10 +171,10 @@ static int plan(struct fg_nft *t, const struct fg_export_set *set, uint64_t now_
 {
 	int r;
 
-	*ret_whole = !t->in_place || ranges_clash(&t->shadow, set->items, set->n);
-	if (!*ret_whole) {
+	*ret_whole = !t->in_place;
+	if (t->in_place) {
 		r = fg_diff_make(&t->shadow, set, now_ns, true, ret_diff);
-		if (r || has_room(t, ret_diff))
+		if (r || (has_room(t, ret_diff) && !ranges_clash(ret_diff)))
 			return r;
 		fg_diff_free(ret_diff);
 		*ret_whole = true;
@@ -195,7 +201,7 @@ int fg_nft_apply(struct fg_nft *t, const struct fg_export_set *set, uint64_t now
 	}
 	changes = whole ? (int)set->n + 1 : (int)diff.n;
 	if (changes)
-		r = run_script(script, n_script, why, n_why);
+		r = run_script(script, n_script, changes, why, n_why);
 	if (r) {
 		/* whatever happened, the next time everything is written */
 		t->in_place = false;
@@ -256,12 +262,25 @@ static bool is_ours(json_t *set, size_t i)
 	       json_array_size(json_object_get(set, "flags")) == our_sets[i].flags;
 }
 
+/* Whatever kind of thing an entry is, does it belong to our table? */
+static bool is_of_our_table(json_t *entry)
+{
+	const char *table = NULL, *kind;
+	json_t *thing;
+
+	json_object_foreach(entry, kind, thing)
+		table = json_string_value(json_object_get(thing, "table"));
+	return table && !strcmp(table, "farmgate");
+}
+
 static void look_at(const struct fg_nft *t, json_t *entry, struct seen *seen)
 {
 	json_t *set = json_object_get(entry, "set"), *elements, *e;
 	const char *name;
 	size_t i;
 
+	if (!is_of_our_table(entry))
+		return;
 	if (json_object_get(entry, "chain"))
 		seen->chain = true;
 	seen->rules += json_object_get(entry, "rule") != NULL;
@@ -301,7 +320,8 @@ static uint64_t unix_ns(void)
 
 int fg_nft_check(struct fg_nft *t, bool full, char *why, size_t n_why)
 {
-	const char *const terse[] = { "nft", "-t", "-j", "list", "table", "inet", "farmgate", NULL };
+	/* of one table alone, nft 1.0.6 fetches all elements before it leaves them out */
+	const char *const terse[] = { "nft", "-t", "-j", "list", "ruleset", "inet", NULL };
 	const char *const whole[] = { "nft", "-j", "list", "table", "inet", "farmgate", NULL };
 	_cleanup_free_ char *out = NULL;
 	struct seen seen = { 0 };
@@ -342,7 +362,7 @@ int fg_nft_remove(struct fg_nft *t, char *why, size_t n_why)
 	static const char script[] = "table inet farmgate\ndelete table inet farmgate\n";
 
 	t->in_place = false;
-	return run_script(script, sizeof(script) - 1, why, n_why);
+	return run_script(script, sizeof(script) - 1, 0, why, n_why);
 }
 
 /* --- As a target ------------------------------------------------------------------------------ */

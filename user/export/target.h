@@ -21,7 +21,7 @@
 /* A kind of target. impl is its own state; nothing of it is called by two threads at once. */
 struct fg_target_ops {
 	const char *name; /* as in exports: [NAME] */
-	/** Brings it from what it holds to the set. Bounded in time (10 s at most). Items that it
+	/** Brings it from what it holds to the set. Bounded in time: 10 s, more only beyond 100,000 items. Items that it
 	 * cannot hold are left out and counted. @return number of changes, -errno with a sentence in
 	 * why (256 bytes); then what it holds is unknown, and the next call writes everything. */
 	int (*apply)(void *impl, const struct fg_export_set *set, uint64_t now_ns, char *why,
