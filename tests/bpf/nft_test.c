@@ -191,6 +191,9 @@ static void test_nft_notices_what_a_stranger_changed(void **arg)
 		"nft add element inet farmgate blocked4 '{ 203.0.113.9 timeout 1h }'",
 		"nft flush chain inet farmgate prerouting",
 		"nft flush set inet farmgate ranges6",
+		/* a set of our name with another type */
+		"nft 'delete table inet farmgate; add table inet farmgate;"
+		" add set inet farmgate blocked4 { type ipv6_addr; flags timeout; }'",
 	};
 
 	(void)arg;
@@ -250,6 +253,54 @@ static void test_nft_elements_end_without_us(void **arg)
 	assert_int_equal(check(true), 0);
 }
 
+static void test_nft_matches_udp_by_option(void **arg)
+{
+	static const struct fg_export_conf with_udp = { ports, 2, true };
+
+	(void)arg;
+	add("192.0.2.1", 600);
+	apply();
+	assert_int_equal(run("nft list table inet farmgate | grep -q 'udp dport'"), 256);
+	fg_nft_free(&nft);
+	assert_int_equal(fg_nft_new(&with_udp, &nft), 0);
+	apply();
+	assert_int_equal(run("test $(nft list table inet farmgate | grep -c 'udp dport') = 4"), 0);
+	assert_int_equal(check(true), 0);
+}
+
+/* A batch of renewals counts twice until it ends: sets that are nearly full are made larger. */
+static void test_nft_makes_room(void **arg)
+{
+	char source[32];
+
+	(void)arg;
+	for (unsigned int i = 0; i < 32767; i++) {
+		snprintf(source, sizeof(source), "10.0.%u.%u", i >> 8, i & 255);
+		add(source, 3600);
+	}
+	/* all of them anew, several times over */
+	for (int round = 0; round < 3; round++) {
+		assert_true(apply() > 0);
+		for (size_t i = 0; i < set.n; i++)
+			items[i].until_ns += 3600 * S;
+	}
+	assert_int_equal(check(true), 0);
+}
+
+/* What has ended costs no batch, and for a moment may still be there. */
+static void test_nft_tells_nothing_of_what_ended(void **arg)
+{
+	(void)arg;
+	add("192.0.2.1", 1);
+	add("192.0.2.2", 600);
+	apply();
+	assert_true(is_gone("192.0.2.1 "));
+	items[0] = items[1];
+	set.n = 1;
+	assert_int_equal(apply(), 0);
+	assert_int_equal(check(true), 0);
+}
+
 static void test_nft_holds_many(void **arg)
 {
 	char source[32];
@@ -293,6 +344,9 @@ int main(void)
 		T(recovers_from_a_refused_batch),
 		T(elements_end_without_us),
 		T(holds_many),
+		T(matches_udp_by_option),
+		T(makes_room),
+		T(tells_nothing_of_what_ended),
 		T(removes_its_table_only),
 	};
 

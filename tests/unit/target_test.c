@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,6 +22,8 @@
 #include "export/diff.h"
 #include "export/export.h"
 #include "export/file.h"
+#include "export/haproxy.h"
+#include "export/hook.h"
 #include "export/target.h"
 #include "lib/ip.h"
 #include "lib/mem.h"
@@ -809,6 +813,151 @@ static void test_child_gets_a_clean_start(void **arg)
 	close(pipe_fds[1]);
 }
 
+/* --- Targets that talk ------------------------------------------------------------------------ */
+
+/* A server that answers each connection with one text and closes. */
+struct server {
+	int fd;
+	const char *answer;
+	pthread_t thread;
+};
+
+static void *serve(void *arg)
+{
+	struct server *s = arg;
+	char command[16384];
+	int fd;
+
+	while ((fd = accept(s->fd, NULL, NULL)) >= 0) {
+		if (recv(fd, command, sizeof(command), 0) > 0)
+			send(fd, s->answer, strlen(s->answer), MSG_NOSIGNAL);
+		close(fd);
+	}
+	return NULL;
+}
+
+static void test_haproxy_talks_to_something_else(void **arg)
+{
+	static const struct {
+		const char *answer, *want;
+	} rows[] = {
+		{ "", "no answer at all" },
+		{ "\n", ": " },
+		{ "Permission denied\n\n", "Permission denied" },
+		{ "Unknown map identifier. Please use #<id> or <file>.\n\n", "no rule" },
+		{ "New version created: 1\n\n", "New version created: 1" },
+		{ "HTTP/1.0 400 Bad request\r\n\r\n", "400 Bad request" },
+	};
+	char folder[] = "/tmp/fg-haproxy-XXXXXX", sock[64], map[64];
+	const struct fg_haproxy_conf conf = { .socket = sock, .map = map };
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	struct fg_export_set *set = new_set(1);
+	struct fg_haproxy *haproxy;
+	struct server server;
+
+	(void)arg;
+	assert_non_null(mkdtemp(folder));
+	snprintf(sock, sizeof(sock), "%s/sock", folder);
+	snprintf(map, sizeof(map), "%s/map", folder);
+	snprintf(at.sun_path, sizeof(at.sun_path), "%s", sock);
+	put(set, "192.0.2.1", NOW + 600 * S);
+	assert_int_equal(fg_haproxy_new(&conf, &haproxy), 0);
+	assert_int_equal(fg_haproxy_ops.apply(haproxy, set, NOW, why, sizeof(why)), -ENOENT);
+	assert_non_null(strstr(why, sock));
+	server.fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	assert_int_equal(bind(server.fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(listen(server.fd, 8), 0);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		server.answer = rows[i].answer;
+		assert_int_equal(pthread_create(&server.thread, NULL, serve, &server), 0);
+		assert_true(fg_haproxy_ops.apply(haproxy, set, NOW, why, sizeof(why)) < 0);
+		if (!strstr(why, rows[i].want))
+			fail_msg("'%s' gave '%s'", rows[i].answer, why);
+		assert_true(fg_haproxy_ops.check(haproxy, i % 2, why, sizeof(why)) != 0);
+		shutdown(server.fd, SHUT_RDWR);
+		pthread_join(server.thread, NULL);
+		close(server.fd);
+		unlink(sock);
+		server.fd = socket(AF_UNIX, SOCK_STREAM, 0);
+		assert_int_equal(bind(server.fd, (struct sockaddr *)&at, sizeof(at)), 0);
+		assert_int_equal(listen(server.fd, 8), 0);
+	}
+	close(server.fd);
+	fg_haproxy_free(&haproxy);
+	fg_export_set_unref(&set);
+	unlink(sock);
+	/* the file was written all the same: who starts reads it */
+	assert_int_equal(unlink(map), 0);
+	assert_int_equal(rmdir(folder), 0);
+}
+
+/* Plays the lines that a hook took: what they add up to. */
+static void play(const char *path, bool model[64])
+{
+	char line[1024], action[16], source[32];
+	FILE *f = fopen(path, "r");
+
+	memset(model, 0, 64 * sizeof(*model));
+	while (f && fgets(line, sizeof(line), f)) {
+		unsigned int i;
+
+		assert_int_equal(sscanf(line, "{\"action\":\"%15[a-z]\",\"value\":\"%31[0-9.]\"",
+					action, source),
+				 2);
+		assert_int_equal(sscanf(source, "10.0.0.%u", &i), 1);
+		/* nothing is told twice that was taken */
+		assert_true(model[i] == (strcmp(action, "add") != 0));
+		model[i] = strcmp(action, "remove") != 0;
+	}
+	if (f)
+		fclose(f);
+}
+
+/* Whenever it fails, what it took adds up to the set in the end. */
+static void test_hook_misses_nothing(void **arg)
+{
+	char folder[] = "/tmp/fg-hook-XXXXXX", lines[64], script[256], bad[64];
+	const char *const argv[] = { "sh", "-c", script, NULL };
+	const struct fg_hook_conf conf = { .command = argv, .timeout_s = 10, .batch = 5 };
+	struct fg_export_set *set = NULL;
+	struct fg_hook_target *hook;
+	uint64_t seed = 3;
+	bool model[64];
+	int failed = 0;
+
+	(void)arg;
+	assert_non_null(mkdtemp(folder));
+	snprintf(lines, sizeof(lines), "%s/lines", folder);
+	snprintf(bad, sizeof(bad), "%s/bad", folder);
+	/* fails on one batch after so many that it takes */
+	snprintf(script, sizeof(script),
+		 "n=$(cat %s); echo $((n - 1)) >%s; [ \"$n\" = 0 ] && exit 1; cat >>%s", bad, bad,
+		 lines);
+	assert_int_equal(fg_hook_new(&conf, &hook), 0);
+	for (int round = 0; round < 40; round++) {
+		FILE *f = fopen(bad, "w");
+
+		fprintf(f, "%u\n", round < 39 ? (unsigned int)(fg_splitmix(&seed) % 12) : 100);
+		fclose(f);
+		fg_export_set_unref(&set);
+		set = random_set(&seed);
+		failed += fg_hook_ops.apply(hook, set, NOW, why, sizeof(why)) < 0;
+	}
+	assert_true(failed > 5 && failed < 39);
+	play(lines, model);
+	for (size_t i = 0; i < set->n; i++) {
+		assert_true(model[set->items[i].addr[15]]);
+		model[set->items[i].addr[15]] = false;
+	}
+	for (size_t i = 0; i < 64; i++)
+		assert_false(model[i]);
+	fg_export_set_unref(&set);
+	fg_hook_free(&hook);
+	unlink(lines);
+	unlink(bad);
+	assert_int_equal(rmdir(folder), 0);
+}
+
 /* --- Files ------------------------------------------------------------------------------------ */
 
 static void test_file_is_replaced_whole(void **arg)
@@ -867,6 +1016,8 @@ int main(void)
 		cmocka_unit_test(test_child_that_says_too_much_is_killed),
 		cmocka_unit_test(test_child_leaves_somebody_behind),
 		cmocka_unit_test(test_child_gets_a_clean_start),
+		cmocka_unit_test(test_haproxy_talks_to_something_else),
+		cmocka_unit_test(test_hook_misses_nothing),
 		cmocka_unit_test(test_file_is_replaced_whole),
 	};
 

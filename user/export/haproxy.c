@@ -30,9 +30,10 @@
 #define MAX_ANSWER (64U << 20)
 /* Of the path in a command, so that each entry's fits. */
 #define MAX_MAP 255
-/* Removals and renewals are a command each: above this share of all, writing everything is faster. */
-#define WHOLE_SHARE 4
-#define S_TO_NS	    1000000000ULL
+/* A removal or renewal is a walk over the whole map, in HAProxy's own loop: so many of them cost it
+ * as much as taking everything anew (tests/bench/export.c). */
+#define MAX_SINGLE 32
+#define S_TO_NS	   1000000000ULL
 
 struct fg_haproxy {
 	char *socket, *map;
@@ -194,7 +195,7 @@ static int ask(const struct talk *k, const char *command, size_t n, char **ret_a
 	if (r)
 		return fail(k, r, strerror(-r));
 	if (!**ret_answer) {
-		free(*ret_answer);
+		free(FG_TAKE_PTR(*ret_answer));
 		return fail(k, -EBADMSG, "no answer at all (is its tune.bufsize below 16384?)");
 	}
 	return 0;
@@ -361,13 +362,13 @@ static int write_differences(const struct talk *k, const struct fg_diff *diff)
 	return r ? r : add_entries(k, 0, diff->changes, diff->n);
 }
 
-static bool is_better_whole(const struct fg_shadow *shadow, const struct fg_diff *diff)
+static bool is_better_whole(const struct fg_diff *diff)
 {
 	size_t single = 0;
 
 	for (size_t i = 0; i < diff->n; i++)
 		single += diff->changes[i].kind != FG_CHANGE_ADD;
-	return single > 100 && single > shadow->n / WHOLE_SHARE;
+	return single > MAX_SINGLE;
 }
 
 /* --- As a target ------------------------------------------------------------------------------ */
@@ -388,7 +389,8 @@ static int apply(void *impl, const struct fg_export_set *set, uint64_t now_ns, c
 	if (!t->in_place)
 		fg_shadow_clear(&t->shadow);
 	r = fg_diff_make(&t->shadow, set, now_ns, false, &diff);
-	if (!r && t->in_place && is_better_whole(&t->shadow, &diff)) {
+	changes = r ? 0 : (int)diff.n + !t->in_place;
+	if (!r && t->in_place && is_better_whole(&diff)) {
 		t->in_place = false;
 		fg_diff_free(&diff);
 		fg_shadow_clear(&t->shadow);
@@ -396,7 +398,6 @@ static int apply(void *impl, const struct fg_export_set *set, uint64_t now_ns, c
 	}
 	if (r)
 		return r;
-	changes = (int)diff.n + !t->in_place;
 	if (!changes)
 		return 0;
 	r = write_file(t, &diff.next, why, n_why);
@@ -460,8 +461,13 @@ static int check(void *impl, bool full, char *why, size_t n_why)
 	struct fg_haproxy *t = impl;
 	struct talk k = begin(t, why, n_why);
 	size_t n = 0, strangers = 0;
-	int r = full ? compare_entries(&k, &n, &strangers) : count_entries(&k, &n);
+	int r;
 
+	if (!t->in_place) {
+		snprintf(why, n_why, "the map is not written yet");
+		return 1;
+	}
+	r = full ? compare_entries(&k, &n, &strangers) : count_entries(&k, &n);
 	if (!r && (n != t->shadow.n || strangers)) {
 		snprintf(why, n_why, "the map holds %zu entries, %zu of them not ours, not %zu", n,
 			 strangers, t->shadow.n);

@@ -358,8 +358,13 @@ static int check(void *impl, bool full, char *why, size_t n_why)
 {
 	struct fg_ipset *t = impl;
 	struct standing standing;
-	int r = find_sets(&standing, why, n_why);
+	int r;
 
+	if (!t->in_place) {
+		snprintf(why, n_why, "the sets are not written yet");
+		return 1;
+	}
+	r = find_sets(&standing, why, n_why);
 	for (size_t i = 0; !r && i < N_SETS; i++) {
 		if (!standing.ours[i]) {
 			snprintf(why, n_why, "set %s is gone", our_sets[i].name);
