@@ -143,10 +143,10 @@ static bool ranges_clash(const struct fg_diff *diff)
 	return false;
 }
 
-/* Until a batch ends, the kernel counts what it removes, and both halves of a renewal. */
+/* What a batch removes makes room for what it adds. */
 static bool has_room(const struct fg_nft *t, const struct fg_diff *diff)
 {
-	return diff->next.n + 2 * diff->n <= t->size;
+	return diff->next.n <= t->size;
 }
 
 static int write_script(const struct fg_nft *t, const struct fg_export_set *set,

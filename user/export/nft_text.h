@@ -16,7 +16,7 @@
 /* One for each set; as many again with UDP. */
 #define FG_NFT_RULES 4
 
-/** The size for so many elements: twice as many, so that they can be renewed in one transaction. */
+/** The size for so many elements: twice as many, so that it is seldom made anew for more. */
 uint32_t fg_nft_set_size(size_t n);
 /** blocked4, blocked6, ranges4 or ranges6. */
 const char *fg_nft_set_of(const uint8_t addr[16], uint8_t bits);
