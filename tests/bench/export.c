@@ -64,21 +64,6 @@ static double now_ms(clockid_t id)
 	return (double)ts.tv_sec * 1e3 + (double)ts.tv_nsec / 1e6;
 }
 
-/* What the kernel holds: the difference is what our elements take, and what this host does beside. */
-static double kernel_mb(void)
-{
-	FILE *f = fopen("/proc/meminfo", "r");
-	char line[128];
-	double kb = 0;
-
-	while (f && fgets(line, sizeof(line), f))
-		if (!strncmp(line, "Slab:", 5) || !strncmp(line, "VmallocUsed:", 12))
-			kb += atof(strchr(line, ':') + 1);
-	if (f)
-		fclose(f);
-	return kb / 1024;
-}
-
 static struct cost begin(void)
 {
 	return (struct cost){ now_ms(CLOCK_MONOTONIC), cpu_ms(RUSAGE_CHILDREN),
@@ -199,14 +184,11 @@ static void measure(const struct subject *s)
 	struct fg_export_set *one = make_set(s->n, until_ns, false);
 	struct fg_export_set *other = make_set(s->n, until_ns, true);
 	struct cost cost, runs[RUNS];
-	double before_mb = kernel_mb();
 	int changes = 0;
 	char what[32];
 
 	apply(s, one, &cost);
 	print(s, "all at once", cost);
-	printf("%-8s %9u %-22s %9.1f\n", s->name, s->n, "kernel memory, MB",
-	       kernel_mb() - before_mb);
 	for (int i = 0; i < RUNS; i++)
 		changes = apply(s, i % 2 ? one : other, &runs[i]);
 	qsort(runs, RUNS, sizeof(runs[0]), by_wall);
