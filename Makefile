@@ -48,9 +48,9 @@ SOURCE := $(call group,source,capture engine_host engine_kernel take)
 MODEL := $(call group,model,model summary remember signals stems hosts networks networks_mmdb traits cells reach usual accounts ja4 stack family)
 DETECT := $(call group,detect,detect benign volume families cell_tests cohort clock handover lockstep cohort_daily members cohort_members cohort_text cohort_save accounts communities replacement)
 VERDICT := $(call group,verdict,store disk instance guard)
-EXPORT := $(call group,export,plan export xdp nft crowdsec formats text documents exabgp stix)
+EXPORT := $(call group,export,plan export target diff xdp nft ipset haproxy nginx hook crowdsec child file formats text documents exabgp stix)
 SERVE := $(call group,serve,listen keys failures negotiate http api bouncer lists signals evidence guarded explain decide report cohorts fairness feed feed_line)
-AGENT := $(call group,agent,conf core memory allowfiles guards agent api feed replay)
+AGENT := $(call group,agent,conf core memory allowfiles guards agent exports api feed replay)
 CMD := $(call group,cmd,commands options run replay ja4 client ask lists decide export follow routes checkconf doctor)
 LIB := $(call group,lib,ip prefixes num near betabin hll minhash log jsonw yaml loop notify)
 HOST := $(SENSOR) $(SOURCE) $(MODEL) $(DETECT) $(VERDICT) $(EXPORT) $(SERVE) $(AGENT) $(CMD) $(LIB)
@@ -85,7 +85,7 @@ LIBS := libbpf:libbpf-dev libelf:libelf-dev zlib:zlib1g-dev libcrypto:libssl-dev
 	libpcap:libpcap-dev jansson:libjansson-dev libmicrohttpd:libmicrohttpd-dev \
 	libcyaml:libcyaml-dev yaml-0.1:libyaml-dev sqlite3:libsqlite3-dev
 # Left out where they are not there; sources ask for FG_HAVE_NAME.
-OPTIONAL := libmaxminddb:libmaxminddb-dev
+OPTIONAL := libmaxminddb:libmaxminddb-dev libcurl:libcurl4-openssl-dev
 name_of = $(firstword $(subst :, ,$1))
 package_of = $(lastword $(subst :, ,$1))
 found = $(shell $(PKG_CONFIG) --exists $(call name_of,$1) 2>/dev/null && echo yes)

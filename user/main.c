@@ -17,17 +17,28 @@ static int finish(int exit_code)
 	return exit_code;
 }
 
+/* With or without libraries that the build found or not. */
+#ifdef FG_HAVE_LIBMAXMINDDB
+#define MAXMINDDB_IN  " libmaxminddb"
+#define MAXMINDDB_OUT ""
+#else
+#define MAXMINDDB_IN  ""
+#define MAXMINDDB_OUT " libmaxminddb"
+#endif
+#ifdef FG_HAVE_LIBCURL
+#define CURL_IN	 " libcurl"
+#define CURL_OUT ""
+#else
+#define CURL_IN	 ""
+#define CURL_OUT " libcurl"
+#endif
+
 static int print_version(void)
 {
 	puts("farmgate " FG_VERSION);
-	puts("built in: libbpf libelf zlib libcrypto libpcap jansson libmicrohttpd libcyaml sqlite3"
-#ifdef FG_HAVE_LIBMAXMINDDB
-	     " libmaxminddb");
-	puts("left out: libcurl ncursesw hiredis libpq");
-#else
-	);
-	puts("left out: libcurl libmaxminddb ncursesw hiredis libpq");
-#endif
+	puts("built in: libbpf libelf zlib libcrypto libpcap jansson libmicrohttpd libcyaml "
+	     "sqlite3" MAXMINDDB_IN CURL_IN);
+	puts("left out:" MAXMINDDB_OUT CURL_OUT " ncursesw hiredis libpq");
 	return finish(FG_EXIT_OK);
 }
 

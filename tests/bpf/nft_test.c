@@ -13,8 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
-#include "export/export.h"
+#include "export/nft.h"
 #include "lib/ip.h"
 
 #define S	 1000000000ULL
@@ -24,7 +25,7 @@ static const uint16_t ports[] = { 443, 8443 };
 static const struct fg_export_conf conf = { ports, 2, false };
 static struct fg_nft *nft;
 static struct fg_export_set set;
-static struct fg_export_item items[32768];
+static struct fg_export_item items[270000];
 static char why[256];
 
 static uint64_t now(void)
@@ -191,6 +192,9 @@ static void test_nft_notices_what_a_stranger_changed(void **arg)
 		"nft add element inet farmgate blocked4 '{ 203.0.113.9 timeout 1h }'",
 		"nft flush chain inet farmgate prerouting",
 		"nft flush set inet farmgate ranges6",
+		/* a set of our name with another type */
+		"nft 'delete table inet farmgate; add table inet farmgate;"
+		" add set inet farmgate blocked4 { type ipv6_addr; flags timeout; }'",
 	};
 
 	(void)arg;
@@ -250,6 +254,56 @@ static void test_nft_elements_end_without_us(void **arg)
 	assert_int_equal(check(true), 0);
 }
 
+static void test_nft_matches_udp_by_option(void **arg)
+{
+	static const struct fg_export_conf with_udp = { ports, 2, true };
+
+	(void)arg;
+	add("192.0.2.1", 600);
+	apply();
+	assert_int_equal(run("nft list table inet farmgate | grep -q 'udp dport'"), 256);
+	fg_nft_free(&nft);
+	assert_int_equal(fg_nft_new(&with_udp, &nft), 0);
+	apply();
+	assert_int_equal(run("test $(nft list table inet farmgate | grep -c 'udp dport') = 4"), 0);
+	assert_int_equal(check(true), 0);
+}
+
+/* Sets grow beyond what they were made for. */
+static void test_nft_makes_room(void **arg)
+{
+	char source[32];
+
+	(void)arg;
+	for (unsigned int i = 0; i < 270000; i++) {
+		if (i == 20000)
+			apply();
+		snprintf(source, sizeof(source), "10.%u.%u.%u", i >> 16, i >> 8 & 255, i & 255);
+		add(source, 3600);
+	}
+	assert_true(apply() >= 250000);
+	set.n--;
+	assert_int_equal(apply(), 1);
+	assert_int_equal(check(false), 0);
+}
+
+/* What has ended costs no batch, and for a moment may still be there. */
+static void test_nft_tells_nothing_of_what_ended(void **arg)
+{
+	(void)arg;
+	add("192.0.2.1", 1);
+	add("192.0.2.2", 600);
+	apply();
+	assert_true(is_gone("192.0.2.1 "));
+	/* the kernel ends it on the second, which is a little sooner */
+	while (now() < items[0].until_ns)
+		usleep(10000);
+	items[0] = items[1];
+	set.n = 1;
+	assert_int_equal(apply(), 0);
+	assert_int_equal(check(true), 0);
+}
+
 static void test_nft_holds_many(void **arg)
 {
 	char source[32];
@@ -293,6 +347,9 @@ int main(void)
 		T(recovers_from_a_refused_batch),
 		T(elements_end_without_us),
 		T(holds_many),
+		T(matches_udp_by_option),
+		T(makes_room),
+		T(tells_nothing_of_what_ended),
 		T(removes_its_table_only),
 	};
 

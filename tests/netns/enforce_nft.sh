@@ -1,9 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # mode enforce, exports [nft]: a flagged source is in the nft set and its next SYN gets no answer;
-# its neighbours go on; unblock lets it back in; allow wins; a flushed ruleset is put back.
+# its neighbours go on; unblock lets it back in; allow wins; a flushed ruleset is put back, also where
+# somebody made a set of our name with another type; without nft the agent goes on.
 set -u
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib_exports.sh"
 lab_private "$@"
 need_programs curl jq nft
 lab_begin
@@ -50,6 +52,25 @@ try 10.20.0.9
 in_edge nft flush ruleset
 wait_until 90 in_set 10.20.0.9 || fail "the flushed ruleset was not put back"
 echo "ok: flushed ruleset is put back"
+
+in_edge nft delete table inet farmgate
+in_edge nft add table inet farmgate
+in_edge nft add set inet farmgate blocked4 '{ type ether_addr; }' || fail "cannot make a foreign set"
+wait_until 90 in_set 10.20.0.9 || fail "a set of another type was not replaced: $(fg status)"
+more_than nft rewrites 1 || fail "the rewrites were not counted"
+echo "ok: a set of our name with another type is replaced"
+
+mount --bind /dev/null /usr/sbin/nft || fail "cannot hide nft"
+fg block 10.20.0.8 --ttl 10m --reason "end-to-end test" >/dev/null || fail "block: exit $?"
+wait_until 20 export_is nft failing true || fail "without nft nothing fails"
+fg status >"$LAB/status"
+[ $? = 3 ] || fail "status does not exit with 3 without nft"
+grep -q '^degraded .*export nft fails: nft does not start' "$LAB/status" ||
+	fail "status does not say so: $(cat "$LAB/status")"
+umount /usr/sbin/nft
+wait_until 90 in_set 10.20.0.8 || fail "it was not tried again"
+wait_until 10 export_is nft failing false || fail "it is still said to fail"
+echo "ok: without nft the agent goes on, and writes all of it later"
 
 fg allow 10.20.0.9 >/dev/null || fail "allow: exit $?"
 wait_until 10 not_in_set 10.20.0.9 || fail "allow did not win over a standing block"

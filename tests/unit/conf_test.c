@@ -73,6 +73,26 @@ static void test_conf_defaults_are_the_contracts(void **state)
 	fg_conf_done(&conf);
 }
 
+static void expect_targets(const struct fg_conf_targets *t)
+{
+	assert_true(t->nft_udp);
+	assert_string_equal(t->haproxy_socket, "/tmp/h");
+	assert_string_equal(t->haproxy_map, "/tmp/m");
+	assert_string_equal(t->nginx_file, "/tmp/g");
+	assert_int_equal(t->nginx_test.n, 0);
+	assert_null(t->nginx_test.argv[0]);
+	assert_string_equal(t->nginx_reload.argv[1], "-x");
+	assert_null(t->nginx_reload.argv[2]);
+	assert_int_equal(t->nginx_interval_s, 10);
+	assert_int_equal(t->hook_command.n, 3);
+	assert_string_equal(t->hook_command.argv[2], "b");
+	assert_null(t->hook_command.argv[3]);
+	assert_string_equal(t->hook_url, "https://example.com/");
+	assert_string_equal(t->hook_key_file, "/tmp/k");
+	assert_int_equal(t->hook_timeout_s, 3);
+	assert_int_equal(t->hook_batch, 7);
+}
+
 static void test_conf_reads_every_key(void **state)
 {
 	static const char text[] =
@@ -107,7 +127,16 @@ static void test_conf_reads_every_key(void **state)
 		"state: /tmp/d\n"
 		"asn: {file: /tmp/a}\n"
 		"feed: {socket: /tmp/f, group: app}\n"
-		"listen: {address: '[::1]:8093', keys: /tmp/k}\n";
+		"listen: {address: '[::1]:8093', keys: /tmp/k}\n"
+		"nft: {udp: true}\n"
+		"haproxy: {socket: /tmp/h, map: /tmp/m}\n"
+		"nginx: {file: /tmp/g, test: [], reload: [/bin/r, -x], interval: 10s}\n"
+		"hook:\n"
+		"  command: [/bin/c, a, b]\n"
+		"  url: https://example.com/\n"
+		"  key_file: /tmp/k\n"
+		"  timeout: 3s\n"
+		"  batch: 7\n";
 	struct fg_conf conf;
 
 	(void)state;
@@ -160,6 +189,7 @@ static void test_conf_reads_every_key(void **state)
 	assert_string_equal(conf.feed_group, "app");
 	assert_string_equal(conf.listen_address, "[::1]:8093");
 	assert_string_equal(conf.listen_keys, "/tmp/k");
+	expect_targets(&conf.targets);
 	fg_conf_done(&conf);
 }
 
@@ -177,6 +207,11 @@ static void test_conf_replaces_only_what_is_given(void **state)
 	assert_int_equal(conf.ttl_s, 7200);
 	assert_int_equal(parse(&conf, "exports: []\n"), 0);
 	assert_false(conf.export_xdp || conf.export_nft);
+	assert_int_equal(parse(&conf, "haproxy: {socket: /tmp/h, map: /tmp/m}\n"
+				      "exports: [haproxy, ipset]\n"),
+			 0);
+	assert_true(conf.export_haproxy && conf.export_ipset);
+	assert_false(conf.export_xdp || conf.export_nft || conf.export_nginx || conf.export_hook);
 	assert_int_equal(parse(&conf, "# nothing but a comment\n\n"), 0);
 	assert_int_equal(parse(&conf, "---\n"), 0);
 	assert_int_equal(conf.ttl_s, 7200);
@@ -202,8 +237,30 @@ static void test_conf_refuses_bad_values_with_their_line(void **state)
 	} rows[] = {
 		{ "role: router\n",
 		  "f.yaml:1: role: 'router' is none of terminate, transit, mirror" },
-		{ "exports: [nft,\n  ipset]\n",
-		  "f.yaml:2: exports[1]: 'ipset' is none of nft, xdp" },
+		{ "exports: [nft,\n  pf]\n",
+		  "f.yaml:2: exports[1]: 'pf' is none of nft, xdp, ipset, haproxy, nginx, hook" },
+		{ "exports: [nft,\n  haproxy]\nhaproxy: {map: /tmp/m}\n",
+		  "f.yaml:2: exports[1]: haproxy needs haproxy.socket and haproxy.map" },
+		{ "exports: [nginx]\n", "f.yaml:1: exports[0]: nginx needs nginx.file" },
+		{ "exports: [hook]\nhook: {timeout: 5s}\n",
+		  "f.yaml:1: exports[0]: hook needs hook.command or hook.url" },
+		{ "nft: {udp: yes}\n", "f.yaml:1: nft.udp: 'yes' is none of false, true" },
+		{ "haproxy:\n  map: '/tmp/a;b'\n",
+		  "f.yaml:2: haproxy.map: blanks and ; \\ # < cannot be in it" },
+		{ "haproxy: {socket: s}\n", "f.yaml:1: haproxy.socket: 's' is no absolute path" },
+		{ "nginx:\n  interval: 5s\n",
+		  "f.yaml:2: nginx.interval: '5s' is no time of 10s to 3600s" },
+		{ "nginx: {reload: []}\n", "f.yaml:1: nginx.reload: needs at least 1" },
+		{ "nginx: {test: ['', -t]}\n", "f.yaml:1: nginx.test: the program has no name" },
+		{ "hook: {command: [hook.sh]}\n",
+		  "f.yaml:1: hook.command[0]: 'hook.sh' is no absolute path" },
+		{ "hook:\n  url: ftp://x/\n",
+		  "f.yaml:2: hook.url: 'ftp://x/' does not begin with https://" },
+		{ "hook: {key_file: /tmp/k}\n",
+		  "f.yaml:1: hook.key_file: it signs what goes to hook.url" },
+		{ "hook: {timeout: 11s}\n",
+		  "f.yaml:1: hook.timeout: '11s' is no time of 1s to 10s" },
+		{ "hook: {batch: 0}\n", "f.yaml:1: hook.batch: 0 is not within 1 to 10000" },
 		{ "protect:\n  ports: [443, 0]\n",
 		  "f.yaml:2: protect.ports[1]: '0' is no port of 1 to 65535" },
 		{ "protect: {ports: [65536]}\n",
@@ -429,6 +486,13 @@ static void test_conf_example_is_the_defaults(void **state)
 	assert_int_equal(conf.export_xdp, defaults.export_xdp);
 	assert_int_equal(conf.mode, defaults.mode);
 	assert_int_equal(conf.log_level, defaults.log_level);
+	assert_int_equal(conf.targets.nft_udp, defaults.targets.nft_udp);
+	assert_int_equal(conf.targets.nginx_test.n, defaults.targets.nginx_test.n);
+	assert_string_equal(conf.targets.nginx_reload.argv[2],
+			    defaults.targets.nginx_reload.argv[2]);
+	assert_int_equal(conf.targets.nginx_interval_s, defaults.targets.nginx_interval_s);
+	assert_int_equal(conf.targets.hook_timeout_s, defaults.targets.hook_timeout_s);
+	assert_int_equal(conf.targets.hook_batch, defaults.targets.hook_batch);
 	fg_conf_done(&conf);
 	fg_conf_done(&defaults);
 }

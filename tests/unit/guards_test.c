@@ -569,10 +569,23 @@ static void test_guards_explain_a_cohort(void **state)
 	free(text);
 }
 
+static const char *no_argument(void *arg, const char *name)
+{
+	(void)arg;
+	(void)name;
+	return NULL;
+}
+
 /* What is asked of a plan in a dry run moves no cap on. */
 static void test_guards_a_dry_run_changes_nothing(void **state)
 {
-	char *text = NULL;
+	const struct fg_view_document what = {
+		.format = "plain",
+		.min_tier = FG_TIER_ENFORCE,
+		.dry_run = true,
+		.argument = no_argument,
+	};
+	char why[256], *text = NULL;
 	size_t n;
 	FILE *out;
 
@@ -583,7 +596,7 @@ static void test_guards_a_dry_run_changes_nothing(void **state)
 	second_with("10.0.0.1", 77, 5, 96);
 	flag_as("10.0.0.1", 77, 5, "~a");
 	out = open_memstream(&text, &n);
-	assert_int_equal(fg_core_write_export(&core, out, "plain", FG_TIER_ENFORCE, true), 0);
+	assert_int_equal(fg_core_write_export(&core, out, &what, why, sizeof(why)), 0);
 	fclose(out);
 	assert_memory_equal(text, "0 would be blocked, 1 held by a guard;", 38);
 	assert_non_null(strstr(text, "held by max_blocks: 1, because"));

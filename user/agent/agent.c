@@ -14,9 +14,8 @@
 
 #include "agent/api.h"
 #include "agent/core.h"
+#include "agent/exports.h"
 #include "agent/feed.h"
-#include "export/export.h"
-#include "export/xdp.h"
 #include "lib/log.h"
 #include "lib/loop.h"
 #include "lib/notify.h"
@@ -26,11 +25,8 @@
 #include "source/take.h"
 
 #define EPOCH_NS 1000000000ULL
-/* Epochs between looks at what others may have done to our firewall table. */
+/* Epochs between looks for a balancer in front of us. */
 #define CHECK_EPOCHS 10
-/* Read back in full up to here; above, where nft needs many seconds and hundreds of MB, hourly. */
-#define FULL_CHECK_MAX	  100000
-#define FULL_CHECK_EPOCHS 3600
 /* One source with this share of at least so many connections is a balancer in front of us. */
 #define BALANCER_MIN_CONNECTIONS 1000
 #define BALANCER_SHARE		 0.9
@@ -44,15 +40,11 @@ struct agent {
 	struct fg_http *http;
 	struct fg_agent_api *api;
 	struct fg_agent_feed *feed; /* NULL = off */
-	struct fg_nft *nft;
-	struct fg_xdp *xdp;
-	struct fg_export_conf export_conf;
+	struct fg_exports *exports;
 	uint64_t epoch_start_ns;
 	uint64_t epochs;
-	uint64_t exported_revision;
 	uint64_t last_packets;
 	enum fg_guard tripped_by; /* that was logged last */
-	bool export_failed;
 	char *what, *why;
 	size_t n_what, n_why;
 };
@@ -76,75 +68,6 @@ static struct agent *agent_of(void *core)
 	return (struct agent *)((char *)core - offsetof(struct agent, core));
 }
 
-/* What an export did, said once: when it changes something, fails, or works again. */
-static void say_export(struct agent *a, const char *target, int r, const char *why)
-{
-	char beginning[64];
-
-	snprintf(beginning, sizeof(beginning), "export %s fails", target);
-	fg_core_restored(&a->core, beginning);
-	if (r < 0) {
-		if (!a->export_failed)
-			fg_log_error("export %s: %s (tried again every second)", target, why);
-		a->export_failed = true;
-		fg_core_degraded(&a->core, "%s: %s", beginning, why);
-		return;
-	}
-	if (r > 0)
-		fg_log_info("export %s: %d changes", target, r);
-}
-
-static void export_now(struct agent *a, uint64_t now_ns)
-{
-	struct fg_export_set *set;
-	char why[256] = "";
-	bool failed = false;
-	int r;
-
-	r = fg_guards_set(&a->core.guards, now_ns, &set);
-	if (r) {
-		fg_log_error("export: %s", strerror(-r));
-		return;
-	}
-	fg_agent_api_update(a->api, set, now_ns);
-	if (a->nft) {
-		r = fg_nft_apply(a->nft, set, now_ns, why, sizeof(why));
-		say_export(a, "nft", r, why);
-		failed |= r < 0;
-	}
-	if (a->xdp) {
-		r = fg_xdp_apply(a->xdp, set, now_ns, why, sizeof(why));
-		say_export(a, "xdp", r, why);
-		failed |= r < 0;
-		fg_core_restored(&a->core, "export xdp holds");
-		if (fg_xdp_unexportable(a->xdp))
-			fg_core_degraded(
-				&a->core,
-				"export xdp holds single sources only: wider blocks need nft");
-	}
-	a->export_failed = failed;
-	if (!failed)
-		a->exported_revision = set->revision;
-	fg_export_set_unref(&set);
-}
-
-/* Somebody may have flushed the ruleset: then everything is written again. */
-static void check_firewall(struct agent *a)
-{
-	bool full = fg_store_n(a->core.store) <= FULL_CHECK_MAX ||
-		    a->epochs % FULL_CHECK_EPOCHS == 0;
-	char why[256] = "";
-	int r;
-
-	if (!a->nft)
-		return;
-	r = fg_nft_check(a->nft, full, why, sizeof(why));
-	if (r > 0)
-		fg_log_warning("export nft: %s; writing it again", why);
-	if (r)
-		a->exported_revision = UINT64_MAX;
-}
-
 /* A trip is worth a line when it comes and when it goes; what to do is in the status. */
 static void say_trip(struct agent *a)
 {
@@ -164,9 +87,7 @@ static void say_trip(struct agent *a)
 
 static void on_changed(void *core)
 {
-	struct agent *a = agent_of(core);
-
-	export_now(a, unix_ns());
+	fg_exports_run(agent_of(core)->exports, unix_ns());
 }
 
 static void find_balancer(struct agent *a)
@@ -202,6 +123,7 @@ static void refresh(void *core)
 
 	memcpy(v->maps, maps, sizeof(maps));
 	v->n_maps = sizeof(maps) / sizeof(maps[0]);
+	fg_exports_refresh(a->exports);
 }
 
 /* Takes the epoch that ends now. */
@@ -247,14 +169,11 @@ static int on_epoch(void *arg, uint32_t periods)
 		return r;
 	}
 	a->epochs++;
-	if (a->epochs % CHECK_EPOCHS == 0) {
-		check_firewall(a);
+	if (a->epochs % CHECK_EPOCHS == 0)
 		find_balancer(a);
-	}
-	fg_guards_refresh(&a->core.guards, a->core.now_ns);
+	fg_exports_run(a->exports, a->core.now_ns);
 	say_trip(a);
-	if (a->core.guards.revision != a->exported_revision)
-		export_now(a, a->core.now_ns);
+	fg_exports_epoch(a->exports);
 	fg_http_run(a->http); /* connection time-outs */
 	fg_agent_api_epoch(a->api);
 	if (a->feed)
@@ -378,22 +297,6 @@ static void introduce(struct agent *a)
 		fg_log_warning("%s", v->degraded[i]);
 }
 
-static int open_exports(struct agent *a)
-{
-	int r = 0;
-
-	a->export_conf = (struct fg_export_conf){
-		.ports = a->conf->ports,
-		.n_ports = a->conf->n_ports,
-	};
-	if (a->conf->export_nft)
-		r = fg_nft_new(&a->export_conf, &a->nft);
-	if (!r && a->conf->export_xdp)
-		r = fg_xdp_new(a->sensor, &a->xdp);
-	a->exported_revision = UINT64_MAX;
-	return r;
-}
-
 static int open_loop(struct agent *a)
 {
 	int r = fg_loop_new(&a->loop);
@@ -439,14 +342,16 @@ static int start(struct agent *a)
 		return fail(a, a->conf->feed_socket);
 	if (fg_sensor_attach(a->sensor, modes[a->conf->attach], a->why, a->n_why))
 		return fail(a, "attach");
-	if (open_exports(a) || open_loop(a)) {
+	if (open_loop(a)) {
 		snprintf(a->why, a->n_why, "%s", strerror(errno));
 		return fail(a, "agent");
 	}
+	if (fg_exports_open(&a->core, a->sensor, a->conf, a->api, &a->exports, a->why, a->n_why))
+		return fail(a, "exports");
 	introduce(a);
 	a->epoch_start_ns = unix_ns();
 	/* who is told that we are ready finds the blocks that stand */
-	export_now(a, a->epoch_start_ns);
+	fg_exports_run(a->exports, a->epoch_start_ns);
 	fg_log_info("serving %s, mode %s", a->conf->socket_path, a->core.view.mode);
 	if (a->feed)
 		fg_log_info("application feed at %s", a->conf->feed_socket);
@@ -471,12 +376,12 @@ int fg_agent_run(const struct fg_conf *conf, char *what, size_t n_what, char *wh
 			r = take_epoch(&a);
 		}
 	}
+	/* while the loop still holds the signals: a second one must not cut this short */
+	fg_exports_close(&a.exports);
 	fg_agent_feed_close(&a.feed);
 	fg_http_close(&a.http);
 	fg_agent_api_close(&a.api);
 	fg_loop_free(&a.loop);
-	fg_xdp_free(&a.xdp);
-	fg_nft_free(&a.nft);
 	fg_sensor_close(&a.sensor);
 	fg_taker_free(&a.taker);
 	/* a core that never opened has learned nothing */

@@ -38,7 +38,15 @@ enum format {
 };
 enum export {
 	EXPORT_NFT,
-	EXPORT_XDP
+	EXPORT_XDP,
+	EXPORT_IPSET,
+	EXPORT_HAPROXY,
+	EXPORT_NGINX,
+	EXPORT_HOOK
+};
+enum flag {
+	FLAG_FALSE,
+	FLAG_TRUE
 };
 
 /* The file as libcyaml loads it. Which of it was given is asked of the fg_yaml beside it. */
@@ -89,6 +97,23 @@ struct raw {
 	struct {
 		char *address, *keys;
 	} listen;
+	struct {
+		enum flag udp;
+	} nft;
+	struct {
+		char *socket, *map;
+	} haproxy;
+	struct {
+		char *file, *interval;
+		char **test, **reload;
+		unsigned int test_count, reload_count;
+	} nginx;
+	struct {
+		char **command;
+		unsigned int command_count;
+		char *url, *key_file, *timeout;
+		uint32_t batch;
+	} hook;
 };
 
 /* --- Schema ---------------------------------------------------------------------------------- */
@@ -102,7 +127,11 @@ static const cyaml_strval_t attaches[] = { { "auto", FG_ATTACH_AUTO },
 					   { "tc", FG_ATTACH_TC } };
 static const cyaml_strval_t modes[] = { { "observe", FG_MODE_OBSERVE },
 					{ "enforce", FG_MODE_ENFORCE } };
-static const cyaml_strval_t exports[] = { { "nft", EXPORT_NFT }, { "xdp", EXPORT_XDP } };
+static const cyaml_strval_t exports[] = {
+	{ "nft", EXPORT_NFT },	       { "xdp", EXPORT_XDP },	  { "ipset", EXPORT_IPSET },
+	{ "haproxy", EXPORT_HAPROXY }, { "nginx", EXPORT_NGINX }, { "hook", EXPORT_HOOK },
+};
+static const cyaml_strval_t flags[] = { { "false", FLAG_FALSE }, { "true", FLAG_TRUE } };
 static const cyaml_strval_t formats[] = { { "text", FORMAT_TEXT }, { "json", FORMAT_JSON } };
 static const cyaml_strval_t levels[] = { { "error", FG_LOG_ERROR },
 					 { "warning", FG_LOG_WARNING },
@@ -178,6 +207,30 @@ static const cyaml_schema_field_t listen_fields[] = {
 	TEXT("keys", NESTED(listen), keys),
 	CYAML_FIELD_END,
 };
+static const cyaml_schema_field_t nft_fields[] = {
+	ENUM("udp", NESTED(nft), udp, flags),
+	CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t haproxy_fields[] = {
+	TEXT("socket", NESTED(haproxy), socket),
+	TEXT("map", NESTED(haproxy), map),
+	CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t nginx_fields[] = {
+	TEXT("file", NESTED(nginx), file),
+	TEXTS("test", NESTED(nginx), test, 0, FG_CONF_MAX_ARGS),
+	TEXTS("reload", NESTED(nginx), reload, 1, FG_CONF_MAX_ARGS),
+	TEXT("interval", NESTED(nginx), interval),
+	CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t hook_fields[] = {
+	TEXTS("command", NESTED(hook), command, 1, FG_CONF_MAX_ARGS),
+	TEXT("url", NESTED(hook), url),
+	TEXT("key_file", NESTED(hook), key_file),
+	TEXT("timeout", NESTED(hook), timeout),
+	UINT("batch", NESTED(hook), batch),
+	CYAML_FIELD_END,
+};
 static const cyaml_schema_field_t root_fields[] = {
 	TEXTS("interfaces", struct raw, interfaces, 1, FG_MAX_IFACES),
 	ENUM("role", struct raw, role, roles),
@@ -200,6 +253,10 @@ static const cyaml_schema_field_t root_fields[] = {
 	CYAML_FIELD_MAPPING("asn", OPTIONAL, struct raw, asn, asn_fields),
 	CYAML_FIELD_MAPPING("feed", OPTIONAL, struct raw, feed, feed_fields),
 	CYAML_FIELD_MAPPING("listen", OPTIONAL, struct raw, listen, listen_fields),
+	CYAML_FIELD_MAPPING("nft", OPTIONAL, struct raw, nft, nft_fields),
+	CYAML_FIELD_MAPPING("haproxy", OPTIONAL, struct raw, haproxy, haproxy_fields),
+	CYAML_FIELD_MAPPING("nginx", OPTIONAL, struct raw, nginx, nginx_fields),
+	CYAML_FIELD_MAPPING("hook", OPTIONAL, struct raw, hook, hook_fields),
 	CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t root_schema = { CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER,
@@ -229,6 +286,12 @@ void fg_conf_init(struct fg_conf *conf)
 		.log_level = FG_LOG_INFO,
 		.socket_path = strdup(FG_SOCKET_PATH),
 		.state_dir = strdup(FG_STATE_DIR),
+		.targets = { .nginx_test = { { strdup("nginx"), strdup("-t") }, 2 },
+			     .nginx_reload = { { strdup("nginx"), strdup("-s"), strdup("reload") },
+					       3 },
+			     .nginx_interval_s = 30,
+			     .hook_timeout_s = 10,
+			     .hook_batch = 500 },
 	};
 }
 
@@ -236,6 +299,18 @@ static void free_texts(char **texts, size_t *n)
 {
 	while (*n)
 		free(texts[--*n]);
+}
+
+static void free_targets(struct fg_conf_targets *t)
+{
+	free(t->haproxy_socket);
+	free(t->haproxy_map);
+	free(t->nginx_file);
+	free(t->hook_url);
+	free(t->hook_key_file);
+	free_texts(t->nginx_test.argv, &t->nginx_test.n);
+	free_texts(t->nginx_reload.argv, &t->nginx_reload.n);
+	free_texts(t->hook_command.argv, &t->hook_command.n);
 }
 
 void fg_conf_done(struct fg_conf *conf)
@@ -250,6 +325,7 @@ void fg_conf_done(struct fg_conf *conf)
 	free(conf->feed_group);
 	free(conf->listen_address);
 	free(conf->listen_keys);
+	free_targets(&conf->targets);
 	*conf = (struct fg_conf){ 0 };
 }
 
@@ -278,6 +354,33 @@ static int copy_texts(char **to, size_t *n_to, char *const *from, size_t n)
 	return 0;
 }
 
+static int copy_command(struct fg_conf_command *to, char *const *from, size_t n)
+{
+	int r = copy_texts(to->argv, &to->n, from, n);
+
+	to->argv[to->n] = NULL;
+	return r;
+}
+
+/* Like copy_conf(). */
+static int copy_targets(struct fg_conf_targets *next, const struct fg_conf_targets *t)
+{
+	*next = *t;
+	next->haproxy_socket = next->haproxy_map = next->nginx_file = NULL;
+	next->hook_url = next->hook_key_file = NULL;
+	next->nginx_test.n = next->nginx_reload.n = next->hook_command.n = 0;
+	if (copy_text(&next->haproxy_socket, t->haproxy_socket) < 0 ||
+	    copy_text(&next->haproxy_map, t->haproxy_map) < 0 ||
+	    copy_text(&next->nginx_file, t->nginx_file) < 0 ||
+	    copy_text(&next->hook_url, t->hook_url) < 0 ||
+	    copy_text(&next->hook_key_file, t->hook_key_file) < 0 ||
+	    copy_command(&next->nginx_test, t->nginx_test.argv, t->nginx_test.n) < 0 ||
+	    copy_command(&next->nginx_reload, t->nginx_reload.argv, t->nginx_reload.n) < 0 ||
+	    copy_command(&next->hook_command, t->hook_command.argv, t->hook_command.n) < 0)
+		return -ENOMEM;
+	return 0;
+}
+
 /* next becomes a copy that shares nothing; it must be cleaned up also after a failure. */
 static int copy_conf(struct fg_conf *next, const struct fg_conf *conf)
 {
@@ -286,7 +389,8 @@ static int copy_conf(struct fg_conf *next, const struct fg_conf *conf)
 	next->socket_path = next->state_dir = next->asn_file = NULL;
 	next->feed_socket = next->feed_group = NULL;
 	next->listen_address = next->listen_keys = NULL;
-	if (copy_texts(next->interfaces, &next->n_interfaces, conf->interfaces,
+	if (copy_targets(&next->targets, &conf->targets) < 0 ||
+	    copy_texts(next->interfaces, &next->n_interfaces, conf->interfaces,
 		       conf->n_interfaces) < 0 ||
 	    copy_texts(next->allow, &next->n_allow, conf->allow, conf->n_allow) < 0 ||
 	    copy_texts(next->allow_files, &next->n_allow_files, conf->allow_files,
@@ -424,8 +528,6 @@ static int apply_allow_files(struct fg_conf *conf, const struct raw *raw, const 
 
 static void apply_choices(struct fg_conf *conf, const struct raw *raw, const struct fg_yaml *y)
 {
-	unsigned int i;
-
 	if (fg_yaml_line(y, "role"))
 		conf->role = raw->role;
 	if (fg_yaml_line(y, "attach"))
@@ -436,13 +538,6 @@ static void apply_choices(struct fg_conf *conf, const struct raw *raw, const str
 		conf->log_json = raw->log.format == FORMAT_JSON;
 	if (fg_yaml_line(y, "log.level"))
 		conf->log_level = raw->log.level;
-	if (!fg_yaml_line(y, "exports"))
-		return;
-	conf->export_nft = conf->export_xdp = false;
-	for (i = 0; i < raw->exports_count; i++) {
-		conf->export_nft |= raw->exports[i] == EXPORT_NFT;
-		conf->export_xdp |= raw->exports[i] == EXPORT_XDP;
-	}
 }
 
 static int apply_numbers(struct fg_conf *conf, const struct raw *raw, const struct fg_yaml *y)
@@ -615,6 +710,149 @@ static int apply_listen(struct fg_conf *conf, const struct raw *raw, const struc
 	return copy_text(&conf->listen_address, raw->listen.address);
 }
 
+static int apply_haproxy(struct fg_conf_targets *t, const struct raw *raw, const struct fg_yaml *y)
+{
+	const size_t max_socket = sizeof(((struct sockaddr_un *)0)->sun_path);
+	int r = apply_path(&t->haproxy_socket, "haproxy.socket", raw->haproxy.socket, max_socket,
+			   y);
+
+	if (r)
+		return r;
+	/* it is a word of commands on that socket */
+	if (fg_yaml_line(y, "haproxy.map") && strpbrk(raw->haproxy.map, " \t\n;\\#<"))
+		return fg_yaml_refuse(y, "haproxy.map", "blanks and ; \\ # < cannot be in it");
+	return apply_path(&t->haproxy_map, "haproxy.map", raw->haproxy.map, 256, y);
+}
+
+static int apply_command(struct fg_conf_command *to, const char *path, char *const *argv, size_t n,
+			 const struct fg_yaml *y)
+{
+	if (!fg_yaml_line(y, path))
+		return 0;
+	if (n && !argv[0][0])
+		return fg_yaml_refuse(y, path, "the program has no name");
+	return copy_command(to, argv, n);
+}
+
+static int apply_seconds(uint32_t *to, const char *path, const char *value, uint64_t min,
+			 uint64_t max, const struct fg_yaml *y)
+{
+	uint64_t s;
+
+	if (!fg_yaml_line(y, path))
+		return 0;
+	if (fg_num_duration(value, max, &s) < 0 || s < min)
+		return fg_yaml_refuse(y, path, "'%.40s' is no time of %llus to %llus", value,
+				      (unsigned long long)min, (unsigned long long)max);
+	*to = (uint32_t)s;
+	return 0;
+}
+
+static int apply_nginx(struct fg_conf_targets *t, const struct raw *raw, const struct fg_yaml *y)
+{
+	int r = apply_path(&t->nginx_file, "nginx.file", raw->nginx.file, 4000, y);
+
+	if (!r)
+		r = apply_command(&t->nginx_test, "nginx.test", raw->nginx.test,
+				  raw->nginx.test_count, y);
+	if (!r)
+		r = apply_command(&t->nginx_reload, "nginx.reload", raw->nginx.reload,
+				  raw->nginx.reload_count, y);
+	/* more often, and old workers that still serve their connections pile up */
+	if (!r)
+		r = apply_seconds(&t->nginx_interval_s, "nginx.interval", raw->nginx.interval, 10,
+				  3600, y);
+	return r;
+}
+
+static int apply_url(struct fg_conf_targets *t, const struct raw *raw, const struct fg_yaml *y)
+{
+	if (!fg_yaml_line(y, "hook.url"))
+		return 0;
+	if (strncmp(raw->hook.url, "https://", 8) && strncmp(raw->hook.url, "http://", 7))
+		return fg_yaml_refuse(y, "hook.url", "'%.80s' does not begin with https://",
+				      raw->hook.url);
+	return copy_text(&t->hook_url, raw->hook.url);
+}
+
+static int apply_hook(struct fg_conf_targets *t, const struct raw *raw, const struct fg_yaml *y)
+{
+	int r = apply_command(&t->hook_command, "hook.command", raw->hook.command,
+			      raw->hook.command_count, y);
+
+	if (!r && t->hook_command.n && t->hook_command.argv[0][0] != '/')
+		return fg_yaml_refuse(y, "hook.command[0]", "'%.80s' is no absolute path",
+				      t->hook_command.argv[0]);
+	if (!r)
+		r = apply_url(t, raw, y);
+	if (!r)
+		r = apply_path(&t->hook_key_file, "hook.key_file", raw->hook.key_file, 4000, y);
+	if (!r && t->hook_key_file && !t->hook_url)
+		return fg_yaml_refuse(y, "hook.key_file", "it signs what goes to hook.url");
+	if (!r)
+		r = apply_seconds(&t->hook_timeout_s, "hook.timeout", raw->hook.timeout, 1, 10, y);
+	if (!r && fg_yaml_line(y, "hook.batch")) {
+		if (!raw->hook.batch || raw->hook.batch > 10000)
+			return fg_yaml_refuse(y, "hook.batch", "%u is not within 1 to 10000",
+					      raw->hook.batch);
+		t->hook_batch = raw->hook.batch;
+	}
+	return r;
+}
+
+/* What a named target cannot do without. */
+static const char *missing(const struct fg_conf_targets *t, enum export which)
+{
+	if (which == EXPORT_HAPROXY && (!t->haproxy_socket || !t->haproxy_map))
+		return "haproxy needs haproxy.socket and haproxy.map";
+	if (which == EXPORT_NGINX && !t->nginx_file)
+		return "nginx needs nginx.file";
+	if (which == EXPORT_HOOK && !t->hook_command.n && !t->hook_url)
+		return "hook needs hook.command or hook.url";
+#ifndef FG_HAVE_LIBCURL
+	if (which == EXPORT_HOOK && t->hook_url)
+		return "hook.url needs libcurl, which was left out of this build";
+#endif
+	return NULL;
+}
+
+static int apply_exports(struct fg_conf *conf, const struct raw *raw, const struct fg_yaml *y)
+{
+	bool *const chosen[COUNT(exports)] = {
+		[EXPORT_NFT] = &conf->export_nft,     [EXPORT_XDP] = &conf->export_xdp,
+		[EXPORT_IPSET] = &conf->export_ipset, [EXPORT_HAPROXY] = &conf->export_haproxy,
+		[EXPORT_NGINX] = &conf->export_nginx, [EXPORT_HOOK] = &conf->export_hook,
+	};
+	char path[FG_YAML_MAX_PATH];
+
+	if (!fg_yaml_line(y, "exports"))
+		return 0;
+	for (size_t i = 0; i < COUNT(chosen); i++)
+		*chosen[i] = false;
+	for (unsigned int i = 0; i < raw->exports_count; i++) {
+		const char *what = missing(&conf->targets, raw->exports[i]);
+
+		snprintf(path, sizeof(path), "exports[%u]", i);
+		if (what)
+			return fg_yaml_refuse(y, path, "%s", what);
+		*chosen[raw->exports[i]] = true;
+	}
+	return 0;
+}
+
+static int apply_targets(struct fg_conf *conf, const struct raw *raw, const struct fg_yaml *y)
+{
+	int r = apply_haproxy(&conf->targets, raw, y);
+
+	if (fg_yaml_line(y, "nft.udp"))
+		conf->targets.nft_udp = raw->nft.udp == FLAG_TRUE;
+	if (!r)
+		r = apply_nginx(&conf->targets, raw, y);
+	if (!r)
+		r = apply_hook(&conf->targets, raw, y);
+	return r ? r : apply_exports(conf, raw, y);
+}
+
 static int apply_raw(struct fg_conf *conf, const struct raw *raw, const struct fg_yaml *y)
 {
 	int r = apply_interfaces(conf, raw, y);
@@ -639,6 +877,8 @@ static int apply_raw(struct fg_conf *conf, const struct raw *raw, const struct f
 		r = apply_feed(conf, raw, y);
 	if (r == 0)
 		r = apply_listen(conf, raw, y);
+	if (r == 0)
+		r = apply_targets(conf, raw, y);
 	if (r == 0)
 		apply_choices(conf, raw, y);
 	return r;

@@ -16,6 +16,7 @@
 #define FG_CONF_MAX_PORTS 64
 /* Each is looked at in every epoch, and asked for every verdict. */
 #define FG_CONF_MAX_ALLOW_FILES 16
+#define FG_CONF_MAX_ARGS  16
 
 enum fg_attach {
 	FG_ATTACH_AUTO,
@@ -26,6 +27,24 @@ enum fg_attach {
 enum fg_mode {
 	FG_MODE_OBSERVE,
 	FG_MODE_ENFORCE
+};
+
+/* A program with its arguments. */
+struct fg_conf_command {
+	char *argv[FG_CONF_MAX_ARGS + 1]; /* NULL behind the last */
+	size_t n; /* 0 = none */
+};
+
+/* What the exports of these names need. */
+struct fg_conf_targets {
+	bool nft_udp; /* the nft rules match UDP, too */
+	char *haproxy_socket, *haproxy_map;
+	char *nginx_file;
+	struct fg_conf_command nginx_test, nginx_reload;
+	uint32_t nginx_interval_s;
+	struct fg_conf_command hook_command;
+	char *hook_url, *hook_key_file; /* NULL = none */
+	uint32_t hook_timeout_s, hook_batch;
 };
 
 struct fg_conf {
@@ -41,6 +60,8 @@ struct fg_conf {
 	uint32_t ttl_s; /* of automatic verdicts, default 1 h, at most 24 h */
 	bool export_nft; /* exports: [nft] */
 	bool export_xdp; /* exports: [xdp] */
+	bool export_ipset, export_haproxy, export_nginx, export_hook;
+	struct fg_conf_targets targets;
 	char *allow[256]; /* allowlist prefixes of the file */
 	size_t n_allow;
 	char *allow_files[FG_CONF_MAX_ALLOW_FILES]; /* agent/allowfiles.h */

@@ -77,7 +77,7 @@ static uint64_t view_overflow(void *agent, const uint8_t source[16])
 	return c->taker ? fg_taker_overflow(c->taker, source) : 0;
 }
 
-static const char *export_type(const struct fg_view_export *what)
+static const char *export_type(const struct fg_view_document *what)
 {
 	const struct fg_export_format *format;
 	struct fg_export_options options;
@@ -734,11 +734,13 @@ int fg_core_epoch(struct fg_core *c, struct fg_epoch *epoch, struct fg_taker *ta
 	return 0;
 }
 
-int fg_core_write_export(void *core, FILE *out, const struct fg_view_export *what, char *why,
+int fg_core_write_export(void *core, FILE *out, const struct fg_view_document *what, char *why,
 			 size_t n_why)
 {
 	struct fg_core *c = core;
-	const struct fg_export_conf conf = { .ports = c->conf->ports, .n_ports = c->conf->n_ports };
+	const struct fg_export_conf conf = { .ports = c->conf->ports,
+					     .n_ports = c->conf->n_ports,
+					     .udp = c->conf->targets.nft_udp };
 	const struct fg_export_format *format;
 	struct fg_export_options options;
 	struct fg_export_ask ask = { .conf = &conf, .options = &options, .now_ns = c->now_ns };

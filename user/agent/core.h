@@ -62,7 +62,7 @@ void fg_core_sample(void *core, const struct fg_sample *sample);
 int fg_core_epoch(struct fg_core *core, struct fg_epoch *epoch, struct fg_taker *taker);
 
 /** fg_view.write_export with the configuration's ports; core is the agent. */
-int fg_core_write_export(void *core, FILE *out, const struct fg_view_export *what, char *why,
+int fg_core_write_export(void *core, FILE *out, const struct fg_view_document *what, char *why,
 			 size_t n_why);
 
 /** Keeps bytes in the store under a name, bound to this instance and to its hash seed. @return 0,

@@ -362,6 +362,24 @@ static void print_blocks(const json_t *doc)
 	putchar('\n');
 }
 
+static void print_export(const json_t *row)
+{
+	bool failing = json_is_true(json_object_get(row, "failing"));
+	long long unexportable = json_integer_value(json_object_get(row, "unexportable"));
+
+	printf("export       %-8s %lld blocks; %lld changes in %lld batches, %lld errors, %lld "
+	       "rewrites",
+	       fg_ask_text(json_object_get(row, "name")),
+	       (long long)json_integer_value(json_object_get(row, "held")),
+	       (long long)json_integer_value(json_object_get(row, "applied")),
+	       (long long)json_integer_value(json_object_get(row, "batches")),
+	       (long long)json_integer_value(json_object_get(row, "errors")),
+	       (long long)json_integer_value(json_object_get(row, "rewrites")));
+	if (unexportable)
+		printf("; %lld it cannot hold", unexportable);
+	puts(failing ? "; FAILING" : "");
+}
+
 static void print_status(const json_t *doc)
 {
 	size_t i;
@@ -395,6 +413,7 @@ static void print_status(const json_t *doc)
 		       json_string_value(json_object_get(row, "name")),
 		       (long long)json_integer_value(json_object_get(row, "entries")),
 		       (long long)json_integer_value(json_object_get(row, "capacity")));
+	json_array_foreach(json_object_get(doc, "exports"), i, row) print_export(row);
 	print_feed(json_object_get(doc, "feed"));
 	print_crowdsec(json_object_get(doc, "crowdsec"));
 	print_warmth(doc);

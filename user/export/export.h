@@ -91,18 +91,3 @@ int fg_export_json(FILE *out, const struct fg_export_set *set, uint64_t now_ns);
  * by guard. The plan is of the store as it is. model may be NULL. @return 0, -ESTALE, -EIO, -ENOMEM. */
 int fg_export_dry_run(FILE *out, const struct fg_store *store, const struct fg_plan *plan,
 		      const struct fg_model *model);
-
-/* The live nft target: keeps table inet farmgate equal to the set. */
-struct fg_nft;
-int fg_nft_new(const struct fg_export_conf *conf, struct fg_nft **ret_nft);
-void fg_nft_free(struct fg_nft **nft);
-/** One transaction with the differences (whole table where it is not there). why gets a sentence on
- * failure. @return number of changed elements, -errno. */
-int fg_nft_apply(struct fg_nft *nft, const struct fg_export_set *set, uint64_t now_ns, char *why,
-		 size_t n_why);
-/** Looks whether table, chain and sets still stand (terse list); forgets its shadow when not, so
- * that the next apply writes everything. With full, also compares the elements.
- * @return 0 in place, 1 gone or different, -errno. */
-int fg_nft_check(struct fg_nft *nft, bool full, char *why, size_t n_why);
-/** Removes the table (clean stop leaves it standing by default: blocks expire by themselves). */
-int fg_nft_remove(struct fg_nft *nft, char *why, size_t n_why);

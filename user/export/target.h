@@ -15,20 +15,32 @@
 /* Waits between tries after failures: doubled each time, from the first to the last of these. */
 #define FG_TARGET_RETRY_FIRST_S 1
 #define FG_TARGET_RETRY_LAST_S	60
+/* How long a stop waits: an apply takes 10 s at most. */
+#define FG_TARGET_STOP_MS 15000
 
 /* A kind of target. impl is its own state; nothing of it is called by two threads at once. */
 struct fg_target_ops {
 	const char *name; /* as in exports: [NAME] */
-	/** Brings it from what it holds to the set. Bounded in time (10 s at most). Items that it
+	/** Brings it from what it holds to the set. Bounded in time: 10 s, more only beyond 100,000 items. Items that it
 	 * cannot hold are left out and counted. @return number of changes, -errno with a sentence in
 	 * why (256 bytes); then what it holds is unknown, and the next call writes everything. */
 	int (*apply)(void *impl, const struct fg_export_set *set, uint64_t now_ns, char *why,
 		     size_t n_why);
 	/** Looks whether it still holds what was applied; NULL = nobody else can change it. full:
-	 * each element. @return 0 it does, 1 it does not (the next apply writes everything), -errno. */
+	 * each element, which may take a minute. @return 0 it does, 1 it does not, -errno where it
+	 * cannot be told: after both the next apply writes everything. */
 	int (*check)(void *impl, bool full, char *why, size_t n_why);
 	/** Items of the last set that it cannot hold; NULL = there are none. */
 	uint64_t (*unexportable)(const void *impl);
+	/** Is something of the set left that the time was too short for? Then apply is called again at
+	 * once. NULL = never. */
+	bool (*more)(const void *impl);
+	/** Seconds that have to pass behind a batch that changed something; NULL = none. What comes
+	 * meanwhile waits, the newest of it only. */
+	uint32_t (*pause_s)(const void *impl);
+	/** At a clean stop, for a target that holds blocks without an end: takes them out.
+	 * NULL = what it holds ends by itself. @return 0, -errno. */
+	int (*leave)(void *impl, char *why, size_t n_why);
 	void (*free)(void *impl);
 };
 
@@ -43,6 +55,7 @@ struct fg_target_status {
 	uint64_t last_batch_ns; /* how long the last one took */
 	bool failing;
 	char error[256]; /* of the last failure */
+	char found[256]; /* by the last look that led to a rewrite */
 };
 
 struct fg_target;
@@ -56,5 +69,10 @@ void fg_target_check(struct fg_target *target, bool full);
 void fg_target_status(struct fg_target *target, struct fg_target_status *ret_status);
 /** Waits until the last set offered was applied or failed. @return 0, -ETIMEDOUT, -EIO where it failed. */
 int fg_target_wait(struct fg_target *target, uint32_t timeout_ms);
-/** Ends the thread, after what it does now; what the target holds stays and expires by itself. */
-void fg_target_stop(struct fg_target **target);
+/** Says that it is to end after what it does now, and does not wait for it: so that several end at
+ * the same time. */
+void fg_target_halt(struct fg_target *target);
+/** Ends the thread and frees all of it; what the target holds stays, but for what leave takes out.
+ * One that does not end within timeout_ms is left behind, and frees itself should it ever.
+ * @return 0, -ETIMEDOUT where it was left behind, or what leave said. NULL is fine. */
+int fg_target_stop(struct fg_target **target, uint32_t timeout_ms, char *why, size_t n_why);

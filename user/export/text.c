@@ -260,6 +260,15 @@ int fg_export_dry_run(FILE *out, const struct fg_store *store, const struct fg_p
 
 /* --- nft -------------------------------------------------------------------------------------- */
 
+uint32_t fg_nft_set_size(size_t n)
+{
+	uint32_t size = FG_NFT_MIN_SIZE;
+
+	while (size < 2 * n && size < FG_NFT_MAX_SIZE)
+		size *= 2;
+	return size;
+}
+
 const char *fg_nft_set_of(const uint8_t addr[16], uint8_t bits)
 {
 	if (fg_ip_is4(addr))
@@ -304,7 +313,7 @@ static void put_set(FILE *out, const struct fg_export_set *set, const char *name
 {
 	/* no auto-merge: it would give a short block the longer one's end */
 	fprintf(out, "\tset %s {\n\t\ttype %s\n\t\tflags %s\n\t\tsize %u\n", name, type, flags,
-		FG_NFT_SET_SIZE);
+		fg_nft_set_size(set->n));
 	put_elements(out, set, name, now_ns);
 	fputs("\t}\n\n", out);
 }

@@ -74,11 +74,11 @@ static int switch_of(const struct fg_query *q, const char *name, bool *ret_on, c
 #define TEXT "text/plain; charset=utf-8"
 
 /* What the query asks for; @return 0, 400 with a sentence in why. */
-static int read_export(const struct fg_query *q, struct fg_view_export *ret_what, char *why,
+static int read_export(const struct fg_query *q, struct fg_view_document *ret_what, char *why,
 		       size_t n_why)
 {
 	const char *tier = q->argument(q->arg, "tier");
-	struct fg_view_export what = { .format = q->argument(q->arg, "format"),
+	struct fg_view_document what = { .format = q->argument(q->arg, "format"),
 				       .min_tier = FG_TIER_ENFORCE,
 				       .argument = q->argument,
 				       .arg = q->arg };
@@ -99,7 +99,7 @@ static int read_export(const struct fg_query *q, struct fg_view_export *ret_what
 static int get_export(FILE *out, struct fg_view *v, const struct fg_query *q, char *why,
 		      size_t n_why)
 {
-	struct fg_view_export what;
+	struct fg_view_document what;
 	int r = read_export(q, &what, why, n_why);
 
 	if (r)
@@ -112,7 +112,7 @@ static int get_export(FILE *out, struct fg_view *v, const struct fg_query *q, ch
 
 static const char *type_of(const struct fg_view *v, const struct fg_query *q)
 {
-	struct fg_view_export what;
+	struct fg_view_document what;
 	const char *type = NULL;
 	char why[256];
 

@@ -256,6 +256,34 @@ static void write_maps(struct fg_jsonw *w, const struct fg_view *v)
 	fg_jsonw_array_end(w);
 }
 
+static void write_exports(struct fg_jsonw *w, const struct fg_view *v)
+{
+	fg_jsonw_key(w, "exports");
+	fg_jsonw_array(w);
+	for (size_t i = 0; i < v->n_exports; i++) {
+		const struct fg_view_export *e = &v->exports[i];
+
+		fg_jsonw_object(w);
+		fg_jsonw_key_string(w, "name", e->name);
+		fg_jsonw_key_u64(w, "held", e->held);
+		fg_jsonw_key_u64(w, "applied", e->applied);
+		fg_jsonw_key_u64(w, "batches", e->batches);
+		fg_jsonw_key_u64(w, "errors", e->errors);
+		fg_jsonw_key_u64(w, "rewrites", e->rewrites);
+		fg_jsonw_key_u64(w, "unexportable", e->unexportable);
+		fg_jsonw_key(w, "last_success");
+		if (e->last_success_ns)
+			fg_jsonw_time(w, e->last_success_ns);
+		else
+			fg_jsonw_null(w);
+		fg_jsonw_key_double(w, "last_batch_ms", (double)e->last_batch_ns / 1e6);
+		fg_jsonw_key_bool(w, "failing", e->failing);
+		fg_jsonw_key_string(w, "error", e->error[0] ? e->error : NULL);
+		fg_jsonw_object_end(w);
+	}
+	fg_jsonw_array_end(w);
+}
+
 /* What the model had no room for, how large it is, and whether clocks tell hosts apart here. */
 static void write_model(struct fg_jsonw *w, const struct fg_model *m)
 {
@@ -351,6 +379,7 @@ int fg_report_status(FILE *out, struct fg_view *v)
 	named(&w, "events", event_names, t->events, _FG_EVENT_MAX);
 	named(&w, "replies", outcome_names, replies->frames, _FG_OUTCOME_MAX);
 	write_maps(&w, v);
+	write_exports(&w, v);
 	write_model(&w, v->model);
 	fg_jsonw_key_u64(&w, "summaries", fg_store_n_summaries(v->store));
 	fg_cohorts_write_state(&w, v);

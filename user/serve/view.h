@@ -43,6 +43,18 @@ struct fg_view_map {
 	uint64_t entries, capacity;
 };
 
+/* What a live export did since the start. */
+struct fg_view_export {
+	char name[16];
+	uint64_t held, applied, batches, errors, rewrites, unexportable;
+	uint64_t last_success_ns; /* unix; 0 = never */
+	uint64_t last_batch_ns; /* how long it took */
+	bool failing;
+	char error[256]; /* of the last failure; "" = none yet */
+};
+
+#define FG_VIEW_MAX_EXPORTS 12
+
 /* A file of prefixes that are never blocked. */
 struct fg_view_allow_file {
 	const char *path;
@@ -54,8 +66,8 @@ struct fg_view_allow_file {
 #define FG_VIEW_MAX_DEGRADED	16
 #define FG_VIEW_MAX_ALLOW_FILES 16
 
-/* An export that is asked for. */
-struct fg_view_export {
+/* An export that is asked for as a document. */
+struct fg_view_document {
 	const char *format; /* NULL = not given */
 	enum fg_tier min_tier;
 	bool dry_run;
@@ -93,6 +105,8 @@ struct fg_view {
 	size_t n_interfaces;
 	struct fg_view_map maps[FG_VIEW_MAX_MAPS];
 	size_t n_maps;
+	struct fg_view_export exports[FG_VIEW_MAX_EXPORTS];
+	size_t n_exports;
 	char degraded[FG_VIEW_MAX_DEGRADED][256]; /* sentences; none = healthy */
 	size_t n_degraded;
 	struct fg_view_allow_file allow_files[FG_VIEW_MAX_ALLOW_FILES];
@@ -106,10 +120,10 @@ struct fg_view {
 	void (*refresh)(void *agent);
 	/** Writes an export. @return 0, -EINVAL with a sentence in why where there is none such,
 	 * -errno. */
-	int (*write_export)(void *agent, FILE *out, const struct fg_view_export *what, char *why,
+	int (*write_export)(void *agent, FILE *out, const struct fg_view_document *what, char *why,
 			    size_t n_why);
 	/** Media type of an export, NULL where there is none such. */
-	const char *(*export_type)(const struct fg_view_export *what);
+	const char *(*export_type)(const struct fg_view_document *what);
 	/** What guards make of a verdict: who else would be hit, and what holds it. NULL = there are no
 	 * guards. @return false where it cannot be told. */
 	bool (*guarded)(void *agent, const struct fg_verdict *verdict,
