@@ -36,6 +36,7 @@ struct fg_conf {
 	size_t n_prefixes;
 	enum fg_mode mode; /* observe: automatic verdicts never leave the host's memory */
 	uint32_t ttl_s; /* of automatic verdicts, default 1 h, at most 24 h */
+	uint64_t history_s; /* how long history is kept, default 90 d */
 	bool export_nft; /* exports: [nft] */
 	bool export_xdp; /* exports: [xdp] */
 	char *allow[256]; /* allowlist prefixes of the file */

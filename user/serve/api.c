@@ -112,6 +112,7 @@ static const struct route routes[] = {
 	{ "/v1/unblock", "POST", fg_decide_unblock, JSON },
 	{ "/v1/allow", "POST", fg_decide_allow, JSON },
 	{ "/v1/disallow", "POST", fg_decide_disallow, JSON },
+	{ "/v1/undo", "POST", fg_decide_undo, JSON },
 };
 
 void fg_api_refuse(struct fg_answer *ret_answer, int status, const char *text)
