@@ -671,7 +671,8 @@ static void assert_sent(const char *text, const char *verb, const char *body)
 	sent = json_loads(strstr(asked(), "\r\n\r\n") + 4, 0, NULL);
 	if (!json_equal(sent, want))
 		fail_msg("%s sent: %s", text, asked());
-	assert_non_null(strstr(said, ": done\nnote: be? careful\n"));
+	assert_non_null(strstr(said, ": done; 'farmgate undo 7' takes it back\n"
+				     "note: be? careful\n"));
 	json_decref(sent);
 	json_decref(want);
 }
@@ -687,6 +688,12 @@ static void test_cmd_decisions_send_what_was_typed(void **state)
 	assert_sent("allow 203.0.113.0/24 --ttl 2d", "allow",
 		    "{\"prefix\":\"203.0.113.0/24\",\"ttl\":\"2d\"}");
 	assert_sent("disallow 203.0.113.0/24", "disallow", "{\"prefix\":\"203.0.113.0/24\"}");
+	assert_sent("block c1 --reason farm --ttl 24h", "block",
+		    "{\"cohort\":\"c1\",\"reason\":\"farm\",\"ttl\":\"24h\"}");
+	assert_sent("unblock a17", "unblock", "{\"cohort\":\"a17\"}");
+	assert_sent("block 203.0.113.0/24 --confirm 142", "block",
+		    "{\"prefix\":\"203.0.113.0/24\",\"confirm\":142}");
+	assert_sent("undo 7 --reason oops", "undo", "{\"id\":7,\"reason\":\"oops\"}");
 	/* told without an agent, that there is none besides */
 	unlink(socket_path);
 	assert_int_equal(run("block 203.0.113.7/24", NULL), FG_EXIT_USAGE);
@@ -695,6 +702,33 @@ static void test_cmd_decisions_send_what_was_typed(void **state)
 	assert_int_equal(run("block 203.0.113.7 --reason \xff", NULL), FG_EXIT_USAGE);
 	assert_non_null(strstr(said, "no UTF-8"));
 	assert_int_equal(run("block 203.0.113.7 --stem \xff", NULL), FG_EXIT_USAGE);
+	assert_int_equal(run("block 203.0.113.7 --ttl 25h", NULL), FG_EXIT_USAGE);
+	assert_non_null(strstr(said, "25h: more than 24 h"));
+	assert_int_equal(run("block c1 --ttl 0", NULL), FG_EXIT_USAGE);
+	assert_int_equal(run("allow 203.0.113.7 --ttl soon", NULL), FG_EXIT_USAGE);
+	assert_int_equal(run("block 203.0.113.0/24 --confirm all", NULL), FG_EXIT_USAGE);
+	assert_non_null(strstr(said, "all: no number of sources"));
+	assert_int_equal(run("undo c1", NULL), FG_EXIT_USAGE);
+	assert_int_equal(run("undo 0", NULL), FG_EXIT_USAGE);
+}
+
+static void test_cmd_decisions_are_told_in_words(void **state)
+{
+	(void)state;
+	assert_int_equal(run("block c1", ok("{\"ok\":true,\"id\":17,\"blocked\":25000,"
+					    "\"left_out\":3,\"note\":\"left out: 3\"}\n")),
+			 FG_EXIT_OK);
+	assert_string_equal(said,
+			    "block c1: 25000 blocked, 3 left out; 'farmgate undo 17' takes it "
+			    "back\nnote: left out: 3\n");
+	assert_int_equal(run("undo 17", ok("{\"ok\":true,\"id\":18,\"undone\":25000,"
+					   "\"left_out\":0}\n")),
+			 FG_EXIT_OK);
+	assert_string_equal(said, "undo 17: 25000 undone; 'farmgate undo 18' takes it back\n");
+	assert_int_equal(run("undo 17", "409 Conflict\r\nContent-Length: 26\r\n\r\n"
+					"{\"error\":\"taken back al.\"}"),
+			 FG_EXIT_ERROR);
+	assert_non_null(strstr(said, "farmgate: undo: taken back al."));
 }
 
 static void test_cmd_nobody_is_there(void **state)
@@ -989,7 +1023,7 @@ static void test_cmd_explains_in_lines(void **state)
 		"\"stem\":\"~t\",\"stack\":\"-\",\"sentences\":[\"Three.\"]}],\"clients\":[]}\n";
 	static const char past[] =
 		"{\"history\":[{\"time\":1795435200,\"what\":\"blocked\",\"who\":"
-		"\"operator\",\"reason\":\"a\\tb\"}],\"total\":1}\n";
+		"\"operator:alice\",\"reason\":\"a\\tb\",\"id\":7}],\"total\":1}\n";
 
 	(void)state;
 	assert_int_equal(run("explain 192.0.2.1", ok(explained)), FG_EXIT_OK);
@@ -998,8 +1032,11 @@ static void test_cmd_explains_in_lines(void **state)
 	assert_int_equal(run("explain 192.0.2.1 --format tsv", ok(explained)), FG_EXIT_OK);
 	assert_string_equal(said, "#sentence\nOne.\nTwo?.\nThree.\n");
 	assert_int_equal(run("history 192.0.2.1 --format tsv", ok(past)), FG_EXIT_OK);
-	assert_string_equal(said, "#time\twhat\twho\treason\n"
-				  "2026-11-23T12:00:00Z\tblocked\toperator\ta?b\n");
+	assert_string_equal(said, "#time\twhat\twho\treason\tid\n"
+				  "2026-11-23T12:00:00Z\tblocked\toperator:alice\ta?b\t7\n");
+	assert_int_equal(run("history c1", ok(past)), FG_EXIT_OK);
+	assert_memory_equal(asked(), "GET /v1/history?source=c1 HTTP/1.1", 34);
+	assert_string_equal(said, "2026-11-23T12:00:00Z  blocked by operator:alice  a?b  (7)\n");
 }
 
 static void test_cmd_check_config(void **state)
@@ -1103,6 +1140,7 @@ int main(void)
 		TEST(test_cmd_export_exabgp_prints_routes),
 		TEST(test_cmd_follow_routes_never_blocks),
 		TEST(test_cmd_follow_routes_ends_with_its_reader),
+		TEST(test_cmd_decisions_are_told_in_words),
 		TEST(test_cmd_explains_in_lines),
 		TEST(test_cmd_check_config),
 		TEST(test_cmd_check_config_reads_the_table_of_networks),

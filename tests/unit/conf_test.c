@@ -58,6 +58,7 @@ static void test_conf_defaults_are_the_contracts(void **state)
 	assert_int_equal(conf.ports[0], 443);
 	assert_int_equal(conf.mode, FG_MODE_OBSERVE);
 	assert_int_equal(conf.ttl_s, 3600);
+	assert_int_equal(conf.history_s, 90 * 86400);
 	assert_true(conf.detect.enforce_days == 14);
 	assert_true(conf.limits.window_ns == 60000000000ULL);
 	assert_true(conf.detect.flag_nats == FG_FLAG_NATS);
@@ -107,6 +108,7 @@ static void test_conf_reads_every_key(void **state)
 		"mode: enforce\n"
 		"ttl: 30m\n"
 		"warmup: 36h\n"
+		"history: 30d\n"
 		"exports: [nft]\n"
 		"allow: [198.51.100.0/24, '2001:db8:1::/64']\n"
 		"allow_files: [/etc/farmgate/office.txt, /var/lib/crawlers]\n"
@@ -154,6 +156,7 @@ static void test_conf_reads_every_key(void **state)
 	assert_int_equal(conf.prefixes[1].addr[3], 0xb8);
 	assert_int_equal(conf.mode, FG_MODE_ENFORCE);
 	assert_int_equal(conf.ttl_s, 1800);
+	assert_int_equal(conf.history_s, 30 * 86400);
 	assert_true(conf.detect.enforce_days == 1.5);
 	assert_true(conf.export_nft);
 	assert_false(conf.export_xdp);
@@ -280,6 +283,10 @@ static void test_conf_refuses_bad_values_with_their_line(void **state)
 		{ "warmup: 91d\n", "f.yaml:1: warmup: '91d' is no time of 0 to 90d, like 14d, 0" },
 		{ "warmup: soon\n",
 		  "f.yaml:1: warmup: 'soon' is no time of 0 to 90d, like 14d, 0" },
+		{ "history: 23h\n",
+		  "f.yaml:1: history: '23h' is no time of 1d to 3650d, like 90d" },
+		{ "history: 3651d\n",
+		  "f.yaml:1: history: '3651d' is no time of 1d to 3650d, like 90d" },
 		{ "ttl:\n", "f.yaml:1: ttl: has no value; give one or remove the key" },
 		{ "ttl: [1h]\n", "f.yaml:1: ttl: takes one value, not a list" },
 		{ "limits: {window: 5s}\n",

@@ -200,6 +200,9 @@ static void test_core_first_hour_enforces_only_if_told_to(void **state)
 	open_core(NULL, NOW);
 	second_of(1, 3000, 1, NOW + S);
 	second_of(2, 1, 60, NOW + 2 * S);
+	/* not for one spike */
+	assert_int_equal(count(2, FG_TIER_ENFORCE, &others), 0);
+	second_of(2, 1, 60, NOW + 12 * S);
 	assert_int_equal(count(2, FG_TIER_ENFORCE, &others), 1);
 	fg_core_close(&core);
 	conf.detect.enforce_days = 14;
@@ -234,6 +237,7 @@ static void test_core_enforces_when_it_is_warm(void **state)
 	hours_of(NOW + 13 * 24 * HOUR_NS, 2 * 24);
 	assert_true(fg_cohorts_state(core.cohorts).days >= 14);
 	second_of(2, 1, 60, NOW + 15 * 24 * HOUR_NS - 1800 * S + S);
+	second_of(2, 1, 60, NOW + 15 * 24 * HOUR_NS - 1800 * S + 11 * S);
 	assert_int_equal(count(2, FG_TIER_ENFORCE, &others), 1);
 }
 

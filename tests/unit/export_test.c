@@ -55,6 +55,8 @@ static void note(const char *source, double score, bool proven, bool shared)
 	uint8_t bits;
 
 	assert_int_equal(fg_ip_parse(source, f.source, &bits), 0);
+	/* one spike enforces nothing */
+	assert_true(fg_store_note(store, &f, &names, true, 11, NOW - 10 * S) >= 0);
 	assert_true(fg_store_note(store, &f, &names, true, 3600, NOW) >= 0);
 }
 
@@ -200,9 +202,9 @@ static void test_export_drops_items_inside_others(void **arg)
 	assert_true(set->items[1].until_ns == NOW + 3600 * S);
 	assert_int_equal(set->withheld, 0);
 	/* IPv4 lies between in our storage, and is not part of it */
-	block("::/0", 0, 60, "");
+	block("::/16", 0, 60, "");
 	choose(FG_TIER_ENFORCE, NOW);
-	assert_string_equal(plain(), "::/0\n10.0.0.0/8\n11.0.0.1\n");
+	assert_string_equal(plain(), "::/16\n10.0.0.0/8\n11.0.0.1\n2001:db8::/32\n");
 }
 
 /* What formats say of a block beside its prefix. */
@@ -218,10 +220,12 @@ static void test_export_items_say_where_they_are_from(void **arg)
 	assert_true(set->items[1].score == 0 && set->items[1].by_operator);
 	for (size_t i = 0; i < 2; i++) {
 		assert_int_equal(set->items[i].tier, FG_TIER_ENFORCE);
-		assert_true(set->items[i].first_ns == NOW && set->items[i].updated_ns == NOW);
+		assert_true(set->items[i].updated_ns == NOW);
+		assert_true(set->items[i].first_ns == (i ? NOW : NOW - 10 * S));
 	}
 }
 
+/* Its time runs from when it is judged again, an hour later. */
 static void member(const char *source, uint64_t stem, uint32_t ttl_s)
 {
 	static const struct fg_names names = { "t13d", "~t13d", "l64" };
@@ -252,7 +256,7 @@ static void test_export_gives_a_members_address_to_who_knows_no_clients(void **a
 	assert_string_equal(plain(), "192.0.2.1\n192.0.2.2\n");
 	assert_int_equal(set->n_clients, 3);
 	assert_true(set->items[0].of_clients);
-	assert_true(set->items[0].until_ns == NOW + 3600 * S);
+	assert_true(set->items[0].until_ns == NOW + 7200 * S);
 	assert_true(fg_export_whole_until(&set->items[0]) == 0);
 	assert_true(fg_export_whole_until(&set->items[1]) == NOW + 3600 * S);
 }
@@ -265,7 +269,7 @@ static void test_export_keeps_two_ends_apart(void **arg)
 	note("192.0.2.2", 20, true, false);
 	choose(FG_TIER_ENFORCE, NOW);
 	assert_int_equal(set->n, 1);
-	assert_true(set->items[0].until_ns == NOW + 7200 * S);
+	assert_true(set->items[0].until_ns == NOW + 10800 * S);
 	assert_true(fg_export_whole_until(&set->items[0]) == NOW + 3600 * S);
 }
 
@@ -448,17 +452,17 @@ static void test_export_dry_run_counts_who_would_be_hit(void **arg)
 	(void)arg;
 	block("10.0.0.0/8", 0, 60, "too wide");
 	block("192.0.2.1", 0, 60, "");
-	block("::/0", 0, 60, "all of IPv6");
+	block("2001::/16", 0, 60, "all of IPv6");
 	choose(FG_TIER_ENFORCE, NOW);
 	assert_string_equal(
 		dry_run(model),
 		"3 would be blocked, 0 held by a guard; as clients 0, as addresses or prefixes 3\n"
-		"prefix ::/0 until 2026-11-23T12:01:00Z by operator (all of IPv6): hits 1 known "
-		"sources with 0 clients and 0 exchanges\n"
 		"prefix 10.0.0.0/8 until 2026-11-23T12:01:00Z by operator (too wide): hits 2 known "
 		"sources with 0 clients and 0 exchanges\n"
 		"address 192.0.2.1 until 2026-11-23T12:01:00Z by operator (operator): hits 0 known "
-		"sources with 0 clients and 0 exchanges\n");
+		"sources with 0 clients and 0 exchanges\n"
+		"prefix 2001::/16 until 2026-11-23T12:01:00Z by operator (all of IPv6): hits 1 "
+		"known sources with 0 clients and 0 exchanges\n");
 	fg_model_free(&model);
 }
 
@@ -473,7 +477,7 @@ static void test_export_dry_run_says_what_is_held(void **arg)
 	assert_string_equal(
 		dry_run(NULL),
 		"3 would be blocked, 1 held by a guard; as clients 2, as addresses or prefixes 2\n"
-		"client 11.0.0.3 ~t13d l64 until 2026-11-23T12:01:00Z by detector (relay_gap): hits "
+		"client 11.0.0.3 ~t13d l64 until 2026-11-23T13:01:00Z by detector (relay_gap): hits "
 		"nobody else; as an address, for who knows no clients: others make 0 of 10 "
 		"connections and exchanges there (0.0 %), 0 clients with 0 other stems\n"
 		"client 11.0.0.4 - - until 2026-11-23T12:01:00Z by operator (one of its clients): "

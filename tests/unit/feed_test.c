@@ -676,7 +676,7 @@ static void test_feed_stronger_opinion_stands(void **state)
 		epoch.end_ns += 60 * S;
 	}
 	/* the weaker is there when the stronger has ended */
-	for (int minute = 0; minute < 60; minute++) {
+	for (int minute = 0; minute < 120; minute++) {
 		assert_int_equal(fg_core_epoch(&core, &epoch, NULL), 0);
 		epoch.start_ns += 60 * S;
 		epoch.end_ns += 60 * S;

@@ -117,6 +117,8 @@ static void flag_as(const char *source, uint64_t stem, uint64_t stack, const cha
 
 	snprintf(names.stem_text, sizeof(names.stem_text), "%s", stem_text);
 	fg_ip_parse(source, f.source, &bits);
+	/* one spike enforces nothing */
+	assert_true(fg_store_note(core.store, &f, &names, true, 11, now_ns - 10 * S) >= 0);
 	assert_true(fg_store_note(core.store, &f, &names, true, 24 * 3600, now_ns) >= 0);
 }
 
@@ -359,7 +361,9 @@ static void test_guards_follow_an_allow_file(void **state)
 	write_allow("192.0.2.0/24 the office\n");
 	second_with("11.0.0.1", 500, 7, 1);
 	assert_int_equal(core.view.n_degraded, 0);
-	/* the next renewal raises it again */
+	/* a renewal raises it again, a minute after the objection went */
+	now_ns += 60 * S;
+	core.now_ns = now_ns;
 	flag_as("10.0.0.1", 77, 5, "~a");
 	assert_int_equal(of("10.0.0.1", 77).held, G(none));
 }

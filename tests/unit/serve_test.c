@@ -32,6 +32,7 @@
 static struct fg_conf conf;
 static struct fg_core core;
 static char folder[64], socket_path[96], stem_text[64];
+static const char *asks; /* who does */
 static unsigned int changes;
 
 static void count_change(void *agent)
@@ -148,7 +149,8 @@ static struct fg_answer ask(const char *method, const char *path, const char *ar
 				    .body = body,
 				    .n_body = body ? strlen(body) : 0,
 				    .argument = argument,
-				    .arg = (void *)arguments };
+				    .arg = (void *)arguments,
+				    .who = asks };
 	struct fg_answer a;
 
 	fg_api_answer(&core.view, &q, &a);
@@ -488,6 +490,146 @@ static const json_t *inside(const json_t *doc, const char *path)
 	return doc;
 }
 
+static json_int_t number_in(const json_t *doc, const char *key)
+{
+	return json_integer_value(json_object_get(doc, key));
+}
+
+/* Who would be hit is said before anybody is. */
+static void test_serve_blocks_a_prefix_in_two_steps(void **state)
+{
+	json_t *doc;
+
+	(void)state;
+	assert_refused("POST", "/v1/block", NULL, "{\"prefix\":\"203.0.113.0/24\"}", 409,
+		       "3 known sources with 3 clients and 0 exchanges, 3 of them not flagged; if "
+		       "that is meant, repeat it with --confirm 3");
+	assert_refused("POST", "/v1/block", NULL, "{\"prefix\":\"203.0.113.0/24\",\"confirm\":2}",
+		       409, "--confirm 3");
+	assert_int_equal(changes, 0);
+	doc = document("POST", "/v1/block", NULL, "{\"prefix\":\"203.0.113.0/24\",\"confirm\":3}",
+		       200);
+	assert_int_equal(number_in(doc, "blocked"), 1);
+	json_decref(doc);
+	/* all that is known in it is flagged by now, and of others nothing is known */
+	json_decref(document("POST", "/v1/block", NULL, "{\"prefix\":\"203.0.112.0/22\"}", 200));
+	json_decref(document("POST", "/v1/block", NULL, "{\"prefix\":\"198.51.100.0/24\"}", 200));
+	json_decref(document("POST", "/v1/block", NULL, "{\"prefix\":\"203.0.113.1\"}", 200));
+	assert_refused("POST", "/v1/block", NULL, "{\"prefix\":\"0.0.0.0/0\",\"confirm\":9}", 400,
+		       "wider than any block");
+	assert_refused("POST", "/v1/block", NULL, "{\"prefix\":\"10.0.0.0/7\"}", 400, "wider");
+	assert_refused("POST", "/v1/block", NULL, "{\"prefix\":\"::/0\"}", 400, "wider");
+	assert_refused("POST", "/v1/block", NULL, "{\"prefix\":\"2000::/15\"}", 400, "wider");
+	assert_refused("POST", "/v1/block", NULL, "{\"prefix\":\"10.0.0.0/8\",\"confirm\":-1}", 400,
+		       "confirm");
+	json_decref(document("POST", "/v1/allow", NULL,
+			     "{\"prefix\":\"10.1.0.0/16\",\"reason\":\"our offices\"}", 200));
+	assert_refused("POST", "/v1/block", NULL, "{\"prefix\":\"10.0.0.0/8\"}", 409,
+		       "10.1.0.0/16 is on the allowlist (our offices)");
+}
+
+/* A member of a community of accounts, on a host's client with that stem. */
+static void flag_member(unsigned int host, uint64_t stack)
+{
+	static const struct fg_names names = { "t13d", "~t13d", "64:64240" };
+	struct fg_finding f = { .source = { [10] = 0xff, 0xff, 203, 0, 113, (uint8_t)host },
+				.stem = 77,
+				.stack = stack,
+				.cohort = FG_COMMUNITY | 4,
+				.score = 20,
+				.proven = true,
+				.n_evidence = 1 };
+
+	fg_evidence_benign(&f.evidence[0], FG_BENIGN_own_service, FG_CONSIDERED_OPEN, NAN);
+	assert_true(fg_store_note(core.store, &f, &names, true, 3600, core.now_ns) >= 0);
+}
+
+static void test_serve_decides_about_a_cohort(void **state)
+{
+	char body[64], *text;
+	json_t *doc;
+	json_int_t id;
+
+	(void)state;
+	for (unsigned int host = 1; host <= 20; host++)
+		flag_member(host, host == 9 ? 0 : 6);
+	json_decref(document("POST", "/v1/allow", NULL, "{\"prefix\":\"203.0.113.8\"}", 200));
+	asks = "alice";
+	doc = document("POST", "/v1/block", NULL, "{\"cohort\":\"a4\",\"ttl\":\"2h\"}", 200);
+	assert_int_equal(number_in(doc, "blocked"), 18);
+	assert_int_equal(number_in(doc, "left_out"), 2);
+	assert_non_null(strstr(json_string_value(json_object_get(doc, "note")),
+			       "left out: 1 on the allowlist; 1 whose stack is not known"));
+	id = number_in(doc, "id");
+	json_decref(doc);
+	assert_int_equal(fg_store_n(core.store), 38);
+	assert_int_equal(fg_store_at(core.store, 37)->stem, 77);
+	assert_int_equal(fg_store_at(core.store, 37)->stack, 6);
+	assert_string_equal(fg_store_at(core.store, 37)->reason, "member of a4");
+	snprintf(body, sizeof(body), "{\"id\":%lld}", (long long)id);
+	doc = document("POST", "/v1/undo", NULL, body, 200);
+	assert_int_equal(number_in(doc, "undone"), 18);
+	assert_int_equal(number_in(doc, "left_out"), 0);
+	json_decref(doc);
+	assert_int_equal(fg_store_n(core.store), 20);
+	assert_refused("POST", "/v1/undo", NULL, body, 409, "was taken back already");
+	assert_refused("POST", "/v1/undo", NULL, "{\"id\":99999}", 404, "no decision 99999");
+	assert_refused("POST", "/v1/undo", NULL, "{}", 400, "which decision");
+	assert_refused("POST", "/v1/undo", NULL, "{\"id\":\"7\"}", 400, "id: not a whole number");
+	assert_refused("GET", "/v1/undo", NULL, NULL, 405, "not allowed");
+	doc = document("POST", "/v1/unblock", NULL, "{\"cohort\":\"a4\"}", 200);
+	assert_int_equal(number_in(doc, "removed"), 20);
+	json_decref(doc);
+	assert_refused("POST", "/v1/unblock", NULL, "{\"cohort\":\"a4\"}", 404, "member of 'a4'");
+	assert_refused("POST", "/v1/block", NULL, "{\"cohort\":\"a4\"}", 404, "none that stands");
+	assert_refused("POST", "/v1/block", NULL, "{\"cohort\":\"c9\"}", 404, "none that stands");
+	assert_refused("POST", "/v1/block", NULL, "{\"cohort\":\"b1\"}", 400, "no cohort's id");
+	assert_refused("POST", "/v1/block", NULL, "{\"cohort\":\"c1\",\"prefix\":\"10.0.0.1\"}",
+		       400, "not both");
+	assert_refused("POST", "/v1/allow", NULL, "{\"cohort\":\"a4\"}", 400,
+		       "farmgate unblock a4");
+	assert_refused("POST", "/v1/disallow", NULL, "{\"cohort\":\"a4\"}", 400, "cohort");
+	/* who it was, of the cohort and of each member */
+	doc = document("GET", "/v1/history", "source=a4", NULL, 200);
+	assert_int_equal(number_in(doc, "total"), 2);
+	assert_string_equal(json_string_value(inside(doc, "history.0.who")), "operator:alice");
+	assert_int_equal(json_integer_value(inside(doc, "history.0.id")), id);
+	json_decref(doc);
+	doc = document("GET", "/v1/history", "source=203.0.113.1", NULL, 200);
+	assert_string_equal(json_string_value(inside(doc, "history.1.what")), "blocked");
+	assert_string_equal(json_string_value(inside(doc, "history.2.what")), "undone");
+	assert_string_equal(json_string_value(inside(doc, "history.3.what")), "unblocked");
+	json_decref(doc);
+	doc = document("GET", "/v1/explain", "source=203.0.113.1", NULL, 200);
+	text = json_dumps(json_object_get(doc, "sentences"), 0);
+	assert_non_null(strstr(text, "An operator ended its verdict of 2026-11-23"));
+	free(text);
+	json_decref(doc);
+	asks = NULL;
+}
+
+static void test_serve_shows_what_cools(void **state)
+{
+	json_t *doc;
+
+	(void)state;
+	flag(1, 20, true, 3600, core.now_ns);
+	core.now_ns += 3600 * S;
+	fg_store_expire(core.store, core.now_ns);
+	doc = document("GET", "/v1/flagged", NULL, NULL, 200);
+	assert_int_equal(number_in(doc, "total"), 0);
+	json_decref(doc);
+	doc = document("GET", "/v1/flagged", "tier=observe", NULL, 200);
+	assert_int_equal(number_in(doc, "total"), 1);
+	assert_string_equal(json_string_value(inside(doc, "flagged.0.state")), "cooling");
+	assert_string_equal(json_string_value(inside(doc, "flagged.0.tier")), "observe");
+	json_decref(doc);
+	flag(1, 20, true, 3600, core.now_ns);
+	doc = document("GET", "/v1/flagged", NULL, NULL, 200);
+	assert_int_equal(json_integer_value(inside(doc, "flagged.0.strikes")), 1);
+	json_decref(doc);
+}
+
 #define ROW_OF_A_SOURCE                                                                     \
 	"source syns connections proven hellos incomplete fingerprints exchanges bytes_in " \
 	"bytes_out first_seen last_seen "
@@ -685,6 +827,7 @@ static void test_serve_flagged_keeps_to_the_tier(void **state)
 	json_t *doc;
 
 	(void)state;
+	flag(1, 20, true, 3600, core.now_ns - 10 * S);
 	flag(1, 20, true, 3600, core.now_ns);
 	flag(2, 30, false, 3600, core.now_ns); /* unproven: alert at most */
 	doc = document("GET", "/v1/flagged", "tier=enforce", NULL, 200);
@@ -791,6 +934,7 @@ static void test_report_is_the_list_of_flagged(void **state)
 	FILE *out;
 
 	(void)state;
+	flag(1, 20, true, 3600, core.now_ns - 10 * S);
 	flag(1, 20, true, 3600, core.now_ns);
 	a = ask("GET", "/v1/flagged", NULL, NULL);
 	out = open_memstream(&text, &n);
@@ -918,7 +1062,7 @@ static void test_serve_decisions_keep_to_their_bounds(void **state)
 		       "{\"prefix\":\"192.0.2.1\",\"ttl\":\"24h\",\"stem\":null,\"reason\":\"\"}",
 		       200);
 	assert_int_equal(json_integer_value(json_object_get(doc, "id")),
-			 fg_store_at(core.store, 1)->id);
+			 fg_store_at(core.store, 1)->decision);
 	json_decref(doc);
 	assert_int_equal(fg_store_at(core.store, 1)->until_ns, core.now_ns + 86400 * S);
 	assert_int_equal(fg_store_at(core.store, 1)->stem, 0);
@@ -1442,6 +1586,9 @@ int main(void)
 		TEST(test_serve_lists_sort_limit_and_look_back),
 		TEST(test_serve_refuses_what_it_does_not_know),
 		TEST(test_serve_decides),
+		TEST(test_serve_blocks_a_prefix_in_two_steps),
+		TEST(test_serve_decides_about_a_cohort),
+		TEST(test_serve_shows_what_cools),
 		TEST(test_serve_refuses_decisions),
 		TEST(test_serve_an_export_is_known_by_its_tag),
 		TEST(test_serve_rows_have_the_keys_of_the_contract),

@@ -118,6 +118,15 @@ static int note(const char *source, bool enforce, uint64_t now_ns)
 	return note_of(&f, enforce, now_ns);
 }
 
+/* Twice, ten seconds apart: one spike enforces nothing. @return what the first said. */
+static int note_twice(const char *source, bool enforce, uint64_t now_ns)
+{
+	int r = note(source, enforce, now_ns - 10 * S);
+
+	assert_int_equal(note(source, enforce, now_ns), 0);
+	return r;
+}
+
 static int block(const char *text, uint32_t ttl_s, uint64_t now_ns)
 {
 	struct prefix p = prefix(text);
@@ -198,6 +207,7 @@ static void test_store_keeps_verdicts_over_a_restart(void **arg)
 	f.evidence[0].baseline_n = 900;
 	fg_evidence_benign(&f.evidence[0], FG_BENIGN_corporate_gateway, FG_CONSIDERED_REFUTED, 61);
 	assert_int_equal(note_of(&f, true, NOW), 1);
+	assert_int_equal(note_of(&f, true, NOW + 10 * S), 0);
 	before = *on("2001:db8:1:2::");
 	reopen(NOW + 60 * S);
 	v = on("2001:db8:1:2:3:4:5:6");
@@ -206,7 +216,9 @@ static void test_store_keeps_verdicts_over_a_restart(void **arg)
 	assert_int_equal(v->bits, 64);
 	assert_int_equal(v->id, before.id);
 	assert_int_equal(v->tier, FG_TIER_ENFORCE);
-	assert_true(v->first_ns == NOW && v->until_ns == NOW + 3600 * S);
+	assert_true(v->first_ns == NOW && v->until_ns == NOW + 3610 * S);
+	assert_true(v->earned == FG_TIER_ENFORCE && v->enforced && v->strikes == 0);
+	assert_true(v->sure_until_ns == v->until_ns && v->objected_ns == 0);
 	assert_string_equal(v->ja4, "t13d");
 	assert_int_equal(v->stem, 0);
 	assert_int_equal(v->n_evidence, 1);
@@ -279,6 +291,7 @@ static void test_store_says_why_a_tier_stops_at_alert(void **arg)
 	assert_string_equal(on("192.0.2.1")->reason, "mode is observe");
 	f.shared = true;
 	strcpy(f.shared_why, "7 stems");
+	note_of(&f, true, NOW - 10 * S);
 	note_of(&f, true, NOW);
 	assert_int_equal(on("192.0.2.2")->tier, FG_TIER_ALERT);
 	assert_string_equal(on("192.0.2.2")->reason, "shared: 7 stems");
@@ -288,9 +301,13 @@ static void test_store_says_why_a_tier_stops_at_alert(void **arg)
 	assert_int_equal(on("192.0.2.3")->tier, FG_TIER_ALERT);
 	assert_non_null(strstr(on("192.0.2.3")->reason, "not proven"));
 	allow("192.0.2.4", 0);
-	note("192.0.2.4", true, NOW);
+	note_twice("192.0.2.4", true, NOW);
 	assert_int_equal(on("192.0.2.4")->tier, FG_TIER_ALERT);
 	assert_string_equal(on("192.0.2.4")->reason, "allowlisted: our probe");
+	note("192.0.2.5", true, NOW - 10 * S);
+	assert_int_equal(on("192.0.2.5")->tier, FG_TIER_ALERT);
+	assert_string_equal(on("192.0.2.5")->reason,
+			    "waiting: it must still be there 10 s after it was flagged");
 	note("192.0.2.5", true, NOW);
 	assert_int_equal(on("192.0.2.5")->tier, FG_TIER_ENFORCE);
 	assert_string_equal(on("192.0.2.5")->reason, "");
@@ -315,16 +332,18 @@ static void test_store_writes_a_renewal_only_when_it_matters(void **arg)
 	assert_true(on("192.0.2.1")->until_ns == NOW + 4501 * S);
 	assert_true(on("192.0.2.1")->first_ns == NOW);
 	/* another tier is written at once */
-	assert_int_equal(note_of(&f, true, NOW + 902 * S), 0);
+	assert_int_equal(note_of(&f, true, NOW + 961 * S), 0);
 	fg_store_close(&store);
 	assert_int_equal(disk_number("SELECT tier FROM verdict"), FG_TIER_ENFORCE);
-	assert_int_equal(disk_number("SELECT until_ns FROM verdict"), NOW + 4502 * S);
+	assert_int_equal(disk_number("SELECT until_ns FROM verdict"), NOW + 4561 * S);
 	assert_int_equal(disk_number("SELECT count(*) FROM history"), 2);
-	open_at(NOW + 902 * S);
+	open_at(NOW + 961 * S);
 }
 
 static void test_store_does_not_renew_what_an_operator_ended(void **arg)
 {
+	const uint64_t week = 7 * 86400 * S;
+
 	(void)arg;
 	note("192.0.2.1", true, NOW);
 	block("192.0.2.1", 60, NOW);
@@ -334,17 +353,17 @@ static void test_store_does_not_renew_what_an_operator_ended(void **arg)
 	assert_int_equal(note("192.0.2.1", true, NOW + 2 * S), 0);
 	assert_int_equal(fg_store_n(store), 0);
 	reopen(NOW + 3 * S);
-	assert_int_equal(note("192.0.2.1", true, NOW + 3599 * S), 0);
+	assert_int_equal(note("192.0.2.1", true, NOW + week), 0);
 	assert_null(on("192.0.2.1"));
-	/* the rest of its TTL is over, expired or not */
-	assert_int_equal(note("192.0.2.1", true, NOW + 3600 * S), 1);
+	/* a week is over, whether time was told or not */
+	assert_int_equal(note("192.0.2.1", true, NOW + week + S), 1);
 	assert_non_null(on("192.0.2.1"));
 }
 
 static void test_store_lowers_what_stands_when_the_mode_is_observe(void **arg)
 {
 	(void)arg;
-	assert_int_equal(note("192.0.2.1", true, NOW), 1);
+	assert_int_equal(note_twice("192.0.2.1", true, NOW), 1);
 	assert_int_equal(block("192.0.2.2", 3600, NOW), 0);
 	reopen(NOW + 1 * S);
 	assert_int_equal(fg_store_observe(store), 0);
@@ -358,10 +377,10 @@ static void test_store_lowers_what_stands_when_the_mode_is_observe(void **arg)
 static void test_store_lets_allow_win(void **arg)
 {
 	(void)arg;
-	note("192.0.2.1", true, NOW);
+	note_twice("192.0.2.1", true, NOW);
 	block("192.0.2.2", 60, NOW);
 	block("198.51.100.0/24", 60, NOW);
-	note("203.0.113.1", true, NOW);
+	note_twice("203.0.113.1", true, NOW);
 	assert_int_equal(allow("192.0.2.0/24", 0), 0);
 	assert_int_equal(on("192.0.2.1")->tier, FG_TIER_ALERT);
 	assert_int_equal(on("192.0.2.2")->tier, FG_TIER_ALERT);
@@ -410,7 +429,7 @@ static void test_store_takes_back_a_failed_batch(void **arg)
 	assert_int_equal(fg_store_begin(store), 0);
 	assert_int_equal(note("192.0.2.1", true, NOW + S), 0);
 	assert_int_equal(note("192.0.2.2", true, NOW + S), 1);
-	assert_int_equal(note("192.0.2.9", true, NOW + 3601 * S), 1);
+	assert_int_equal(note("192.0.2.9", true, NOW + 8 * 86400 * S), 1);
 	assert_int_equal(allow("10.0.0.0/8", 0), 0);
 	fg_store_rollback(store);
 	assert_int_equal(fg_store_n(store), 1);
@@ -505,7 +524,7 @@ static void test_store_finds_every_length_newest_first(void **arg)
 	block("192.0.2.1", 60, NOW);
 	block("192.0.0.0/16", 60, NOW);
 	block("2001:db8::/32", 60, NOW);
-	block("::/0", 60, NOW);
+	block("2001::/16", 60, NOW);
 	note("192.0.2.1", true, NOW);
 	assert_int_equal(fg_store_find(store, prefix("192.0.2.1").addr, found, 8), 3);
 	assert_int_equal(found[0]->origin, FG_ORIGIN_DETECTOR);
@@ -522,12 +541,13 @@ struct past {
 	char text[512];
 };
 
-static int write_past(void *arg, uint64_t time_ns, const char *what, const char *who,
+static int write_past(void *arg, uint64_t time_ns, int64_t id, const char *what, const char *who,
 		      const char *reason)
 {
 	struct past *p = arg;
 	size_t n = strlen(p->text);
 
+	assert_true(id > 0);
 	snprintf(p->text + n, sizeof(p->text) - n, "+%llu %s %s %s\n",
 		 (unsigned long long)((time_ns - NOW) / S), what, who, reason);
 	return ++p->n == 99;
@@ -542,15 +562,16 @@ static void test_store_remembers_who_decided_what(void **arg)
 	note("192.0.2.1", false, NOW + S);
 	block("192.0.0.0/24", 60, NOW + S);
 	note("192.0.2.1", true, NOW + 2 * S);
-	unblock("192.0.2.1", NOW + 3 * S);
-	fg_store_expire(store, NOW + 60 * S);
-	reopen(NOW + 60 * S);
+	note("192.0.2.1", true, NOW + 62 * S);
+	unblock("192.0.2.1", NOW + 63 * S);
+	fg_store_expire(store, NOW + 64 * S);
+	reopen(NOW + 64 * S);
 	assert_int_equal(fg_store_history(store, prefix("192.0.2.1").addr, write_past, &p), 0);
 	assert_string_equal(p.text, "+0 blocked operator by hand\n"
 				    "+1 flagged detector mode is observe\n"
-				    "+2 raised detector 80 connections, 1.5 expected\n"
-				    "+3 unblocked operator mistake\n"
-				    "+60 expired clock \n");
+				    "+62 raised detector 80 connections, 1.5 expected\n"
+				    "+63 unblocked operator mistake\n"
+				    "+64 expired clock \n");
 	p = (struct past){ .n = 98 };
 	assert_int_equal(fg_store_history(store, prefix("192.0.2.1").addr, write_past, &p), 1);
 }
@@ -780,12 +801,35 @@ static void test_store_takes_up_what_has_no_instance(void **arg)
 	assert_string_equal(fg_store_instance(store), instance);
 }
 
+/* The tables of version 4, as they were, with what stands in them. */
+static void back_to_version_4(void)
+{
+	disk_run(
+		"CREATE TABLE v (id INTEGER PRIMARY KEY, addr BLOB NOT NULL, bits INTEGER NOT NULL,"
+		" stem INTEGER NOT NULL, stack INTEGER NOT NULL, origin INTEGER NOT NULL,"
+		" tier INTEGER NOT NULL, proven INTEGER NOT NULL, shared INTEGER NOT NULL,"
+		" score REAL, first_ns INTEGER NOT NULL, updated_ns INTEGER NOT NULL,"
+		" until_ns INTEGER NOT NULL, ja4 TEXT NOT NULL, stem_text TEXT NOT NULL,"
+		" stack_text TEXT NOT NULL, reason TEXT NOT NULL, ended INTEGER NOT NULL,"
+		" cohort INTEGER NOT NULL DEFAULT 0, window_s INTEGER NOT NULL DEFAULT 0,"
+		" n_obs REAL, alpha REAL, est_fdr REAL, version TEXT NOT NULL DEFAULT '',"
+		" UNIQUE (addr, bits, stem, origin));"
+		"INSERT INTO v SELECT id, addr, bits, stem, stack, origin, tier, proven, shared,"
+		" score, first_ns, updated_ns, until_ns, ja4, stem_text, stack_text, reason,"
+		" state = 1, cohort, window_s, n_obs, alpha, est_fdr, version FROM verdict;"
+		"DROP TABLE verdict; ALTER TABLE v RENAME TO verdict;"
+		"ALTER TABLE allow DROP COLUMN made_ns; ALTER TABLE allow DROP COLUMN decision;"
+		"DROP TABLE decision; DROP TABLE effect; DROP INDEX history_time;"
+		"PRAGMA user_version = 4");
+}
+
 /* Tables of version 2, as they were. */
 static void test_store_takes_up_an_older_file(void **arg)
 {
 	(void)arg;
 	fill();
 	fg_store_close(&store);
+	back_to_version_4();
 	disk_run("ALTER TABLE verdict DROP COLUMN window_s; ALTER TABLE verdict DROP COLUMN n_obs;"
 		 "ALTER TABLE verdict DROP COLUMN alpha; ALTER TABLE verdict DROP COLUMN est_fdr;"
 		 "ALTER TABLE verdict DROP COLUMN version; ALTER TABLE evidence DROP COLUMN capped;"
@@ -799,8 +843,41 @@ static void test_store_takes_up_an_older_file(void **arg)
 	assert_int_equal(on("198.51.100.7")->evidence[0].n_benign, 0);
 	assert_int_equal(note("198.51.100.7", true, NOW), 0);
 	fg_store_close(&store);
-	assert_int_equal(disk_number("PRAGMA user_version"), 4);
+	assert_int_equal(disk_number("PRAGMA user_version"), 5);
 	open_at(NOW);
+}
+
+static void test_store_takes_up_a_file_of_version_4(void **arg)
+{
+	const uint64_t week = 7 * 86400 * S;
+
+	(void)arg;
+	note_twice("192.0.2.1", true, NOW);
+	note("192.0.2.2", false, NOW);
+	note("192.0.2.3", false, NOW);
+	block("192.0.2.4", 3600, NOW);
+	allow("198.51.100.0/24", 3600);
+	unblock("192.0.2.3", NOW);
+	fg_store_close(&store);
+	back_to_version_4();
+	open_at(NOW + S);
+	assert_string_equal(fg_store_moved(store), "");
+	assert_int_equal(fg_store_n(store), 3);
+	assert_true(on("192.0.2.1")->tier == FG_TIER_ENFORCE && on("192.0.2.1")->enforced);
+	assert_int_equal(on("192.0.2.1")->earned, FG_TIER_ENFORCE);
+	assert_int_equal(on("192.0.2.2")->earned, FG_TIER_ALERT);
+	assert_int_equal(on("192.0.2.4")->tier, FG_TIER_ENFORCE);
+	assert_int_equal(fg_store_n_allow(store), 1);
+	assert_int_equal(fg_store_allow_at(store, 0)->until_ns, NOW + 3600 * S);
+	/* what was ended stays so for a week, with the evidence that it had */
+	assert_int_equal(note("192.0.2.3", true, NOW + week - S), 0);
+	assert_int_equal(note("192.0.2.1", true, NOW + 2 * S), 0);
+	assert_int_equal(on("192.0.2.1")->tier, FG_TIER_ENFORCE);
+	assert_int_equal(unblock("192.0.2.4", NOW + 2 * S), 1);
+	fg_store_close(&store);
+	assert_int_equal(disk_number("PRAGMA user_version"), 5);
+	assert_int_equal(disk_number("SELECT count(*) FROM decision"), 1);
+	open_at(NOW + 3 * S);
 }
 
 static void test_store_has_one_writer(void **arg)
@@ -989,6 +1066,7 @@ static void test_store_adds_what_an_older_file_lacks(void **arg)
 	(void)arg;
 	block("192.0.2.1", 60, NOW);
 	fg_store_close(&store);
+	back_to_version_4();
 	disk_run("DROP TABLE summary; PRAGMA user_version = 3");
 	open_at(NOW);
 	assert_int_equal(fg_store_n(store), 1);
@@ -1028,6 +1106,7 @@ int main(void)
 		T(refuses_another_instances_file),
 		T(takes_up_what_has_no_instance),
 		T(takes_up_an_older_file),
+		T(takes_up_a_file_of_version_4),
 		T(has_one_writer),
 		T(names_a_folder_it_cannot_make),
 		T(works_without_a_folder),

@@ -22,6 +22,7 @@
 #include "lib/num.h"
 #include "lib/yaml.h"
 #include "serve/listen.h"
+#include "verdict/store.h"
 
 #define COUNT(a)  (sizeof(a) / sizeof((a)[0]))
 #define MAX_ALLOW COUNT(((struct fg_conf *)0)->allow)
@@ -30,7 +31,9 @@
 #define MAX_TTL_S      86400
 /* Longer than what is learned is remembered, nobody would ever block. */
 #define MAX_WARMUP_S (90 * 86400)
-#define S_TO_NS	     1000000000ULL
+/* Somebody's retention rules end before this. */
+#define MAX_HISTORY_S (10ULL * 365 * 86400)
+#define S_TO_NS	      1000000000ULL
 
 enum format {
 	FORMAT_TEXT,
@@ -62,7 +65,7 @@ struct raw {
 		unsigned int prefixes_count;
 	} protect;
 	enum fg_mode mode;
-	char *ttl, *warmup;
+	char *ttl, *warmup, *history;
 	enum export *exports;
 	unsigned int exports_count;
 	char **allow;
@@ -239,6 +242,7 @@ static const cyaml_schema_field_t root_fields[] = {
 	ENUM("mode", struct raw, mode, modes),
 	TEXT("ttl", struct raw, ttl),
 	TEXT("warmup", struct raw, warmup),
+	TEXT("history", struct raw, history),
 	CYAML_FIELD_SEQUENCE("exports", CYAML_FLAG_POINTER | OPTIONAL, struct raw, exports,
 			     &export_entry, 0, COUNT(exports)),
 	TEXTS("allow", struct raw, allow, 0, MAX_ALLOW),
@@ -273,6 +277,7 @@ void fg_conf_init(struct fg_conf *conf)
 		.n_ports = 1,
 		.mode = FG_MODE_OBSERVE,
 		.ttl_s = 3600,
+		.history_s = FG_DEFAULT_HISTORY_S,
 		.export_xdp = true,
 		.limits = { .sources = 1000000,
 			    .clients = 2000000,
@@ -632,6 +637,13 @@ static int apply_durations(struct fg_conf *conf, const struct raw *raw, const st
 					      "'%.40s' is no time of 0 to 90d, like 14d, 0",
 					      raw->warmup);
 		conf->detect.enforce_days = (double)s / 86400;
+	}
+	if (fg_yaml_line(y, "history")) {
+		if (fg_num_duration(raw->history, MAX_HISTORY_S, &s) < 0 || s < 86400)
+			return fg_yaml_refuse(y, "history",
+					      "'%.40s' is no time of 1d to 3650d, like 90d",
+					      raw->history);
+		conf->history_s = s;
 	}
 	if (fg_yaml_line(y, "limits.window")) {
 		/* A slot of the window is at least the epoch of one second. */

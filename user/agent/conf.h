@@ -16,7 +16,7 @@
 #define FG_CONF_MAX_PORTS 64
 /* Each is looked at in every epoch, and asked for every verdict. */
 #define FG_CONF_MAX_ALLOW_FILES 16
-#define FG_CONF_MAX_ARGS  16
+#define FG_CONF_MAX_ARGS	16
 
 enum fg_attach {
 	FG_ATTACH_AUTO,
@@ -58,6 +58,7 @@ struct fg_conf {
 	size_t n_prefixes;
 	enum fg_mode mode; /* observe: automatic verdicts never leave the host's memory */
 	uint32_t ttl_s; /* of automatic verdicts, default 1 h, at most 24 h */
+	uint64_t history_s; /* how long history is kept, default 90 d */
 	bool export_nft; /* exports: [nft] */
 	bool export_xdp; /* exports: [xdp] */
 	bool export_ipset, export_haproxy, export_nginx, export_hook;

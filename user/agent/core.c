@@ -339,6 +339,8 @@ int fg_core_open(struct fg_core *c, const struct fg_conf *conf, const char *stat
 	if (!r)
 		r = fg_store_open(state_dir, now_ns, &c->store, why, n_why);
 	if (!r)
+		fg_store_keep_history(c->store, conf->history_s);
+	if (!r)
 		r = make_model(c, state_dir, why, n_why);
 	if (!r)
 		r = load_static_allow(c, why, n_why);
@@ -504,13 +506,9 @@ static const struct fg_finding *while_cold(const struct fg_core *c, const struct
 	return copy;
 }
 
-/* Members of cohorts are judged once an hour: their time runs from when they are judged again. Those of
- * communities are judged each minute. */
 static int note(const struct fg_finding *f, void *arg)
 {
 	struct fg_core *c = arg;
-	bool hourly = f->cohort && !(f->cohort & FG_COMMUNITY);
-	uint32_t wait_s = hourly ? HOUR_NS / 1000000000ULL : 0;
 	struct fg_finding copy;
 	struct fg_names names;
 	int r;
@@ -520,7 +518,7 @@ static int note(const struct fg_finding *f, void *arg)
 		return 0;
 	name_finding(c, f, &names);
 	r = fg_store_note(c->store, while_cold(c, f, &copy), &names,
-			  c->conf->mode == FG_MODE_ENFORCE, c->conf->ttl_s + wait_s, c->now_ns);
+			  c->conf->mode == FG_MODE_ENFORCE, c->conf->ttl_s, c->now_ns);
 	if (r == -EINVAL) {
 		fg_core_degraded(c, "a detector gave evidence without a benign explanation, which "
 				    "flags nobody: report it as a bug");

@@ -456,7 +456,7 @@ static void log_files(const struct fg_guards *g, uint64_t since)
  * written. */
 static void lower(struct fg_guards *g, uint64_t now_ns)
 {
-	if (g->allowed_more && !fg_store_allow_extra_grown(g->core->store, now_ns))
+	if (g->allowed_more && !fg_store_allow_extra_changed(g->core->store, now_ns))
 		g->allowed_more = false;
 }
 

@@ -34,7 +34,7 @@ struct fg_options {
 	/* lists */
 	const char *limit, *sort, *since, *tier;
 	/* decisions */
-	const char *stem, *ttl, *reason;
+	const char *stem, *ttl, *reason, *confirm;
 	/* export */
 	const char *bgp, *next_hop, *community, *max, *tlp;
 	bool dry_run, follow;
@@ -80,6 +80,7 @@ int fg_cmd_block(struct fg_options *options, int argc, char **argv);
 int fg_cmd_unblock(struct fg_options *options, int argc, char **argv);
 int fg_cmd_allow(struct fg_options *options, int argc, char **argv);
 int fg_cmd_disallow(struct fg_options *options, int argc, char **argv);
+int fg_cmd_undo(struct fg_options *options, int argc, char **argv);
 int fg_cmd_export(struct fg_options *options, int argc, char **argv);
 int fg_cmd_check_config(struct fg_options *options, int argc, char **argv);
 int fg_cmd_doctor(struct fg_options *options, int argc, char **argv);

@@ -49,6 +49,8 @@ static const struct option options[] = {
 	{ "ttl", 0, "TIME", AT(ttl), false,
 	  "how long it holds: 90s, 15m, 1h; a block at most 24h" },
 	{ "reason", 0, "TEXT", AT(reason), false, "kept with the decision" },
+	{ "confirm", 0, "N", AT(confirm), false,
+	  "so many known sources may be hit by a prefix that holds some nobody flagged" },
 	{ "dry-run", 0, NULL, AT(dry_run), false,
 	  "show what would be blocked and who else is hit" },
 	{ "follow", 0, NULL, AT(follow), false,

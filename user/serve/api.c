@@ -79,9 +79,9 @@ static int read_export(const struct fg_query *q, struct fg_view_document *ret_wh
 {
 	const char *tier = q->argument(q->arg, "tier");
 	struct fg_view_document what = { .format = q->argument(q->arg, "format"),
-				       .min_tier = FG_TIER_ENFORCE,
-				       .argument = q->argument,
-				       .arg = q->arg };
+					 .min_tier = FG_TIER_ENFORCE,
+					 .argument = q->argument,
+					 .arg = q->arg };
 	int r = switch_of(q, "dry_run", &what.dry_run, why, n_why);
 
 	/* of an export; the one that is asked for most stands for none given */
@@ -140,6 +140,7 @@ static const struct route routes[] = {
 	{ "/v1/unblock", "POST", fg_decide_unblock, JSON },
 	{ "/v1/allow", "POST", fg_decide_allow, JSON },
 	{ "/v1/disallow", "POST", fg_decide_disallow, JSON },
+	{ "/v1/undo", "POST", fg_decide_undo, JSON },
 };
 
 static void write_member(struct fg_answer *ret_answer, int status, const char *key,
@@ -188,9 +189,8 @@ static void tag(const struct fg_view *v, struct fg_answer *a)
 	uint64_t revision = v->blocks_revision ? v->blocks_revision(v->agent) : 0,
 		 changed_s = v->set_changed_ns / 1000000000ULL;
 
-	snprintf(a->etag, sizeof(a->etag), "\"%llx-%llx-%llx\"",
-		 (unsigned long long)v->started_ns, (unsigned long long)fg_store_revision(v->store),
-		 (unsigned long long)revision);
+	snprintf(a->etag, sizeof(a->etag), "\"%llx-%llx-%llx\"", (unsigned long long)v->started_ns,
+		 (unsigned long long)fg_store_revision(v->store), (unsigned long long)revision);
 	/* within this second it may change once more, and nobody could tell by the date */
 	if (v->set_revision == revision && changed_s &&
 	    changed_s < v->now_ns(v->agent) / 1000000000ULL)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "detect/thresholds.h"
+#include "lib/num.h"
 #include "serve/evidence.h"
 #include "serve/guarded.h"
 #include "serve/signals.h"
@@ -19,13 +20,13 @@ const char *fg_cohort_id_text(uint32_t id, char buf[FG_COHORT_TEXT])
 
 uint32_t fg_cohort_id_parse(const char *text)
 {
-	char *end;
-	unsigned long id;
+	uint32_t community = text[0] == 'a' ? FG_COMMUNITY : 0;
+	uint64_t id;
 
-	if (text[0] != 'c' || text[1] < '1' || text[1] > '9')
+	if ((text[0] != 'c' && !community) || text[1] < '1' || text[1] > '9' ||
+	    fg_num_u64(text + 1, 1, FG_COMMUNITY - 1, &id))
 		return 0;
-	id = strtoul(text + 1, &end, 10);
-	return *end || id > UINT32_MAX ? 0 : (uint32_t)id;
+	return (uint32_t)id | community;
 }
 
 /* A report until the baseline is warm; then whatever its members are. */

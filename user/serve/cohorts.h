@@ -9,7 +9,7 @@
 /** "c7"; of a community of accounts "a7". */
 #define FG_COHORT_TEXT 16
 const char *fg_cohort_id_text(uint32_t id, char buf[FG_COHORT_TEXT]);
-/** Id of "c7"; 0 where it is no such thing. */
+/** Id of "c7" or "a7"; 0 where it is no such thing. */
 uint32_t fg_cohort_id_parse(const char *text);
 
 /** Key "cohorts" with all that are not part of another, the largest first; min_tier as for verdicts.

@@ -12,6 +12,8 @@
 #include "serve/lists.h"
 #include "serve/report.h"
 #include "serve/signals.h"
+#include "verdict/decisions.h"
+#include "verdict/life.h"
 
 #define MAX_CLIENTS 32
 /* Clients whose signals are said in sentences: the busiest. */
@@ -104,11 +106,42 @@ static void say_verdict(struct fg_jsonw *w, const struct fg_view *view, const st
 					     "Flagged",
 				 v->score, fg_tier_name(v->tier), fg_num_time(v->first_ns, from),
 				 fg_num_time(v->until_ns, until));
+	if (v->strikes)
+		fg_jsonw_stringf(w, "It came back %u times while it cooled.", v->strikes);
 	for (size_t i = 0; i < v->n_evidence; i++)
 		say_evidence(w, &v->evidence[i]);
 	if (!by_operator)
 		say_tier(w, v);
 	fg_guarded_say(w, view, v);
+}
+
+/* Verdicts of the past that still matter. */
+static void say_kept(struct fg_jsonw *w, const struct fg_view *v, const uint8_t addr[16],
+		     enum fg_state state)
+{
+	const struct fg_verdict *kept[MAX_VERDICTS];
+	size_t n = fg_store_find_in(v->store, state, addr, kept, MAX_VERDICTS);
+	char from[32], until[32];
+
+	for (size_t i = 0; i < n; i++) {
+		if (kept[i]->origin == FG_ORIGIN_OPERATOR)
+			continue;
+		fg_num_time(kept[i]->first_ns, from);
+		fg_num_time(kept[i]->kept_ns, until);
+		if (state == FG_STATE_COOLING)
+			fg_jsonw_stringf(
+				w,
+				"It cools: flagged with %.1f nats at %s, quiet since; flagged "
+				"again before %s its verdict lasts %d times as long (strikes "
+				"so far: %u).",
+				kept[i]->score, from, until, FG_ESCALATION, kept[i]->strikes);
+		else
+			fg_jsonw_stringf(
+				w,
+				"An operator ended its verdict of %s with %.1f nats: until %s "
+				"only new evidence flags it again.",
+				from, kept[i]->score, until);
+	}
 }
 
 /* Entries of the allowlist that cover a source: sentences, or with text false objects. */
@@ -180,6 +213,8 @@ static void write_sentences(struct fg_jsonw *w, const struct fg_view *v, const u
 		say_verdict(w, v, verdicts[i]);
 	if (!n)
 		fg_jsonw_string(w, "No verdict stands on it.");
+	say_kept(w, v, addr, FG_STATE_COOLING);
+	say_kept(w, v, addr, FG_STATE_ENDED);
 	each_allow(w, v, addr, true);
 	say_allow_file(w, v, addr);
 	if (n && fg_networks_weaker(v))
@@ -291,7 +326,7 @@ struct past {
 	uint64_t n;
 };
 
-static int write_past(void *arg, uint64_t time_ns, const char *what, const char *who,
+static int write_past(void *arg, uint64_t time_ns, int64_t id, const char *what, const char *who,
 		      const char *reason)
 {
 	struct past *past = arg;
@@ -300,6 +335,8 @@ static int write_past(void *arg, uint64_t time_ns, const char *what, const char 
 	past->n++;
 	fg_jsonw_object(w);
 	fg_jsonw_key_time(w, "time", time_ns);
+	fg_jsonw_key(w, "id");
+	fg_jsonw_i64(w, id);
 	fg_jsonw_key_string(w, "what", what);
 	fg_jsonw_key_string(w, "who", who);
 	fg_jsonw_key_string(w, "reason", reason);
@@ -307,15 +344,48 @@ static int write_past(void *arg, uint64_t time_ns, const char *what, const char 
 	return 0;
 }
 
+static int write_decision(void *arg, const struct fg_decision *d)
+{
+	return write_past(arg, d->time_ns, d->id, d->what, d->who, d->reason);
+}
+
+/* What was decided about all of a cohort; about each member its source's history says it. */
+static int cohort_history(FILE *out, struct fg_view *v, const char *cohort, char *why, size_t n_why)
+{
+	struct past past = { .n = 0 };
+	struct fg_jsonw *w = &past.w;
+	int r;
+
+	fg_jsonw_init(w, out);
+	fg_jsonw_object(w);
+	fg_jsonw_key_string(w, "cohort", cohort);
+	fg_jsonw_key(w, "history");
+	fg_jsonw_array(w);
+	r = fg_decisions_on(v->store, cohort, write_decision, &past);
+	fg_jsonw_array_end(w);
+	fg_jsonw_key_u64(w, "total", past.n);
+	fg_jsonw_object_end(w);
+	fputc('\n', out);
+	if (r < 0) {
+		snprintf(why, n_why, "history: %s", strerror(-r));
+		return 500;
+	}
+	return fg_jsonw_finish(w) ? 500 : 0;
+}
+
 int fg_explain_history(FILE *out, struct fg_view *v, const struct fg_query *q, char *why,
 		       size_t n_why)
 {
+	const char *subject = q->argument(q->arg, "source");
 	struct past past = { .n = 0 };
 	struct fg_jsonw *w = &past.w;
 	char buf[FG_IP_TEXT];
 	uint8_t addr[16];
-	int r = source_of(q, false, addr, why, n_why);
+	int r;
 
+	if (subject && fg_cohort_id_parse(subject))
+		return cohort_history(out, v, subject, why, n_why);
+	r = source_of(q, false, addr, why, n_why);
 	if (r)
 		return r;
 	fg_jsonw_init(w, out);

@@ -78,6 +78,8 @@ void fg_report_verdict(struct fg_jsonw *w, const struct fg_view *view, const str
 	fg_jsonw_key_double(w, "score", v->score);
 	fg_jsonw_key_time(w, "first_flagged", v->first_ns);
 	fg_jsonw_key_time(w, "until", v->until_ns);
+	fg_jsonw_key_string(w, "state", v->tier == FG_TIER_OBSERVE ? "cooling" : "standing");
+	fg_jsonw_key_u64(w, "strikes", v->strikes);
 	fg_jsonw_key_string(w, "origin", v->origin == FG_ORIGIN_OPERATOR ? "operator" : "detector");
 	fg_jsonw_key_bool(w, "proven", v->proven);
 	fg_jsonw_key_bool(w, "shared", v->shared);
@@ -141,7 +143,11 @@ static int by_rank(const void *a, const void *b)
 static int rank(const struct fg_view *v, const struct fg_flagged_query *q, struct ranked **ret_rows,
 		size_t *ret_n)
 {
-	size_t n = 0, sort = 0, all = fg_store_n(v->store);
+	size_t n = 0, sort = 0, standing = fg_store_n(v->store);
+	/* what cools is in tier observe */
+	size_t all =
+		standing +
+		(q->min_tier == FG_TIER_OBSERVE ? fg_store_n_in(v->store, FG_STATE_COOLING) : 0);
 	struct ranked *rows = calloc(all + 1, sizeof(*rows));
 
 	if (!rows)
@@ -150,7 +156,9 @@ static int rank(const struct fg_view *v, const struct fg_flagged_query *q, struc
 		if (!strcmp(sorts[i].name, q->sort))
 			sort = i;
 	for (size_t i = 0; i < all; i++) {
-		const struct fg_verdict *verdict = fg_store_at(v->store, i);
+		const struct fg_verdict *verdict =
+			i < standing ? fg_store_at(v->store, i) :
+				       fg_store_in(v->store, FG_STATE_COOLING, i - standing);
 
 		if (verdict->tier >= q->min_tier && verdict->updated_ns >= q->since_ns)
 			rows[n++] = (struct ranked){ sorts[sort].key(verdict), verdict };

@@ -2,21 +2,20 @@
 #include "verdict/disk.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "lib/ip.h"
+#include "verdict/disk_tables.h"
 
-#define SCHEMA_VERSION 4
-/* Past decisions kept: strangers cause them by being flagged. About 200 B each, so 40 MB. */
-#define MAX_HISTORY 200000
+#define SCHEMA_VERSION 5
 /* Of a full table, the oldest of so many around a newcomer goes: they lie on its page. */
 #define NEIGHBOURS 16
+/* A decision on a whole cohort is one transaction of some 20 MB: what does not fit is written and read
+ * again. */
+#define CACHE_KB   16384
 #define TEXT_OF(x) #x
 #define TEXT(x)	   TEXT_OF(x)
 
@@ -25,28 +24,48 @@
 
 /* NOT NULL is also the check of what was bound: a bind that failed leaves NULL. Numbers that may
  * be no number (NaN is stored as NULL) go without. */
-static const char schema[] =
-	"CREATE TABLE verdict (id INTEGER PRIMARY KEY, addr BLOB NOT NULL, bits INTEGER NOT NULL,"
-	" stem INTEGER NOT NULL, stack INTEGER NOT NULL, origin INTEGER NOT NULL,"
-	" tier INTEGER NOT NULL, proven INTEGER NOT NULL, shared INTEGER NOT NULL, score REAL,"
-	" first_ns INTEGER NOT NULL, updated_ns INTEGER NOT NULL, until_ns INTEGER NOT NULL,"
-	" ja4 TEXT NOT NULL, stem_text TEXT NOT NULL, stack_text TEXT NOT NULL,"
-	" reason TEXT NOT NULL, ended INTEGER NOT NULL, cohort INTEGER NOT NULL DEFAULT 0,"
-	" window_s INTEGER NOT NULL DEFAULT 0, n_obs REAL, alpha REAL, est_fdr REAL,"
-	" version TEXT NOT NULL DEFAULT '',"
-	" UNIQUE (addr, bits, stem, origin));"
+#define VERDICT_TABLE                                                                              \
+	"CREATE TABLE verdict (id INTEGER PRIMARY KEY, addr BLOB NOT NULL, bits INTEGER NOT NULL," \
+	" stem INTEGER NOT NULL, stack INTEGER NOT NULL, origin INTEGER NOT NULL,"                 \
+	" tier INTEGER NOT NULL, proven INTEGER NOT NULL, shared INTEGER NOT NULL, score REAL,"    \
+	" first_ns INTEGER NOT NULL, updated_ns INTEGER NOT NULL, until_ns INTEGER NOT NULL,"      \
+	" ja4 TEXT NOT NULL, stem_text TEXT NOT NULL, stack_text TEXT NOT NULL,"                   \
+	" reason TEXT NOT NULL, state INTEGER NOT NULL, cohort INTEGER NOT NULL,"                  \
+	" window_s INTEGER NOT NULL, n_obs REAL, alpha REAL, est_fdr REAL, version TEXT NOT NULL," \
+	" earned INTEGER NOT NULL, enforced INTEGER NOT NULL, strikes INTEGER NOT NULL,"           \
+	" objected_ns INTEGER NOT NULL, sure_until_ns INTEGER NOT NULL, kept_ns INTEGER NOT NULL," \
+	" decision INTEGER NOT NULL, UNIQUE (addr, bits, stem, stack, origin));"
+
+/* An effect is how one subject of a decision was before it: was_id 0 where it was not. id and after are
+ * what it is known again by. */
+#define DECISION_TABLES                                                                        \
+	"CREATE TABLE decision (id INTEGER PRIMARY KEY, time_ns INTEGER NOT NULL,"             \
+	" what TEXT NOT NULL, who TEXT NOT NULL, subject TEXT NOT NULL, reason TEXT NOT NULL," \
+	" undoes INTEGER NOT NULL, undone_by INTEGER NOT NULL);"                               \
+	"CREATE INDEX decision_subject ON decision (subject);"                                 \
+	"CREATE TABLE effect (decision INTEGER NOT NULL, i INTEGER NOT NULL,"                  \
+	" allow INTEGER NOT NULL, addr BLOB NOT NULL, bits INTEGER NOT NULL,"                  \
+	" stem INTEGER NOT NULL, stack INTEGER NOT NULL, origin INTEGER NOT NULL,"             \
+	" id INTEGER NOT NULL, after INTEGER NOT NULL, state INTEGER NOT NULL,"                \
+	" was_id INTEGER NOT NULL, was_decision INTEGER NOT NULL, first_ns INTEGER NOT NULL,"  \
+	" until_ns INTEGER NOT NULL, kept_ns INTEGER NOT NULL, reason TEXT NOT NULL,"          \
+	" PRIMARY KEY (decision, i)) WITHOUT ROWID;"                                           \
+	"CREATE INDEX history_time ON history (time_ns);"
+
+static const char schema[] = VERDICT_TABLE
 	"CREATE TABLE evidence (verdict INTEGER NOT NULL, i INTEGER NOT NULL,"
 	" family INTEGER NOT NULL, name TEXT NOT NULL, observed REAL, expected REAL,"
 	" base_rate REAL, nats REAL, text TEXT NOT NULL, baseline_n REAL,"
 	" capped INTEGER NOT NULL DEFAULT 0, benign TEXT NOT NULL DEFAULT '', PRIMARY KEY (verdict, i)) WITHOUT ROWID;"
 	"CREATE TABLE allow (id INTEGER PRIMARY KEY, addr BLOB NOT NULL, bits INTEGER NOT NULL,"
-	" until_ns INTEGER NOT NULL, reason TEXT NOT NULL, UNIQUE (addr, bits));"
+	" until_ns INTEGER NOT NULL, reason TEXT NOT NULL, made_ns INTEGER NOT NULL DEFAULT 0,"
+	" decision INTEGER NOT NULL DEFAULT 0, UNIQUE (addr, bits));"
 	"CREATE TABLE history (id INTEGER PRIMARY KEY AUTOINCREMENT, time_ns INTEGER NOT NULL,"
 	" addr BLOB NOT NULL, bits INTEGER NOT NULL, decision INTEGER NOT NULL,"
 	" what TEXT NOT NULL, who TEXT NOT NULL, reason TEXT NOT NULL);"
 	"CREATE INDEX history_addr ON history (addr);"
 	"CREATE TABLE state (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;" SUMMARY_TABLE
-	"PRAGMA user_version = " TEXT(SCHEMA_VERSION) ";";
+		DECISION_TABLES "PRAGMA user_version = " TEXT(SCHEMA_VERSION) ";";
 
 /* From each version of the tables to the next. */
 static const char *const migrations[SCHEMA_VERSION] = {
@@ -62,36 +81,17 @@ static const char *const migrations[SCHEMA_VERSION] = {
 	      "ALTER TABLE evidence ADD COLUMN benign TEXT NOT NULL DEFAULT '';"
 	      "PRAGMA user_version = 3;",
 	[3] = SUMMARY_TABLE "PRAGMA user_version = 4;",
-};
-
-enum stmt {
-	BEGIN,
-	COMMIT,
-	LIST_VERDICTS,
-	LIST_EVIDENCE,
-	LIST_ALLOW,
-	NEXT_ID,
-	PUT_VERDICT,
-	PUT_EVIDENCE,
-	DROP_VERDICT,
-	DROP_EVIDENCE,
-	PUT_ALLOW,
-	DROP_ALLOW,
-	PUT_PAST,
-	TRIM_PAST,
-	LIST_PAST,
-	LIST_STATE,
-	GET_BLOB,
-	PUT_BLOB,
-	SET_SUMMARY,
-	ADD_SUMMARY,
-	GET_SUMMARY,
-	LIST_SUMMARIES,
-	AGES_OF_SUMMARIES,
-	OLDEST_SUMMARY,
-	DROP_SUMMARY,
-	FORGET_SUMMARIES,
-	_STMT_MAX
+	/* stack joins what a verdict is known by, for which a table must be made anew. What an operator
+	 * ended holds for a week from now: when it was ended nobody wrote down. */
+	[4] = "ALTER TABLE verdict RENAME TO verdict_4;" VERDICT_TABLE
+	      "INSERT INTO verdict SELECT id, addr, bits, stem, stack, origin, tier, proven, shared,"
+	      " score, first_ns, updated_ns, until_ns, ja4, stem_text, stack_text, reason, ended,"
+	      " cohort, window_s, n_obs, alpha, est_fdr, version, tier, tier = 2, 0, 0,"
+	      " until_ns * (tier = 2), until_ns + 604800000000000, 0 FROM verdict_4;"
+	      "DROP TABLE verdict_4;"
+	      "ALTER TABLE allow ADD COLUMN made_ns INTEGER NOT NULL DEFAULT 0;"
+	      "ALTER TABLE allow ADD COLUMN decision INTEGER NOT NULL DEFAULT 0;" DECISION_TABLES
+	      "PRAGMA user_version = 5;",
 };
 
 #define PLACES_16 "?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,"
@@ -99,31 +99,57 @@ enum stmt {
 static const char *const sql[_STMT_MAX] = {
 	[BEGIN] = "BEGIN",
 	[COMMIT] = "COMMIT",
-	[LIST_VERDICTS] = "SELECT id, addr, bits, stem, stack, origin, tier, proven, shared, score,"
-			  " first_ns, updated_ns, until_ns, ja4, stem_text, stack_text, reason,"
-			  " ended, cohort, window_s, n_obs, alpha, est_fdr, version"
-			  " FROM verdict ORDER BY id",
+	[LIST_VERDICTS] =
+		"SELECT id, addr, bits, stem, stack, origin, tier, proven, shared, score,"
+		" first_ns, updated_ns, until_ns, ja4, stem_text, stack_text, reason,"
+		" state, cohort, window_s, n_obs, alpha, est_fdr, version,"
+		" earned, enforced, strikes, objected_ns, sure_until_ns, kept_ns, decision"
+		" FROM verdict ORDER BY id",
 	[LIST_EVIDENCE] = "SELECT family, name, observed, expected, base_rate, nats, text,"
 			  " baseline_n, capped, benign"
 			  " FROM evidence WHERE verdict = ? ORDER BY i",
-	[LIST_ALLOW] = "SELECT id, addr, bits, until_ns, reason FROM allow ORDER BY id",
+	[LIST_ALLOW] = "SELECT id, addr, bits, until_ns, reason, made_ns, decision FROM allow"
+		       " ORDER BY id",
 	[NEXT_ID] = "SELECT max(ifnull((SELECT max(id) FROM verdict), 0),"
 		    " ifnull((SELECT max(id) FROM allow), 0),"
+		    " ifnull((SELECT max(id) FROM decision), 0),"
 		    " ifnull((SELECT max(decision) FROM history), 0)) + 1",
 	[PUT_VERDICT] = "INSERT OR REPLACE INTO verdict"
-			" VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+			" VALUES (" PLACES_16 "?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+	[SET_STATE] = "UPDATE verdict SET tier = ?2, score = ?3, first_ns = ?4,"
+		      " updated_ns = ?5, until_ns = ?6, reason = ?7, state = ?8, earned = ?9,"
+		      " enforced = ?10, objected_ns = ?11, sure_until_ns = ?12, kept_ns = ?13,"
+		      " decision = ?14 WHERE id = ?1",
 	[PUT_EVIDENCE] = "INSERT INTO evidence VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
 	[DROP_VERDICT] = "DELETE FROM verdict WHERE id = ?",
 	[DROP_EVIDENCE] = "DELETE FROM evidence WHERE verdict = ?",
-	[PUT_ALLOW] = "INSERT OR REPLACE INTO allow VALUES (?,?,?,?,?)",
+	[PUT_ALLOW] = "INSERT OR REPLACE INTO allow VALUES (?,?,?,?,?,?,?)",
 	[DROP_ALLOW] = "DELETE FROM allow WHERE id = ?",
 	[PUT_PAST] = "INSERT INTO history (time_ns, addr, bits, decision, what, who, reason)"
 		     " VALUES (?,?,?,?,?,?,?)",
-	[TRIM_PAST] = "DELETE FROM history WHERE id <= last_insert_rowid() - " TEXT(MAX_HISTORY),
+	[TRIM_PAST] = "DELETE FROM history"
+		      " WHERE id <= (SELECT max(id) FROM history) - " TEXT(MAX_HISTORY),
 	/* one place for each prefix length that could cover an address: 16 * 8 + 1 */
-	[LIST_PAST] = "SELECT time_ns, addr, bits, what, who, reason FROM history"
+	[LIST_PAST] = "SELECT time_ns, addr, bits, what, who, reason, decision FROM history"
 		      " WHERE addr IN (" PLACES_16 PLACES_16 PLACES_16 PLACES_16 PLACES_16 PLACES_16
 			      PLACES_16 PLACES_16 "?) ORDER BY id",
+	[PRUNE_PAST] = "DELETE FROM history WHERE id IN (SELECT id FROM history"
+		       " WHERE time_ns < ? ORDER BY time_ns LIMIT ?)",
+	[PUT_DECISION] = "INSERT INTO decision VALUES (?,?,?,?,?,?,?,?)",
+	[GET_DECISION] = "SELECT * FROM decision WHERE id = ?",
+	[SET_UNDONE] = "UPDATE decision SET undone_by = ? WHERE id = ?",
+	[LIST_DECISIONS] = "SELECT * FROM decision WHERE subject = ? ORDER BY id",
+	[PUT_EFFECT] = "INSERT INTO effect VALUES (" PLACES_16 "?)",
+	[LIST_EFFECTS] = "SELECT * FROM effect WHERE decision = ? ORDER BY i",
+	/* on verdicts none can be taken back any more; those on the allowlist go with their decision */
+	[PRUNE_EFFECTS] =
+		"DELETE FROM effect WHERE (decision, i) IN (SELECT decision, i FROM effect"
+		" WHERE decision <= ifnull((SELECT max(id) FROM decision"
+		" WHERE time_ns < ?), 0) AND (NOT allow OR"
+		" decision NOT IN (SELECT id FROM decision)) LIMIT ?)",
+	[PRUNE_DECISIONS] = "DELETE FROM decision WHERE id IN (SELECT id FROM decision"
+			    " WHERE time_ns < ?1 OR id <= (SELECT id FROM decision ORDER BY id DESC"
+			    " LIMIT 1 OFFSET " TEXT(MAX_DECISIONS) ") ORDER BY id LIMIT ?2)",
 	[LIST_STATE] = "SELECT name, value FROM state",
 	[GET_BLOB] = "SELECT value FROM state WHERE name = ?",
 	[PUT_BLOB] = "INSERT OR REPLACE INTO state VALUES (?,?)",
@@ -146,14 +172,6 @@ static const char *const sql[_STMT_MAX] = {
 	[FORGET_SUMMARIES] = "DELETE FROM summary WHERE key BETWEEN ? AND ? AND last < ?",
 };
 
-struct fg_disk {
-	sqlite3 *db;
-	sqlite3_stmt *stmt[_STMT_MAX];
-	uint64_t n_summaries, max_summaries, n_before; /* before this transaction */
-	char path[PATH_MAX];
-	char error[256];
-};
-
 /* What the codes of SQLite mean to a caller, and what an operator does about it. */
 static const struct {
 	int code, error;
@@ -173,7 +191,7 @@ static const struct {
 };
 
 /* Remembers the sentence of a failure. @return 0, -errno. */
-static int checked(struct fg_disk *d, int code)
+int fg_disk_checked(struct fg_disk *d, int code)
 {
 	const char *cure = "report it as a bug";
 	int error = -EIO;
@@ -197,37 +215,37 @@ const char *fg_disk_error(const struct fg_disk *disk)
 }
 
 /* Runs a statement that returns no rows, and makes it ready for the next time. */
-static int run(struct fg_disk *d, enum stmt which)
+int fg_disk_run(struct fg_disk *d, enum stmt which)
 {
-	int r = checked(d, sqlite3_step(d->stmt[which]));
+	int r = fg_disk_checked(d, sqlite3_step(d->stmt[which]));
 
 	sqlite3_reset(d->stmt[which]);
 	sqlite3_clear_bindings(d->stmt[which]);
 	return r;
 }
 
-static void bind_text(sqlite3_stmt *s, int i, const char *text)
+void fg_disk_bind_text(sqlite3_stmt *s, int i, const char *text)
 {
 	sqlite3_bind_text(s, i, text, -1, SQLITE_STATIC);
 }
 
-static void bind_addr(sqlite3_stmt *s, int i, const uint8_t addr[16])
+void fg_disk_bind_addr(sqlite3_stmt *s, int i, const uint8_t addr[16])
 {
 	sqlite3_bind_blob(s, i, addr, 16, SQLITE_STATIC);
 }
 
-static int exec(struct fg_disk *d, const char *text)
+int fg_disk_exec(struct fg_disk *d, const char *text)
 {
-	return checked(d, sqlite3_exec(d->db, text, NULL, NULL, NULL));
+	return fg_disk_checked(d, sqlite3_exec(d->db, text, NULL, NULL, NULL));
 }
 
 static int number_of(struct fg_disk *d, const char *query, int64_t *ret_number)
 {
 	sqlite3_stmt *s = NULL;
-	int r = checked(d, sqlite3_prepare_v2(d->db, query, -1, &s, NULL));
+	int r = fg_disk_checked(d, sqlite3_prepare_v2(d->db, query, -1, &s, NULL));
 
 	if (!r)
-		r = checked(d, sqlite3_step(s));
+		r = fg_disk_checked(d, sqlite3_step(s));
 	if (!r)
 		*ret_number = sqlite3_column_int64(s, 0);
 	sqlite3_finalize(s);
@@ -253,7 +271,7 @@ static int make_schema(struct fg_disk *d)
 	}
 	if (version > 0) {
 		for (int64_t v = version; !r && v < SCHEMA_VERSION; v++)
-			r = exec(d, migrations[v]);
+			r = fg_disk_exec(d, migrations[v]);
 		return r;
 	}
 	if (tables) {
@@ -261,7 +279,7 @@ static int make_schema(struct fg_disk *d)
 			 "%.120s: holds another program's tables; take another --state", d->path);
 		return -ENOTSUP;
 	}
-	return exec(d, schema);
+	return fg_disk_exec(d, schema);
 }
 
 /* Damage in a page that nothing reads at the start would come up at night, in a write. Reads the file
@@ -269,10 +287,11 @@ static int make_schema(struct fg_disk *d)
 static int check_pages(struct fg_disk *d)
 {
 	sqlite3_stmt *s = NULL;
-	int r = checked(d, sqlite3_prepare_v2(d->db, "PRAGMA quick_check(1)", -1, &s, NULL));
+	int r = fg_disk_checked(d,
+				sqlite3_prepare_v2(d->db, "PRAGMA quick_check(1)", -1, &s, NULL));
 
 	if (!r)
-		r = checked(d, sqlite3_step(s));
+		r = fg_disk_checked(d, sqlite3_step(s));
 	if (!r && strcmp((const char *)sqlite3_column_text(s, 0), "ok")) {
 		snprintf(d->error, sizeof(d->error), "%.120s: %.120s", d->path,
 			 (const char *)sqlite3_column_text(s, 0));
@@ -287,20 +306,23 @@ static int check_pages(struct fg_disk *d)
 static int set_up(struct fg_disk *d)
 {
 	int64_t summaries = 0;
-	int r = exec(d, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL;"
-			"PRAGMA synchronous = FULL; BEGIN IMMEDIATE");
+	int r = fg_disk_exec(d, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL;"
+				"PRAGMA synchronous = FULL; PRAGMA cache_size = -" TEXT(
+					CACHE_KB) ";"
+						  "BEGIN IMMEDIATE");
 
 	if (!r && sqlite3_db_readonly(d->db, "main") == 1)
-		r = checked(d, SQLITE_READONLY);
+		r = fg_disk_checked(d, SQLITE_READONLY);
 	if (!r)
 		r = check_pages(d);
 	if (!r)
 		r = make_schema(d);
 	if (!r)
-		r = exec(d, "COMMIT");
+		r = fg_disk_exec(d, "COMMIT");
 	for (size_t i = 0; !r && i < _STMT_MAX; i++)
-		r = checked(d, sqlite3_prepare_v3(d->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT,
-						  &d->stmt[i], NULL));
+		r = fg_disk_checked(d,
+				    sqlite3_prepare_v3(d->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT,
+						       &d->stmt[i], NULL));
 	if (!r)
 		r = number_of(d, "SELECT count(*) FROM summary", &summaries);
 	d->n_summaries = r ? 0 : (uint64_t)summaries;
@@ -361,10 +383,10 @@ int fg_disk_open(const char *dir, struct fg_disk **ret_disk, char *why, size_t n
 	}
 	r = set_path(d, dir);
 	if (!r)
-		r = checked(d, sqlite3_open_v2(d->path, &d->db,
-					       SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE |
-						       SQLITE_OPEN_NOMUTEX,
-					       NULL));
+		r = fg_disk_checked(d, sqlite3_open_v2(d->path, &d->db,
+						       SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE |
+							       SQLITE_OPEN_NOMUTEX,
+						       NULL));
 	if (!r)
 		r = set_up(d);
 	if (r) {
@@ -391,7 +413,7 @@ void fg_disk_close(struct fg_disk **disk)
 
 /* --- Rows to structs ------------------------------------------------------------------------- */
 
-static int unclean(struct fg_disk *d, const char *table, int64_t id)
+int fg_disk_unclean(struct fg_disk *d, const char *table, int64_t id)
 {
 	snprintf(
 		d->error, sizeof(d->error),
@@ -401,7 +423,7 @@ static int unclean(struct fg_disk *d, const char *table, int64_t id)
 	return -EUCLEAN;
 }
 
-static void take_text(sqlite3_stmt *s, int i, char *to, size_t n)
+void fg_disk_take_text(sqlite3_stmt *s, int i, char *to, size_t n)
 {
 	const char *text = (const char *)sqlite3_column_text(s, i);
 
@@ -409,7 +431,7 @@ static void take_text(sqlite3_stmt *s, int i, char *to, size_t n)
 }
 
 /* An address and its length in the next column. @return false where they are none. */
-static bool take_prefix(sqlite3_stmt *s, int i, uint8_t addr[16], uint8_t *bits)
+bool fg_disk_take_prefix(sqlite3_stmt *s, int i, uint8_t addr[16], uint8_t *bits)
 {
 	int64_t n = sqlite3_column_int64(s, i + 1);
 
@@ -433,21 +455,21 @@ static int load_evidence(struct fg_disk *d, struct fg_verdict *v)
 
 		if (family < 0 || family >= _FG_FAMILY_MAX) {
 			sqlite3_reset(s);
-			return unclean(d, "evidence", v->id);
+			return fg_disk_unclean(d, "evidence", v->id);
 		}
 		e->family = (enum fg_family)family;
-		take_text(s, 1, e->name, sizeof(e->name));
+		fg_disk_take_text(s, 1, e->name, sizeof(e->name));
 		e->observed = sqlite3_column_double(s, 2);
 		e->expected = sqlite3_column_double(s, 3);
 		e->base_rate = sqlite3_column_double(s, 4);
 		e->nats = sqlite3_column_double(s, 5);
-		take_text(s, 6, e->text, sizeof(e->text));
+		fg_disk_take_text(s, 6, e->text, sizeof(e->text));
 		e->baseline_n = sqlite3_column_double(s, 7);
 		e->capped = sqlite3_column_int(s, 8);
 		benign = (const char *)sqlite3_column_text(s, 9);
 		e->n_benign = (uint8_t)(benign ? fg_benign_unpack(benign, e->benign) : 0);
 	}
-	code = checked(d, code);
+	code = fg_disk_checked(d, code);
 	sqlite3_reset(s);
 	return code;
 }
@@ -456,11 +478,13 @@ static int load_verdict(struct fg_disk *d, const struct fg_disk_sink *sink)
 {
 	sqlite3_stmt *s = d->stmt[LIST_VERDICTS];
 	struct fg_verdict v = { .id = sqlite3_column_int64(s, 0) };
-	int origin = sqlite3_column_int(s, 5), tier = sqlite3_column_int(s, 6), r;
+	int origin = sqlite3_column_int(s, 5), tier = sqlite3_column_int(s, 6);
+	int earned = sqlite3_column_int(s, 24), state = sqlite3_column_int(s, 17), r;
 
-	if (!take_prefix(s, 1, v.addr, &v.bits) || origin < 0 || origin >= _FG_ORIGIN_MAX ||
-	    tier < 0 || tier >= _FG_TIER_MAX)
-		return unclean(d, "verdict", v.id);
+	if (!fg_disk_take_prefix(s, 1, v.addr, &v.bits) || origin < 0 || origin >= _FG_ORIGIN_MAX ||
+	    tier < 0 || tier >= _FG_TIER_MAX || earned < 0 || earned >= _FG_TIER_MAX || state < 0 ||
+	    state >= FG_STATE_GONE)
+		return fg_disk_unclean(d, "verdict", v.id);
 	v.stem = (uint64_t)sqlite3_column_int64(s, 3);
 	v.stack = (uint64_t)sqlite3_column_int64(s, 4);
 	v.origin = (enum fg_origin)origin;
@@ -471,18 +495,25 @@ static int load_verdict(struct fg_disk *d, const struct fg_disk_sink *sink)
 	v.first_ns = (uint64_t)sqlite3_column_int64(s, 10);
 	v.updated_ns = (uint64_t)sqlite3_column_int64(s, 11);
 	v.until_ns = (uint64_t)sqlite3_column_int64(s, 12);
-	take_text(s, 13, v.ja4, sizeof(v.ja4));
-	take_text(s, 14, v.stem_text, sizeof(v.stem_text));
-	take_text(s, 15, v.stack_text, sizeof(v.stack_text));
-	take_text(s, 16, v.reason, sizeof(v.reason));
+	fg_disk_take_text(s, 13, v.ja4, sizeof(v.ja4));
+	fg_disk_take_text(s, 14, v.stem_text, sizeof(v.stem_text));
+	fg_disk_take_text(s, 15, v.stack_text, sizeof(v.stack_text));
+	fg_disk_take_text(s, 16, v.reason, sizeof(v.reason));
 	v.cohort = (uint32_t)sqlite3_column_int64(s, 18);
 	v.window_s = (uint32_t)sqlite3_column_int64(s, 19);
 	v.n_obs = sqlite3_column_double(s, 20);
 	v.alpha = sqlite3_column_double(s, 21);
 	v.est_fdr = sqlite3_column_double(s, 22);
-	take_text(s, 23, v.version, sizeof(v.version));
+	fg_disk_take_text(s, 23, v.version, sizeof(v.version));
+	v.earned = (enum fg_tier)earned;
+	v.enforced = sqlite3_column_int(s, 25);
+	v.strikes = (uint32_t)sqlite3_column_int64(s, 26);
+	v.objected_ns = (uint64_t)sqlite3_column_int64(s, 27);
+	v.sure_until_ns = (uint64_t)sqlite3_column_int64(s, 28);
+	v.kept_ns = (uint64_t)sqlite3_column_int64(s, 29);
+	v.decision = sqlite3_column_int64(s, 30);
 	r = load_evidence(d, &v);
-	return r ? r : sink->verdict(sink->arg, &v, sqlite3_column_int(s, 17));
+	return r ? r : sink->verdict(sink->arg, &v, (enum fg_state)state);
 }
 
 static int load_allow(struct fg_disk *d, const struct fg_disk_sink *sink)
@@ -490,10 +521,12 @@ static int load_allow(struct fg_disk *d, const struct fg_disk_sink *sink)
 	sqlite3_stmt *s = d->stmt[LIST_ALLOW];
 	struct fg_allow a = { .id = sqlite3_column_int64(s, 0) };
 
-	if (!take_prefix(s, 1, a.addr, &a.bits))
-		return unclean(d, "allow", a.id);
+	if (!fg_disk_take_prefix(s, 1, a.addr, &a.bits))
+		return fg_disk_unclean(d, "allow", a.id);
 	a.until_ns = (uint64_t)sqlite3_column_int64(s, 3);
-	take_text(s, 4, a.reason, sizeof(a.reason));
+	fg_disk_take_text(s, 4, a.reason, sizeof(a.reason));
+	a.made_ns = (uint64_t)sqlite3_column_int64(s, 5);
+	a.decision = sqlite3_column_int64(s, 6);
 	return sink->allow(sink->arg, &a);
 }
 
@@ -505,7 +538,7 @@ static int each(struct fg_disk *d, enum stmt which, const struct fg_disk_sink *s
 	while (!r && (code = sqlite3_step(d->stmt[which])) == SQLITE_ROW)
 		r = fn(d, sink);
 	if (!r)
-		r = checked(d, code);
+		r = fg_disk_checked(d, code);
 	sqlite3_reset(d->stmt[which]);
 	return r;
 }
@@ -555,7 +588,7 @@ int fg_disk_salvage(const char *path, const struct fg_disk_sink *sink)
 	/* writable_schema is how SQLite is told to read on in a file that was cut off */
 	if (sqlite3_open_v2(path, &d->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL) ==
 		    SQLITE_OK &&
-	    !exec(d, "PRAGMA writable_schema = ON") &&
+	    !fg_disk_exec(d, "PRAGMA writable_schema = ON") &&
 	    sqlite3_prepare_v2(d->db, sql[LIST_EVIDENCE], -1, &d->stmt[LIST_EVIDENCE], NULL) ==
 		    SQLITE_OK) {
 		r = each_readable(d, LIST_ALLOW, sink, load_allow);
@@ -571,7 +604,7 @@ int fg_disk_salvage(const char *path, const struct fg_disk_sink *sink)
 int64_t fg_disk_next_id(struct fg_disk *disk)
 {
 	sqlite3_stmt *s = disk->stmt[NEXT_ID];
-	int64_t id = checked(disk, sqlite3_step(s));
+	int64_t id = fg_disk_checked(disk, sqlite3_step(s));
 
 	if (!id)
 		id = sqlite3_column_int64(s, 0);
@@ -583,12 +616,16 @@ int64_t fg_disk_next_id(struct fg_disk *disk)
 
 int fg_disk_begin(struct fg_disk *disk)
 {
-	return run(disk, BEGIN);
+	return fg_disk_run(disk, BEGIN);
 }
 
+/* Of a full history as many of the oldest go as came. */
 int fg_disk_commit(struct fg_disk *disk)
 {
-	return run(disk, COMMIT);
+	int r = disk->past_grew ? fg_disk_run(disk, TRIM_PAST) : 0;
+
+	disk->past_grew = false;
+	return r ? r : fg_disk_run(disk, COMMIT);
 }
 
 /* SQLite may have rolled back on its own (disk full): then there is nothing left to do. */
@@ -606,32 +643,32 @@ static int put_evidence(struct fg_disk *d, int64_t id, size_t i, const struct fg
 	sqlite3_bind_int64(s, 1, id);
 	sqlite3_bind_int64(s, 2, (int64_t)i);
 	sqlite3_bind_int(s, 3, (int)e->family);
-	bind_text(s, 4, e->name);
+	fg_disk_bind_text(s, 4, e->name);
 	sqlite3_bind_double(s, 5, e->observed);
 	sqlite3_bind_double(s, 6, e->expected);
 	sqlite3_bind_double(s, 7, e->base_rate);
 	sqlite3_bind_double(s, 8, e->nats);
-	bind_text(s, 9, e->text);
+	fg_disk_bind_text(s, 9, e->text);
 	sqlite3_bind_double(s, 10, e->baseline_n);
 	sqlite3_bind_int(s, 11, e->capped);
 	fg_benign_pack(e->benign, e->n_benign, benign, sizeof(benign));
-	bind_text(s, 12, benign);
-	return run(d, PUT_EVIDENCE);
+	fg_disk_bind_text(s, 12, benign);
+	return fg_disk_run(d, PUT_EVIDENCE);
 }
 
 static int drop_evidence(struct fg_disk *d, int64_t id)
 {
 	sqlite3_bind_int64(d->stmt[DROP_EVIDENCE], 1, id);
-	return run(d, DROP_EVIDENCE);
+	return fg_disk_run(d, DROP_EVIDENCE);
 }
 
-int fg_disk_put_verdict(struct fg_disk *disk, const struct fg_verdict *v, bool ended)
+int fg_disk_put_verdict(struct fg_disk *disk, const struct fg_verdict *v, enum fg_state state)
 {
 	sqlite3_stmt *s = disk->stmt[PUT_VERDICT];
 	int r;
 
 	sqlite3_bind_int64(s, 1, v->id);
-	bind_addr(s, 2, v->addr);
+	fg_disk_bind_addr(s, 2, v->addr);
 	sqlite3_bind_int(s, 3, v->bits);
 	sqlite3_bind_int64(s, 4, (int64_t)v->stem);
 	sqlite3_bind_int64(s, 5, (int64_t)v->stack);
@@ -643,23 +680,51 @@ int fg_disk_put_verdict(struct fg_disk *disk, const struct fg_verdict *v, bool e
 	sqlite3_bind_int64(s, 11, (int64_t)v->first_ns);
 	sqlite3_bind_int64(s, 12, (int64_t)v->updated_ns);
 	sqlite3_bind_int64(s, 13, (int64_t)v->until_ns);
-	bind_text(s, 14, v->ja4);
-	bind_text(s, 15, v->stem_text);
-	bind_text(s, 16, v->stack_text);
-	bind_text(s, 17, v->reason);
-	sqlite3_bind_int(s, 18, ended);
+	fg_disk_bind_text(s, 14, v->ja4);
+	fg_disk_bind_text(s, 15, v->stem_text);
+	fg_disk_bind_text(s, 16, v->stack_text);
+	fg_disk_bind_text(s, 17, v->reason);
+	sqlite3_bind_int(s, 18, (int)state);
 	sqlite3_bind_int64(s, 19, v->cohort);
 	sqlite3_bind_int64(s, 20, v->window_s);
 	sqlite3_bind_double(s, 21, v->n_obs);
 	sqlite3_bind_double(s, 22, v->alpha);
 	sqlite3_bind_double(s, 23, v->est_fdr);
-	bind_text(s, 24, v->version);
-	r = run(disk, PUT_VERDICT);
+	fg_disk_bind_text(s, 24, v->version);
+	sqlite3_bind_int(s, 25, (int)v->earned);
+	sqlite3_bind_int(s, 26, v->enforced);
+	sqlite3_bind_int64(s, 27, v->strikes);
+	sqlite3_bind_int64(s, 28, (int64_t)v->objected_ns);
+	sqlite3_bind_int64(s, 29, (int64_t)v->sure_until_ns);
+	sqlite3_bind_int64(s, 30, (int64_t)v->kept_ns);
+	sqlite3_bind_int64(s, 31, v->decision);
+	r = fg_disk_run(disk, PUT_VERDICT);
 	if (!r)
 		r = drop_evidence(disk, v->id);
 	for (size_t i = 0; !r && i < v->n_evidence; i++)
 		r = put_evidence(disk, v->id, i, &v->evidence[i]);
 	return r;
+}
+
+int fg_disk_set_state(struct fg_disk *disk, const struct fg_verdict *v, enum fg_state state)
+{
+	sqlite3_stmt *s = disk->stmt[SET_STATE];
+
+	sqlite3_bind_int64(s, 1, v->id);
+	sqlite3_bind_int(s, 2, (int)v->tier);
+	sqlite3_bind_double(s, 3, v->score);
+	sqlite3_bind_int64(s, 4, (int64_t)v->first_ns);
+	sqlite3_bind_int64(s, 5, (int64_t)v->updated_ns);
+	sqlite3_bind_int64(s, 6, (int64_t)v->until_ns);
+	fg_disk_bind_text(s, 7, v->reason);
+	sqlite3_bind_int(s, 8, (int)state);
+	sqlite3_bind_int(s, 9, (int)v->earned);
+	sqlite3_bind_int(s, 10, v->enforced);
+	sqlite3_bind_int64(s, 11, (int64_t)v->objected_ns);
+	sqlite3_bind_int64(s, 12, (int64_t)v->sure_until_ns);
+	sqlite3_bind_int64(s, 13, (int64_t)v->kept_ns);
+	sqlite3_bind_int64(s, 14, v->decision);
+	return fg_disk_run(disk, SET_STATE);
 }
 
 int fg_disk_drop_verdict(struct fg_disk *disk, int64_t id)
@@ -669,7 +734,7 @@ int fg_disk_drop_verdict(struct fg_disk *disk, int64_t id)
 	if (r)
 		return r;
 	sqlite3_bind_int64(disk->stmt[DROP_VERDICT], 1, id);
-	return run(disk, DROP_VERDICT);
+	return fg_disk_run(disk, DROP_VERDICT);
 }
 
 int fg_disk_put_allow(struct fg_disk *disk, const struct fg_allow *a)
@@ -677,63 +742,19 @@ int fg_disk_put_allow(struct fg_disk *disk, const struct fg_allow *a)
 	sqlite3_stmt *s = disk->stmt[PUT_ALLOW];
 
 	sqlite3_bind_int64(s, 1, a->id);
-	bind_addr(s, 2, a->addr);
+	fg_disk_bind_addr(s, 2, a->addr);
 	sqlite3_bind_int(s, 3, a->bits);
 	sqlite3_bind_int64(s, 4, (int64_t)a->until_ns);
-	bind_text(s, 5, a->reason);
-	return run(disk, PUT_ALLOW);
+	fg_disk_bind_text(s, 5, a->reason);
+	sqlite3_bind_int64(s, 6, (int64_t)a->made_ns);
+	sqlite3_bind_int64(s, 7, a->decision);
+	return fg_disk_run(disk, PUT_ALLOW);
 }
 
 int fg_disk_drop_allow(struct fg_disk *disk, int64_t id)
 {
 	sqlite3_bind_int64(disk->stmt[DROP_ALLOW], 1, id);
-	return run(disk, DROP_ALLOW);
-}
-
-int fg_disk_put_past(struct fg_disk *disk, const struct fg_past *past)
-{
-	sqlite3_stmt *s = disk->stmt[PUT_PAST];
-	int r;
-
-	sqlite3_bind_int64(s, 1, (int64_t)past->time_ns);
-	bind_addr(s, 2, past->addr);
-	sqlite3_bind_int(s, 3, past->bits);
-	sqlite3_bind_int64(s, 4, past->id);
-	bind_text(s, 5, past->what);
-	bind_text(s, 6, past->who);
-	bind_text(s, 7, past->reason);
-	r = run(disk, PUT_PAST);
-	return r ? r : run(disk, TRIM_PAST);
-}
-
-int fg_disk_history(struct fg_disk *disk, const uint8_t addr[16], fg_history_fn fn, void *arg)
-{
-	sqlite3_stmt *s = disk->stmt[LIST_PAST];
-	int code = SQLITE_DONE, r = 0;
-
-	for (int bits = 0; bits <= 128; bits++) {
-		uint8_t masked[16];
-
-		memcpy(masked, addr, 16);
-		fg_ip_mask(masked, (uint8_t)bits);
-		sqlite3_bind_blob(s, 1 + bits, masked, 16, SQLITE_TRANSIENT);
-	}
-	while (!r && (code = sqlite3_step(s)) == SQLITE_ROW) {
-		uint8_t prefix[16], bits;
-
-		/* found by its first address: a longer prefix may begin there too */
-		if (!take_prefix(s, 1, prefix, &bits) || !fg_ip_contains(prefix, bits, addr, 128))
-			continue;
-		r = fn(arg, (uint64_t)sqlite3_column_int64(s, 0),
-		       (const char *)sqlite3_column_text(s, 3),
-		       (const char *)sqlite3_column_text(s, 4),
-		       (const char *)sqlite3_column_text(s, 5));
-	}
-	if (!r)
-		r = checked(disk, code);
-	sqlite3_reset(s);
-	sqlite3_clear_bindings(s);
-	return r;
+	return fg_disk_run(disk, DROP_ALLOW);
 }
 
 int fg_disk_get_blob(struct fg_disk *disk, const char *name, void *ret_buf, size_t n)
@@ -741,9 +762,9 @@ int fg_disk_get_blob(struct fg_disk *disk, const char *name, void *ret_buf, size
 	sqlite3_stmt *s = disk->stmt[GET_BLOB];
 	int code, r;
 
-	bind_text(s, 1, name);
+	fg_disk_bind_text(s, 1, name);
 	code = sqlite3_step(s);
-	r = checked(disk, code);
+	r = fg_disk_checked(disk, code);
 	if (code == SQLITE_ROW) {
 		r = sqlite3_column_bytes(s, 0);
 		if ((size_t)r > n)
@@ -763,9 +784,9 @@ int fg_disk_load_blob(struct fg_disk *disk, const char *name, void **ret_bytes, 
 
 	*ret_bytes = NULL;
 	*ret_n = 0;
-	bind_text(s, 1, name);
+	fg_disk_bind_text(s, 1, name);
 	code = sqlite3_step(s);
-	r = checked(disk, code);
+	r = fg_disk_checked(disk, code);
 	if (code == SQLITE_ROW && sqlite3_column_bytes(s, 0) > 0) {
 		*ret_n = (size_t)sqlite3_column_bytes(s, 0);
 		*ret_bytes = malloc(*ret_n);
@@ -785,179 +806,7 @@ int fg_disk_put_blob(struct fg_disk *disk, const char *name, const void *buf, si
 
 	if (n > INT_MAX)
 		return -EMSGSIZE;
-	bind_text(s, 1, name);
+	fg_disk_bind_text(s, 1, name);
 	sqlite3_bind_blob(s, 2, n ? buf : "", (int)n, SQLITE_STATIC);
-	return run(disk, PUT_BLOB);
-}
-
-/* --- Summaries ------------------------------------------------------------------------------- */
-
-/* Without a sync: a crash of the host may take the last seconds of them, never the file's order. What
- * is written after them in a transaction of verdicts is synced with them. */
-int fg_disk_begin_summaries(struct fg_disk *disk)
-{
-	int r = exec(disk, "PRAGMA synchronous = NORMAL; BEGIN");
-
-	disk->n_before = disk->n_summaries;
-	if (r)
-		sqlite3_exec(disk->db, "PRAGMA synchronous = FULL", NULL, NULL, NULL);
-	return r;
-}
-
-void fg_disk_rollback_summaries(struct fg_disk *disk)
-{
-	fg_disk_rollback(disk);
-	disk->n_summaries = disk->n_before;
-	sqlite3_exec(disk->db, "PRAGMA synchronous = FULL", NULL, NULL, NULL);
-}
-
-int fg_disk_commit_summaries(struct fg_disk *disk)
-{
-	int r = run(disk, COMMIT);
-
-	if (r)
-		fg_disk_rollback_summaries(disk);
-	else
-		sqlite3_exec(disk->db, "PRAGMA synchronous = FULL", NULL, NULL, NULL);
-	return r;
-}
-
-static int drop_oldest(struct fg_disk *d, uint64_t key)
-{
-	sqlite3_stmt *s = d->stmt[OLDEST_SUMMARY];
-	int64_t oldest = 0;
-	int code, r;
-
-	sqlite3_bind_int64(s, 1, (int64_t)key);
-	code = sqlite3_step(s);
-	r = checked(d, code);
-	if (code == SQLITE_ROW)
-		oldest = sqlite3_column_int64(s, 0);
-	sqlite3_reset(s);
-	return r || code != SQLITE_ROW ? r : fg_disk_drop_summary(d, (uint64_t)oldest);
-}
-
-static int write_summary(struct fg_disk *d, enum stmt which, uint64_t key, uint32_t last_s,
-			 const void *bytes, size_t n)
-{
-	sqlite3_stmt *s = d->stmt[which];
-
-	sqlite3_bind_int64(s, 1, (int64_t)key);
-	sqlite3_bind_int64(s, 2, last_s);
-	sqlite3_bind_blob(s, 3, bytes, (int)n, SQLITE_STATIC);
-	return run(d, which);
-}
-
-int fg_disk_put_summary(struct fg_disk *disk, uint64_t key, uint32_t last_s, const void *bytes,
-			size_t n)
-{
-	int r = n > INT_MAX ? -EMSGSIZE : write_summary(disk, SET_SUMMARY, key, last_s, bytes, n);
-
-	if (r || sqlite3_changes(disk->db))
-		return r;
-	if (disk->n_summaries >= disk->max_summaries)
-		r = drop_oldest(disk, key);
-	if (!r)
-		r = write_summary(disk, ADD_SUMMARY, key, last_s, bytes, n);
-	disk->n_summaries += !r;
-	return r;
-}
-
-int fg_disk_find_summary(struct fg_disk *disk, uint64_t key, void *ret_buf, size_t n)
-{
-	sqlite3_stmt *s = disk->stmt[GET_SUMMARY];
-	int code, r;
-
-	sqlite3_bind_int64(s, 1, (int64_t)key);
-	code = sqlite3_step(s);
-	r = checked(disk, code);
-	if (code == SQLITE_ROW) {
-		r = sqlite3_column_bytes(s, 0);
-		if ((size_t)r > n)
-			r = -EOVERFLOW;
-		else if (r)
-			memcpy(ret_buf, sqlite3_column_blob(s, 0), (size_t)r);
-	}
-	sqlite3_reset(s);
-	return r;
-}
-
-int fg_disk_newest_summaries(struct fg_disk *disk, uint64_t from_key, uint64_t to_key, uint64_t n,
-			     uint32_t *ret_from_s, uint64_t *ret_n)
-{
-	sqlite3_stmt *s = disk->stmt[AGES_OF_SUMMARIES];
-	int code;
-
-	*ret_from_s = 0;
-	*ret_n = 0;
-	sqlite3_bind_int64(s, 1, (int64_t)from_key);
-	sqlite3_bind_int64(s, 2, (int64_t)to_key);
-	while ((code = sqlite3_step(s)) == SQLITE_ROW) {
-		int64_t hour = sqlite3_column_int64(s, 0);
-
-		*ret_n += (uint64_t)sqlite3_column_int64(s, 1);
-		/* the hour in which they are enough is the last */
-		if (*ret_n >= n && hour >= 0 && hour <= UINT32_MAX / 3600) {
-			*ret_from_s = (uint32_t)(hour * 3600);
-			code = SQLITE_DONE;
-			break;
-		}
-	}
-	code = checked(disk, code);
-	sqlite3_reset(s);
-	return code;
-}
-
-int fg_disk_each_summary(struct fg_disk *disk, uint64_t from_key, uint64_t to_key, uint32_t from_s,
-			 fg_summary_fn fn, void *arg)
-{
-	sqlite3_stmt *s = disk->stmt[LIST_SUMMARIES];
-	int code = SQLITE_DONE, r = 0;
-
-	sqlite3_bind_int64(s, 1, (int64_t)from_key);
-	sqlite3_bind_int64(s, 2, (int64_t)to_key);
-	sqlite3_bind_int64(s, 3, from_s);
-	while (!r && (code = sqlite3_step(s)) == SQLITE_ROW)
-		r = fn(arg, (uint64_t)sqlite3_column_int64(s, 0), sqlite3_column_blob(s, 1),
-		       (size_t)sqlite3_column_bytes(s, 1));
-	if (!r)
-		r = checked(disk, code);
-	sqlite3_reset(s);
-	return r;
-}
-
-static int drop_summaries(struct fg_disk *d, enum stmt which)
-{
-	int r = run(d, which);
-
-	if (!r)
-		d->n_summaries -= (uint64_t)sqlite3_changes(d->db);
-	return r;
-}
-
-int fg_disk_drop_summary(struct fg_disk *disk, uint64_t key)
-{
-	sqlite3_bind_int64(disk->stmt[DROP_SUMMARY], 1, (int64_t)key);
-	return drop_summaries(disk, DROP_SUMMARY);
-}
-
-int fg_disk_forget_summaries(struct fg_disk *disk, uint64_t from_key, uint64_t to_key,
-			     uint32_t before_s)
-{
-	sqlite3_stmt *s = disk->stmt[FORGET_SUMMARIES];
-
-	sqlite3_bind_int64(s, 1, (int64_t)from_key);
-	sqlite3_bind_int64(s, 2, (int64_t)to_key);
-	sqlite3_bind_int64(s, 3, before_s);
-	return drop_summaries(disk, FORGET_SUMMARIES);
-}
-
-uint64_t fg_disk_n_summaries(const struct fg_disk *disk)
-{
-	return disk->n_summaries;
-}
-
-void fg_disk_limit_summaries(struct fg_disk *disk, uint64_t max)
-{
-	disk->max_summaries = max;
+	return fg_disk_run(disk, PUT_BLOB);
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The state file: SQLite tables of verdicts, allowlist, history, summaries and small state. Knows rows, not
- * rules; the only file that includes sqlite3.h. Without a folder the same tables live in memory.
+ * The state file: SQLite tables of verdicts, allowlist, history, decisions, summaries and
+ * small state. Knows rows, not rules; only verdict/disk*.c include sqlite3.h. Without a folder the same tables live in memory.
  */
 #pragma once
 
+#include "verdict/decisions.h"
 #include "verdict/store.h"
 
 struct fg_disk;
@@ -20,7 +21,7 @@ const char *fg_disk_error(const struct fg_disk *disk);
 int fg_disk_move_aside(const char *dir, const char *suffix, char *ret_to, size_t n);
 
 struct fg_disk_sink {
-	int (*verdict)(void *arg, const struct fg_verdict *verdict, bool ended);
+	int (*verdict)(void *arg, const struct fg_verdict *verdict, enum fg_state state);
 	int (*allow)(void *arg, const struct fg_allow *allow);
 	/* salvage only */
 	int (*blob)(void *arg, const char *name, const void *bytes, size_t n);
@@ -38,8 +39,10 @@ int fg_disk_begin(struct fg_disk *disk);
 int fg_disk_commit(struct fg_disk *disk);
 void fg_disk_rollback(struct fg_disk *disk);
 
-/** ended: taken back by the operator, kept so that it is not renewed before until_ns. */
-int fg_disk_put_verdict(struct fg_disk *disk, const struct fg_verdict *verdict, bool ended);
+int fg_disk_put_verdict(struct fg_disk *disk, const struct fg_verdict *verdict,
+			enum fg_state state);
+/** What its life changes, of one that is there: not what it is about, nor its evidence. */
+int fg_disk_set_state(struct fg_disk *disk, const struct fg_verdict *verdict, enum fg_state state);
 int fg_disk_drop_verdict(struct fg_disk *disk, int64_t id);
 int fg_disk_put_allow(struct fg_disk *disk, const struct fg_allow *allow);
 int fg_disk_drop_allow(struct fg_disk *disk, int64_t id);
@@ -48,11 +51,38 @@ struct fg_past {
 	uint64_t time_ns;
 	const uint8_t *addr;
 	uint8_t bits;
-	int64_t id; /* of the verdict or allowlist entry */
+	int64_t id; /* of an operator's decision, else of the verdict */
 	const char *what, *who, *reason;
 };
 int fg_disk_put_past(struct fg_disk *disk, const struct fg_past *past);
 int fg_disk_history(struct fg_disk *disk, const uint8_t addr[16], fg_history_fn fn, void *arg);
+
+int fg_disk_put_decision(struct fg_disk *disk, const struct fg_decision *decision);
+/** @return 0, -ENOENT, -errno. */
+int fg_disk_get_decision(struct fg_disk *disk, int64_t id, struct fg_decision *ret);
+int fg_disk_set_undone(struct fg_disk *disk, int64_t id, int64_t by);
+int fg_disk_decisions(struct fg_disk *disk, const char *subject, fg_decision_fn fn, void *arg);
+
+/* One subject of a decision: how it was before, and what it is known again by. */
+struct fg_effect {
+	bool allow; /* an entry of the allowlist, else a verdict */
+	uint8_t addr[16], bits;
+	uint64_t stem, stack;
+	enum fg_origin origin;
+	int64_t id, after; /* of the entry and its decision afterwards; id 0 = there is none */
+	enum fg_state state; /* it was in; FG_STATE_GONE = it was not there */
+	int64_t was_id, was_decision;
+	uint64_t first_ns, until_ns, kept_ns; /* first_ns of an allow is when it was made */
+	char reason[160];
+};
+int fg_disk_put_effect(struct fg_disk *disk, int64_t decision, uint32_t i,
+		       const struct fg_effect *effect);
+/** By i. fn must not add any to this decision. @return 0, -errno, or fn's answer. */
+int fg_disk_effects(struct fg_disk *disk, int64_t decision,
+		    int (*fn)(void *arg, const struct fg_effect *effect), void *arg);
+/** Drops so many rows at most of what is older; effects on verdicts have a time of their own. */
+int fg_disk_prune(struct fg_disk *disk, uint64_t before_ns, uint64_t effects_before_ns,
+		  uint32_t rows);
 
 int fg_disk_get_blob(struct fg_disk *disk, const char *name, void *ret_buf, size_t n);
 int fg_disk_load_blob(struct fg_disk *disk, const char *name, void **ret_bytes, size_t *ret_n);
