@@ -200,6 +200,7 @@ static int take_epoch(struct agent *a)
 		r = fg_sensor_totals(a->sensor, &epoch.received, &epoch.replies, packets);
 	if (r)
 		return r;
+	fg_sensor_took(a->sensor, &epoch.received);
 	for (size_t i = 0; i < _FG_INCOMPLETE_MAX; i++)
 		epoch.received.incomplete[i] += fg_taker_incomplete(a->taker)[i];
 	for (size_t i = 0; i < v->n_interfaces; i++) {
@@ -285,7 +286,8 @@ static int fail(struct agent *a, const char *what)
 
 static int open_sensor(struct agent *a)
 {
-	struct fg_sensor_conf sc = { .n_interfaces = a->conf->n_interfaces };
+	struct fg_sensor_conf sc = { .n_interfaces = a->conf->n_interfaces,
+				     .pins = a->conf->pins };
 	uint64_t bytes = a->conf->memory_mb ? (uint64_t)a->conf->memory_mb << 20 :
 					      fg_tables_default_bytes();
 	int r;
@@ -308,7 +310,35 @@ static int open_sensor(struct agent *a)
 	if (r)
 		return r;
 	fg_sensor_on_sample(a->sensor, fg_core_sample, &a->core);
-	return fg_taker_new(fg_sensor_tables(a->sensor), &a->taker);
+	r = fg_taker_new(fg_sensor_tables(a->sensor), &a->taker);
+	if (!r && fg_sensor_found(a->sensor)->tables)
+		r = fg_taker_adopt(a->taker);
+	return r;
+}
+
+/* What an agent before this one left, and what became of it. */
+static void tell_found(struct agent *a)
+{
+	const struct fg_sensor_found *f = fg_sensor_found(a->sensor);
+	uint64_t frames = 0;
+
+	for (size_t i = 0; i < _FG_OUTCOME_MAX; i++)
+		frames += f->untaken.frames[i];
+	if (f->tables)
+		fg_log_info("tables of an agent before this one go on: %.1f s without an agent, in "
+			    "which %llu frames, %llu connections, %llu hellos and %llu blocked frames "
+			    "were counted that are in no total",
+			    (double)f->away_ns / 1e9, (unsigned long long)frames,
+			    (unsigned long long)f->untaken.events[FG_EVENT_connections],
+			    (unsigned long long)f->untaken.events[FG_EVENT_hellos],
+			    (unsigned long long)f->untaken.frames[FG_FRAME_blocked]);
+	else if (f->any)
+		fg_log_warning("tables of an agent before this one are replaced (%s): open "
+			       "connections are midstream; blocks %s",
+			       f->why_not,
+			       f->blocks ? "go on" : "were installed anew from the state");
+	for (size_t i = 0; fg_sensor_note(a->sensor, i); i++)
+		fg_log_info("%s", fg_sensor_note(a->sensor, i));
 }
 
 /* Says how each interface is attached and what works worse than it could. */
@@ -342,6 +372,7 @@ static void introduce(struct agent *a)
 				"lro off')",
 				name, name);
 	}
+	tell_found(a);
 	for (size_t i = 0; fg_sensor_degraded(a->sensor, i); i++)
 		fg_core_degraded(&a->core, "%s", fg_sensor_degraded(a->sensor, i));
 	for (size_t i = 0; i < v->n_degraded; i++)
@@ -362,6 +393,45 @@ static int open_exports(struct agent *a)
 		r = fg_xdp_new(a->sensor, &a->xdp);
 	a->exported_revision = UINT64_MAX;
 	return r;
+}
+
+/* Without exports: [xdp] nothing is wanted at the gate, whatever an agent before us left there. */
+static void clear_blocks(struct agent *a, char *why, size_t n_why)
+{
+	struct fg_export_set none = { .n = 0 };
+	struct fg_xdp *xdp;
+	int r = fg_xdp_new(a->sensor, &xdp);
+
+	if (!r) {
+		r = fg_xdp_apply(xdp, &none, unix_ns(), why, n_why);
+		fg_xdp_free(&xdp);
+	}
+	if (r < 0)
+		fg_core_degraded(&a->core, "blocks of an agent before this one are still there: %s",
+				 strerror(-r));
+}
+
+/* The gate holds what the state wants, and nothing else, before the programs see a frame. Others follow
+ * with the first epoch. */
+static void install_blocks(struct agent *a)
+{
+	uint64_t now_ns = unix_ns();
+	struct fg_export_set *set;
+	char why[256] = "";
+	int r;
+
+	if (!a->xdp) {
+		clear_blocks(a, why, sizeof(why));
+		return;
+	}
+	r = fg_export_select(a->core.store, FG_TIER_ENFORCE, now_ns, &set);
+	if (r) {
+		fg_log_error("export: %s", strerror(-r));
+		return;
+	}
+	r = fg_xdp_apply(a->xdp, set, now_ns, why, sizeof(why));
+	say_export(a, "xdp", r, why);
+	fg_export_set_unref(&set);
 }
 
 static int open_loop(struct agent *a)
@@ -403,9 +473,14 @@ static int start(struct agent *a)
 	if (a->conf->feed_socket &&
 	    fg_agent_feed_open(&a->core, a->taker, &a->feed, a->why, a->n_why))
 		return fail(a, a->conf->feed_socket);
+	if (open_exports(a)) {
+		snprintf(a->why, a->n_why, "%s", strerror(errno));
+		return fail(a, "exports");
+	}
+	install_blocks(a);
 	if (fg_sensor_attach(a->sensor, modes[a->conf->attach], a->why, a->n_why))
 		return fail(a, "attach");
-	if (open_exports(a) || open_loop(a)) {
+	if (open_loop(a)) {
 		snprintf(a->why, a->n_why, "%s", strerror(errno));
 		return fail(a, "agent");
 	}
@@ -418,12 +493,22 @@ static int start(struct agent *a)
 	return 0;
 }
 
+/* An agent that ends by an error is followed by another: until then blocks hold, as after a kill. One
+ * that could not start takes away only what is its own. */
+static bool shall_keep(const struct agent *a, bool started, int r)
+{
+	if (!started)
+		return fg_sensor_found(a->sensor)->any;
+	return r || a->conf->on_stop == FG_STOP_KEEP;
+}
+
 int fg_agent_run(const struct fg_conf *conf, char *what, size_t n_what, char *why, size_t n_why)
 {
 	struct agent a = {
 		.conf = conf, .what = what, .n_what = n_what, .why = why, .n_why = n_why
 	};
 	int r = start(&a), save_r;
+	bool started = !r;
 
 	if (!r) {
 		r = fg_loop_run(a.loop);
@@ -440,6 +525,8 @@ int fg_agent_run(const struct fg_conf *conf, char *what, size_t n_what, char *wh
 	fg_loop_free(&a.loop);
 	fg_xdp_free(&a.xdp);
 	fg_nft_free(&a.nft);
+	if (a.sensor && shall_keep(&a, started, r))
+		fg_sensor_keep(a.sensor);
 	fg_sensor_close(&a.sensor);
 	fg_taker_free(&a.taker);
 	/* a core that never opened has learned nothing */
