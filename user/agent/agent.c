@@ -286,8 +286,7 @@ static int fail(struct agent *a, const char *what)
 
 static int open_sensor(struct agent *a)
 {
-	struct fg_sensor_conf sc = { .n_interfaces = a->conf->n_interfaces,
-				     .pins = a->conf->pins };
+	struct fg_sensor_conf sc = { .n_interfaces = a->conf->n_interfaces, .pins = a->conf->pins };
 	uint64_t bytes = a->conf->memory_mb ? (uint64_t)a->conf->memory_mb << 20 :
 					      fg_tables_default_bytes();
 	int r;
@@ -325,13 +324,14 @@ static void tell_found(struct agent *a)
 	for (size_t i = 0; i < _FG_OUTCOME_MAX; i++)
 		frames += f->untaken.frames[i];
 	if (f->tables)
-		fg_log_info("tables of an agent before this one go on: %.1f s without an agent, in "
-			    "which %llu frames, %llu connections, %llu hellos and %llu blocked frames "
-			    "were counted that are in no total",
-			    (double)f->away_ns / 1e9, (unsigned long long)frames,
-			    (unsigned long long)f->untaken.events[FG_EVENT_connections],
-			    (unsigned long long)f->untaken.events[FG_EVENT_hellos],
-			    (unsigned long long)f->untaken.frames[FG_FRAME_blocked]);
+		fg_log_info(
+			"tables of an agent before this one go on: %.1f s without an agent, in "
+			"which %llu frames, %llu connections, %llu hellos and %llu blocked frames "
+			"were counted that are in no total",
+			(double)f->away_ns / 1e9, (unsigned long long)frames,
+			(unsigned long long)f->untaken.events[FG_EVENT_connections],
+			(unsigned long long)f->untaken.events[FG_EVENT_hellos],
+			(unsigned long long)f->untaken.frames[FG_FRAME_blocked]);
 	else if (f->any)
 		fg_log_warning("tables of an agent before this one are replaced (%s): open "
 			       "connections are midstream; blocks %s",

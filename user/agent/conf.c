@@ -92,8 +92,7 @@ static const cyaml_strval_t attaches[] = { { "auto", FG_ATTACH_AUTO },
 					   { "native", FG_ATTACH_NATIVE },
 					   { "generic", FG_ATTACH_GENERIC },
 					   { "tc", FG_ATTACH_TC } };
-static const cyaml_strval_t on_stops[] = { { "detach", FG_STOP_DETACH },
-					   { "keep", FG_STOP_KEEP } };
+static const cyaml_strval_t on_stops[] = { { "detach", FG_STOP_DETACH }, { "keep", FG_STOP_KEEP } };
 static const cyaml_strval_t modes[] = { { "observe", FG_MODE_OBSERVE },
 					{ "enforce", FG_MODE_ENFORCE } };
 static const cyaml_strval_t exports[] = { { "nft", EXPORT_NFT }, { "xdp", EXPORT_XDP } };

@@ -19,7 +19,6 @@
 #define ATTACH_TCX_EGRESS  47
 #define LINK_TYPE_TCX	   11
 #define TC_HANDLE	   0xfa46 /* ours, fixed, so that a restart replaces its own filter */
-#define TC_PRIORITY	   61
 /* Programs on one hook; the kernel allows 64. */
 #define MAX_TCX_PROGS 64
 
@@ -190,7 +189,7 @@ static int make_xdp(const struct fg_attacher *at, struct fg_attached *a, bool na
 static bool clsact_find(const struct fg_attached *a, enum bpf_tc_attach_point point)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)a->ifindex, .attach_point = point);
-	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = FG_TC_PRIORITY);
 
 	return !bpf_tc_query(&hook, &opts);
 }
@@ -198,7 +197,7 @@ static bool clsact_find(const struct fg_attached *a, enum bpf_tc_attach_point po
 static void clsact_detach(const struct fg_attached *a, enum bpf_tc_attach_point point)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)a->ifindex, .attach_point = point);
-	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = FG_TC_PRIORITY);
 
 	bpf_tc_detach(&hook, &opts);
 }
@@ -219,7 +218,7 @@ static int clsact_attach(const struct fg_attacher *at, struct fg_attached *a, in
 			 enum bpf_tc_attach_point point)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)a->ifindex, .attach_point = point);
-	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY,
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = FG_TC_PRIORITY,
 		    .prog_fd = prog_fd, .flags = BPF_TC_F_REPLACE);
 	bool found = clsact_find(a, point);
 	int r = bpf_tc_hook_create(&hook);
@@ -337,8 +336,8 @@ int fg_attach(const struct fg_attacher *at, struct fg_attached *a, enum fg_senso
 	if (egress) {
 		r = attach_tc(at, a, at->egress_fd, BPF_TC_EGRESS);
 		if (r)
-			snprintf(why, n_why, "%s: cannot attach to the reply direction: %s", a->name,
-				 strerror(-r));
+			snprintf(why, n_why, "%s: cannot attach to the reply direction: %s",
+				 a->name, strerror(-r));
 	}
 	if (!r)
 		drop_old_filters(at, a, egress);

@@ -13,6 +13,9 @@
 #include "sensor/pins.h"
 #include "sensor/sensor.h"
 
+/* Of our clsact filters; with their handle it is what says that they are ours. */
+#define FG_TC_PRIORITY 61
+
 /* What is attached to one interface. */
 struct fg_attached {
 	char name[IF_NAMESIZE];

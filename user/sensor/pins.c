@@ -57,18 +57,24 @@ static bool is_bpffs(const char *path)
 	return !statfs(path, &fs) && (unsigned long)fs.f_type == BPF_FS_MAGIC;
 }
 
-/* On the bpf file system only: a folder anywhere else would be left behind. */
-static int make_dir(const char *dir, char *why, size_t n_why)
+/* The folder itself, or the one that it would be made in. */
+static bool on_bpffs(const char *dir)
 {
 	_cleanup_free_ char *parent = strdup(dir);
 	char *slash = parent ? strrchr(parent, '/') : NULL;
 
 	if (!slash || slash == parent)
-		return parent ? -EINVAL : -ENOMEM;
+		return false;
 	*slash = '\0';
-	if (!is_bpffs(dir) && !is_bpffs(parent)) {
-		snprintf(why, n_why, "no bpf file system is at %.160s ('mount -t bpf bpf %.40s')",
-			 parent, "/sys/fs/bpf");
+	return is_bpffs(dir) || is_bpffs(parent);
+}
+
+/* On the bpf file system only: a folder anywhere else would be left behind. */
+static int make_dir(const char *dir, char *why, size_t n_why)
+{
+	if (!on_bpffs(dir)) {
+		snprintf(why, n_why,
+			 "%.120s lies on no bpf file system ('mount -t bpf bpf /sys/fs/bpf')", dir);
 		return -ENOTSUP;
 	}
 	if (mkdir(dir, 0700) && errno != EEXIST) {
@@ -180,6 +186,8 @@ void fg_pins_close(struct fg_pins **pins)
 		munmap(p->stamp, sizeof(*p->stamp));
 	if (p->stamp_fd >= 0)
 		close(p->stamp_fd);
+	/* what was made for nothing; with pins in it, it stays */
+	rmdir(p->dir);
 	close(p->dir_fd);
 	free(p);
 	*pins = NULL;
@@ -209,7 +217,6 @@ void fg_pins_remove(struct fg_pins *p)
 	/* whoever is killed here leaves maps without a stamp, which nobody takes for whole */
 	unpin(p, STAMP);
 	each_name(p->dir, unpin, p);
-	rmdir(p->dir);
 }
 
 /* --- Maps ------------------------------------------------------------------------------------- */
@@ -285,8 +292,7 @@ static int reuse_group(struct fg_pins *p, struct bpf_object *object, bool blocks
 	struct bpf_map *maps[MAX_MAPS], *map;
 	size_t n = 0;
 
-	bpf_object__for_each_map(map, object)
-	{
+	bpf_object__for_each_map(map, object) {
 		if (!is_pinned_kind(map) || holds_blocks(map) != blocks || r)
 			continue;
 		if (p->n_reused + n == MAX_MAPS) {
@@ -434,8 +440,7 @@ int fg_pins_put(struct fg_pins *p, struct bpf_object *object, const struct fg_pi
 
 	unpin(p, STAMP);
 	each_name(p->dir, unpin_unknown, &sweep);
-	bpf_object__for_each_map(map, object)
-	{
+	bpf_object__for_each_map(map, object) {
 		if (!r && is_pinned_kind(map) && !is_reused(p, map))
 			r = pin(p, bpf_map__fd(map), bpf_map__name(map));
 	}
@@ -549,8 +554,7 @@ static void count_blocks(struct look *l, const char *name)
 		return;
 	while (!bpf_map_get_next_key(fd, last, key)) {
 		last = key;
-		if (!bpf_map_lookup_elem(fd, key, &block) &&
-		    block.until_ticks > l->look->now_ticks)
+		if (!bpf_map_lookup_elem(fd, key, &block) && block.until_ticks > l->look->now_ticks)
 			l->look->n_blocks++;
 	}
 }
@@ -585,16 +589,21 @@ static void look_at_meta(const char *dir, struct fg_pins_look *look)
 
 int fg_pins_look(const char *dir, struct fg_pins_look *ret_look)
 {
-	_cleanup_close_ int fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	_cleanup_close_ int fd = -1;
 	struct look l = { .dir = dir, .look = ret_look };
 
 	memset(ret_look, 0, sizeof(*ret_look));
+	if (!on_bpffs(dir))
+		return -ENOTSUP;
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	if (flock(fd, LOCK_SH | LOCK_NB)) {
 		if (errno != EWOULDBLOCK)
 			return -errno;
 		ret_look->locked = true;
+	} else {
+		flock(fd, LOCK_UN);
 	}
 	ret_look->readable = !read_stamp(dir, &ret_look->stamp);
 	if (ret_look->readable)

@@ -47,9 +47,9 @@ struct fg_pins_stamp {
  * @return 0; -EBUSY where another agent has it; -ENOTSUP where no bpf file system is there, -EPERM
  * where others may write there, -errno: then nothing can be pinned. */
 int fg_pins_open(const char *dir, struct fg_pins **ret_pins, char *why, size_t n_why);
-/** Lets go of it; what is pinned stays. */
+/** Lets go of it; what is pinned stays. An empty folder is removed, where that is allowed. */
 void fg_pins_close(struct fg_pins **pins);
-/** Unpins all, and removes the folder where that is allowed. */
+/** Unpins all. */
 void fg_pins_remove(struct fg_pins *pins);
 
 /* What can be reused. */
@@ -84,7 +84,8 @@ enum fg_pins_kind {
 /** A pinned link. @return descriptor, the caller's; -ENOENT, -errno. */
 int fg_pins_link(struct fg_pins *pins, enum fg_pins_kind kind, unsigned int ifindex);
 /** Pins it. @return 0, -errno. */
-int fg_pins_put_link(struct fg_pins *pins, enum fg_pins_kind kind, unsigned int ifindex, int link_fd);
+int fg_pins_put_link(struct fg_pins *pins, enum fg_pins_kind kind, unsigned int ifindex,
+		     int link_fd);
 /** Detaches a pinned link, and unpins it. @return 0, -ENOENT. */
 int fg_pins_drop_link(struct fg_pins *pins, enum fg_pins_kind kind, unsigned int ifindex);
 
@@ -104,5 +105,6 @@ struct fg_pins_look {
 	uint64_t n_blocks; /* that have not ended */
 };
 
-/** Changes nothing. @return 0, -ENOENT where there is no folder or it is empty, -errno. */
+/** Changes nothing. @return 0, -ENOENT where there is no folder or it is empty, -ENOTSUP where no bpf
+ * file system is there, -errno. */
 int fg_pins_look(const char *dir, struct fg_pins_look *ret_look);

@@ -522,7 +522,12 @@ static void adopt_flow(const struct fg_flow *row, const uint64_t *tag,
 		shadow->told |= FG_NEWS_CLOSED;
 }
 
-#define ADOPT_ROW(row, tag, shadow)                 	do {                                        		__typeof__(*(shadow)) _copy;                                                            		if (SNAPSHOT(_copy, row, tag))      			*(shadow) = _copy;          	} while (0)
+#define ADOPT_ROW(row, tag, shadow)            \
+	do {                                   \
+		__typeof__(*(shadow)) _copy;   \
+		if (SNAPSHOT(_copy, row, tag)) \
+			*(shadow) = _copy;     \
+	} while (0)
 
 /* A taker that dies between claiming a hello's row and freeing it leaves it busy, for ever. A program
  * holds one for microseconds, and changes it: what is the same after this long is nobody's. */
