@@ -233,6 +233,10 @@ fuzz: $(SKEL) ## each fuzz target under libFuzzer for FUZZ_SECONDS
 .PHONY: fuzz-programs
 fuzz-programs: $(FUZZ_BIN)
 
+.PHONY: kill
+kill: all root-programs ## kill the agent 200 times amid decisions (root, a quarter of an hour)
+	$(Q)OUT=$(OUT) FG_KILL_ROUNDS=200 TEST_TIMEOUT=3600 tests/run tests/netns/kill.sh
+
 .PHONY: campaign-program campaign-smoke campaign campaign-ablations campaign-full
 campaign-program: all $(OUT)/tests/campaign ## build the simulator of the detection proof
 campaign-smoke: campaign-program ## three farms, four surprises, small: minutes

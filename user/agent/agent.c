@@ -411,27 +411,14 @@ static void clear_blocks(struct agent *a, char *why, size_t n_why)
 				 strerror(-r));
 }
 
-/* The gate holds what the state wants, and nothing else, before the programs see a frame. Others follow
- * with the first epoch. */
+/* Targets hold what the state wants, and the gate nothing else, before the programs see a frame. */
 static void install_blocks(struct agent *a)
 {
-	uint64_t now_ns = unix_ns();
-	struct fg_export_set *set;
 	char why[256] = "";
-	int r;
 
-	if (!a->xdp) {
+	if (!a->xdp)
 		clear_blocks(a, why, sizeof(why));
-		return;
-	}
-	r = fg_export_select(a->core.store, FG_TIER_ENFORCE, now_ns, &set);
-	if (r) {
-		fg_log_error("export: %s", strerror(-r));
-		return;
-	}
-	r = fg_xdp_apply(a->xdp, set, now_ns, why, sizeof(why));
-	say_export(a, "xdp", r, why);
-	fg_export_set_unref(&set);
+	export_now(a, unix_ns());
 }
 
 static int open_loop(struct agent *a)

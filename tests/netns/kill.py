@@ -1,0 +1,203 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""Decisions one after the other, and what became of them when the agent was killed amid these.
+
+kill.py decide SOCKET LOG SEED [STEM]  blocks and unblocks until the agent is gone. Each line of LOG is an
+                                       attempt, written before it is made
+kill.py within DB PINS LOG             the kernel and nft hold nothing without a verdict in the state
+                                       file (or an unblock in LOG), and nothing longer than that says
+kill.py equal DB PINS                  they hold exactly what the state file wants
+"""
+import http.client
+import ipaddress
+import json
+import os
+import random
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+
+# Clocks of kernel, nft and file against each other: ticks, and seconds rounded up.
+SLACK_S = 3
+
+
+class Unix(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("agent", timeout=10)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(self.path)
+
+
+# --- Decisions ------------------------------------------------------------------------------------
+
+
+def some_source(rng):
+    n = rng.randrange(300)
+    if n % 4 == 3:
+        return "2001:db8:1000:%x::/64" % n
+    return "10.50.%d.%d" % (n // 100, n % 100 + 1)
+
+
+def decide(path, log, seed, stem=None):
+    rng = random.Random(int(seed))
+    agent = Unix(path)
+    with open(log, "w", buffering=1) as out:
+        while True:
+            source = some_source(rng)
+            action = "unblock" if rng.random() < 0.4 else "block"
+            body = {"prefix": source}
+            if action == "block":
+                body["ttl"] = "%dm" % rng.randint(2, 60)
+                if stem and rng.random() < 0.3:
+                    body["stem"] = stem
+            out.write("%s %s\n" % (action, source))
+            try:
+                agent.request("POST", "/v1/" + action, json.dumps(body))
+                answer = agent.getresponse()
+                text = answer.read()
+            except (OSError, http.client.HTTPException):
+                return
+            # nothing to unblock, or a stem that the new agent has not seen
+            if answer.status not in (200, 404):
+                sys.exit("%s %s: %d %s" % (action, source, answer.status, text))
+
+
+# --- What there is --------------------------------------------------------------------------------
+
+
+def key_of(raw):
+    address = ipaddress.IPv6Address(raw)
+    return str(address.ipv4_mapped or address)
+
+
+def state_file(path):
+    """Verdicts that stand: key, or (key, stem, stack), to its end. A copy is read: the file is as the
+    agent, dead or alive, left it."""
+    with tempfile.TemporaryDirectory() as scratch:
+        for part in ("", "-wal"):
+            if os.path.exists(path + part):
+                shutil.copy(path + part, os.path.join(scratch, "db" + part))
+        db = sqlite3.connect(os.path.join(scratch, "db"))
+        rows = db.execute(
+            "SELECT addr, stem, stack, until_ns FROM verdict WHERE tier = 2 AND NOT ended"
+        ).fetchall()
+        db.close()
+    mask = (1 << 64) - 1
+    sources, clients = {}, {}
+    for addr, stem, stack, until_ns in rows:
+        if stem:
+            clients[key_of(addr), stem & mask, stack & mask] = until_ns / 1e9
+        else:
+            sources[key_of(addr)] = until_ns / 1e9
+    return sources, clients
+
+
+def dump(pins, name):
+    out = subprocess.run(["bpftool", "-j", "map", "dump", "pinned", os.path.join(pins, name)],
+                         check=True, capture_output=True).stdout
+    for row in json.loads(out):
+        yield (bytes(int(b, 16) for b in row["key"]), bytes(int(b, 16) for b in row["value"]))
+
+
+def number(raw):
+    return int.from_bytes(raw, sys.byteorder)
+
+
+def gate(pins):
+    """Entries that hold now, to their end in unix time. Ticks begin 300 s before they overflow 32 bits,
+    at boot; their length is the agent's own measurement."""
+    (_, meta), = dump(pins, "fg_meta")
+    tick_s = number(meta[24:32]) / 1e9
+    # struct fg_meta: abi, epoch, heartbeat, blocks, tick; a wrong place shows here
+    assert tick_s in (0.01, 0.004, 0.003333333, 0.001), tick_s
+    hz = round(1 / tick_s)
+    now_ticks = (1 << 32) - 300 * hz + time.clock_gettime(time.CLOCK_MONOTONIC) * hz
+    assert abs(now_ticks - number(meta[8:16])) < 120 * hz, (now_ticks, number(meta[8:16]))
+
+    def until(value):
+        return time.time() + (number(value[:8]) - now_ticks) / hz
+
+    sources = {key_of(k): until(v) for k, v in dump(pins, "fg_drop_sources")}
+    clients = {(key_of(k[:16]), number(k[16:24]), number(k[24:32])): until(v)
+               for k, v in dump(pins, "fg_drop_clients")}
+    now = time.time()
+    return ({k: t for k, t in sources.items() if t > now},
+            {k: t for k, t in clients.items() if t > now})
+
+
+def firewall():
+    listed = subprocess.run(["nft", "-j", "list", "table", "inet", "farmgate"],
+                            capture_output=True, check=False)
+    held = {}
+    if listed.returncode:
+        return held
+    for entry in json.loads(listed.stdout)["nftables"]:
+        for element in entry.get("set", {}).get("elem", []):
+            element = element["elem"]
+            held[str(ipaddress.ip_address(element["val"]))] = time.time() + element["expires"]
+    return held
+
+
+# --- Claims ---------------------------------------------------------------------------------------
+
+
+def taken_back(log):
+    """Sources whose last decision was to let them go: the file says so at once, who blocks them a moment
+    later, and until then there is no verdict."""
+    last = {}
+    with open(log) as lines:
+        for line in lines:
+            action, source = line.split()
+            last[str(ipaddress.ip_address(source.split("/")[0]))] = action
+    return {source for source, action in last.items() if action == "unblock"}
+
+
+def without_verdict(where, held, wanted, let_go):
+    wrong = []
+    for key, until in held.items():
+        source = key if isinstance(key, str) else key[0]
+        if key not in wanted:
+            if str(ipaddress.ip_address(source)) not in let_go:
+                wrong.append("%s blocks %s without a verdict" % (where, key))
+        elif until > wanted[key] + SLACK_S and source not in let_go:
+            wrong.append("%s blocks %s for %.1f s longer than its verdict" %
+                         (where, key, until - wanted[key]))
+    return wrong
+
+
+def within(db, pins, log):
+    sources, clients = state_file(db)
+    gate_sources, gate_clients = gate(pins)
+    let_go = taken_back(log)
+    wrong = without_verdict("the gate", gate_sources, sources, let_go)
+    wrong += without_verdict("the gate", gate_clients, clients, let_go)
+    wrong += without_verdict("nft", firewall(), sources, let_go)
+    if wrong:
+        sys.exit("\n".join(wrong))
+    print(len(gate_sources), len(gate_clients), len(sources) + len(clients))
+
+
+def equal(db, pins):
+    sources, clients = state_file(db)
+    now = time.time()
+    gate_sources, gate_clients = gate(pins)
+    wrong = []
+    for where, held, wanted in (("gate", gate_sources, sources), ("gate", gate_clients, clients),
+                                ("nft", firewall(), sources)):
+        wrong += without_verdict(where, held, wanted, ())
+        # what ends this very moment may be gone already
+        missing = [k for k, until in wanted.items() if k not in held and until > now + 1]
+        wrong += ["%s does not block %s" % (where, k) for k in missing]
+    if wrong:
+        sys.exit("\n".join(wrong))
+
+
+if __name__ == "__main__":
+    {"decide": decide, "within": within, "equal": equal}[sys.argv[1]](*sys.argv[2:])
