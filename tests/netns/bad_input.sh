@@ -111,6 +111,13 @@ start_agent
 expect "a damaged state is said" true degraded "was damaged and is now .*damaged"
 expect "and read as far as it goes" 10.77.0.2 query flagged '[.flagged[].source] | join(",")'
 stop_agent TERM
+# Where nothing can be pinned the agent runs, and says so.
+printf 'pins: %s/pins\n' "$LAB" >"$LAB/unpinned.yaml"
+CONF=$LAB/unpinned.yaml start_agent
+expect "no bpf file system is said" true degraded "nothing is pinned, .* lies on no bpf file system"
+stop_agent KILL
+[ "$(attached)" = 0 ] || fail "unpinned programs outlive the agent"
+rm -f "$LAB/farmgate.sock"
 : >"$LAB/farmgate.sock"
 refused "something else in the socket's place" 1 "$LAB/farmgate.sock" "${NET[@]}" "$FG" \
 	--socket "$LAB/farmgate.sock" --state "$LAB/other" run -i veth0

@@ -4,9 +4,11 @@
 
 kill.py decide SOCKET LOG SEED [STEM]  blocks and unblocks until the agent is gone. Each line of LOG is an
                                        attempt, written before it is made
-kill.py within DB PINS LOG             the kernel and nft hold nothing without a verdict in the state
-                                       file (or an unblock in LOG), and nothing longer than that says
-kill.py equal DB PINS                  they hold exactly what the state file wants
+kill.py within DB PINS LOG STANDING    the kernel and nft hold nothing without a verdict in the state
+                                       file, and nothing longer than that says. The file is written first:
+                                       where LOG has later decisions, an earlier verdict may be in force
+                                       still, one of LOG that was answered or one of STANDING
+kill.py equal DB PINS STANDING         they hold exactly what the state file wants, which goes to STANDING
 """
 import http.client
 import ipaddress
@@ -57,7 +59,8 @@ def decide(path, log, seed, stem=None):
                 body["ttl"] = "%dm" % rng.randint(2, 60)
                 if stem and rng.random() < 0.3:
                     body["stem"] = stem
-            out.write("%s %s\n" % (action, source))
+            ends = time.time() + 60 * int(body["ttl"][:-1]) if action == "block" else 0
+            out.write("%s %s %.3f\n" % (action, source, ends))
             try:
                 agent.request("POST", "/v1/" + action, json.dumps(body))
                 answer = agent.getresponse()
@@ -148,55 +151,64 @@ def firewall():
 # --- Claims ---------------------------------------------------------------------------------------
 
 
-def taken_back(log):
-    """Sources whose last decision was to let them go: the file says so at once, who blocks them a moment
-    later, and until then there is no verdict."""
-    last = {}
+def earlier_ends(log, standing):
+    """Of sources that LOG decides about: the last end that any verdict before the last decision had. All
+    but the last were answered, and so were in the file."""
+    ends = {}
     with open(log) as lines:
-        for line in lines:
-            action, source = line.split()
-            last[str(ipaddress.ip_address(source.split("/")[0]))] = action
-    return {source for source, action in last.items() if action == "unblock"}
+        decisions = [line.split() for line in lines]
+    with open(standing) as f:
+        stood = json.load(f)
+    for n, (_, source, end) in enumerate(decisions):
+        source = str(ipaddress.ip_address(source.split("/")[0]))
+        ends.setdefault(source, stood.get(source, 0))
+        if n + 1 < len(decisions):
+            ends[source] = max(ends[source], float(end))
+    return ends
 
 
-def without_verdict(where, held, wanted, let_go):
+def without_verdict(where, held, wanted, earlier):
     wrong = []
     for key, until in held.items():
-        source = key if isinstance(key, str) else key[0]
-        if key not in wanted:
-            if str(ipaddress.ip_address(source)) not in let_go:
-                wrong.append("%s blocks %s without a verdict" % (where, key))
-        elif until > wanted[key] + SLACK_S and source not in let_go:
+        end = max(wanted.get(key, 0), earlier.get(key if isinstance(key, str) else key[0], 0))
+        if not end:
+            wrong.append("%s blocks %s without a verdict" % (where, key))
+        elif until > end + SLACK_S:
             wrong.append("%s blocks %s for %.1f s longer than its verdict" %
-                         (where, key, until - wanted[key]))
+                         (where, key, until - end))
     return wrong
 
 
-def within(db, pins, log):
+def within(db, pins, log, standing):
     sources, clients = state_file(db)
     gate_sources, gate_clients = gate(pins)
-    let_go = taken_back(log)
-    wrong = without_verdict("the gate", gate_sources, sources, let_go)
-    wrong += without_verdict("the gate", gate_clients, clients, let_go)
-    wrong += without_verdict("nft", firewall(), sources, let_go)
+    earlier = earlier_ends(log, standing)
+    wrong = without_verdict("the gate", gate_sources, sources, earlier)
+    wrong += without_verdict("the gate", gate_clients, clients, earlier)
+    wrong += without_verdict("nft", firewall(), sources, earlier)
     if wrong:
         sys.exit("\n".join(wrong))
     print(len(gate_sources), len(gate_clients), len(sources) + len(clients))
 
 
-def equal(db, pins):
+def equal(db, pins, standing):
     sources, clients = state_file(db)
     now = time.time()
     gate_sources, gate_clients = gate(pins)
     wrong = []
     for where, held, wanted in (("gate", gate_sources, sources), ("gate", gate_clients, clients),
                                 ("nft", firewall(), sources)):
-        wrong += without_verdict(where, held, wanted, ())
+        wrong += without_verdict(where, held, wanted, {})
         # what ends this very moment may be gone already
         missing = [k for k, until in wanted.items() if k not in held and until > now + 1]
         wrong += ["%s does not block %s" % (where, k) for k in missing]
     if wrong:
         sys.exit("\n".join(wrong))
+    ends = {}
+    for key, until in [*sources.items(), *((k[0], until) for k, until in clients.items())]:
+        ends[key] = max(ends.get(key, 0), until)
+    with open(standing, "w") as f:
+        json.dump(ends, f)
 
 
 if __name__ == "__main__":

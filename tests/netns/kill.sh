@@ -24,7 +24,7 @@ try() { # SOURCE
 }
 
 equal() {
-	in_edge "$KILL" equal "$DB" "$PINS" >"$LAB/unequal" 2>&1
+	in_edge "$KILL" equal "$DB" "$PINS" "$LAB/standing" >"$LAB/unequal" 2>&1
 }
 
 attached() {
@@ -67,6 +67,7 @@ begun() {
 	[ -s "$LAB/decisions" ]
 }
 start_agent --attach auto
+wait_until 15 equal || fail "after the first restart: $(cat "$LAB/unequal")"
 for ((round = 1; round <= ROUNDS; round++)); do
 	# the stem is known to the new agent once it has seen a hello of it
 	try 10.50.9.4 || fail "round $round: a client is refused: $?"
@@ -78,7 +79,7 @@ for ((round = 1; round <= ROUNDS; round++)); do
 	stop_agent KILL
 	wait "$DECIDES" || fail "round $round: $(cat "$LAB/decide.err")"
 	attached || fail "round $round: nothing is attached"
-	in_edge "$KILL" within "$DB" "$PINS" "$LAB/decisions" >"$LAB/out" 2>&1 ||
+	in_edge "$KILL" within "$DB" "$PINS" "$LAB/decisions" "$LAB/standing" >"$LAB/out" 2>&1 ||
 		fail "round $round, while dead: $(cat "$LAB/out")"
 	read -r sources clients _ <"$LAB/out"
 	[ $((sources + clients)) -le $MOST ] || MOST=$((sources + clients))
