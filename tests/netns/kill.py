@@ -76,7 +76,7 @@ def decide(path, log, seed, stem=None):
 
 
 def key_of(raw):
-    address = ipaddress.IPv6Address(raw)
+    address = ipaddress.IPv6Address(bytes(raw))
     return str(address.ipv4_mapped or address)
 
 
@@ -103,32 +103,26 @@ def state_file(path):
 
 
 def dump(pins, name):
+    """Keys and values with the names of their members, which the maps carry (BTF)."""
     out = subprocess.run(["bpftool", "-j", "map", "dump", "pinned", os.path.join(pins, name)],
                          check=True, capture_output=True).stdout
     for row in json.loads(out):
-        yield (bytes(int(b, 16) for b in row["key"]), bytes(int(b, 16) for b in row["value"]))
-
-
-def number(raw):
-    return int.from_bytes(raw, sys.byteorder)
+        yield row["formatted"]["key"], row["formatted"]["value"]
 
 
 def gate(pins):
     """Entries that hold now, to their end in unix time. Ticks begin 300 s before they overflow 32 bits,
     at boot; their length is the agent's own measurement."""
     (_, meta), = dump(pins, "fg_meta")
-    tick_s = number(meta[24:32]) / 1e9
-    # struct fg_meta: abi, epoch, heartbeat, blocks, tick; a wrong place shows here
-    assert tick_s in (0.01, 0.004, 0.003333333, 0.001), tick_s
-    hz = round(1 / tick_s)
+    hz = round(1e9 / meta["tick_ns"])
     now_ticks = (1 << 32) - 300 * hz + time.clock_gettime(time.CLOCK_MONOTONIC) * hz
-    assert abs(now_ticks - number(meta[8:16])) < 120 * hz, (now_ticks, number(meta[8:16]))
+    assert abs(now_ticks - meta["heartbeat_ticks"]) < 120 * hz, (now_ticks, meta)
 
     def until(value):
-        return time.time() + (number(value[:8]) - now_ticks) / hz
+        return time.time() + (value["until_ticks"] - now_ticks) / hz
 
-    sources = {key_of(k): until(v) for k, v in dump(pins, "fg_drop_sources")}
-    clients = {(key_of(k[:16]), number(k[16:24]), number(k[24:32])): until(v)
+    sources = {key_of(k["addr"]): until(v) for k, v in dump(pins, "fg_drop_sources")}
+    clients = {(key_of(k["addr"]), k["stem"], k["stack"]): until(v)
                for k, v in dump(pins, "fg_drop_clients")}
     now = time.time()
     return ({k: t for k, t in sources.items() if t > now},
