@@ -30,7 +30,7 @@
 #define FOREVER UINT64_MAX
 /* Replacements of a sensor under traffic; half of them with tables that go on. */
 #define XDP_SWAPS 20
-#define TC_SWAPS  6
+#define TC_SWAPS  4
 
 static char root[] = "/tmp/farmgate-pins.XXXXXX";
 static char pins[64];
@@ -643,7 +643,7 @@ static void *send_frames(void *arg)
 		if (sendto(fd, traffic.frame, traffic.len, 0, (struct sockaddr *)&to, sizeof(to)) ==
 		    (ssize_t)traffic.len)
 			__atomic_add_fetch(&traffic.sent, 1, __ATOMIC_RELAXED);
-		usleep(20);
+		usleep(100);
 	}
 	close(fd);
 	return arg;
