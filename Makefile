@@ -43,7 +43,7 @@ endif
 files = $(wildcard $(patsubst %,user/$1/%.c,$2))
 group = $(call files,$1,$2) $(filter-out $(call files,$1,$2),$(sort $(wildcard user/$1/*.c)))
 
-SENSOR := $(call group,sensor,probe sensor tables clock)
+SENSOR := $(call group,sensor,probe sensor pins attach tables clock)
 SOURCE := $(call group,source,capture engine_host engine_kernel take)
 MODEL := $(call group,model,model summary remember signals stems hosts networks networks_mmdb traits cells reach usual accounts ja4 stack family)
 DETECT := $(call group,detect,detect benign volume families cell_tests cohort clock handover lockstep cohort_daily members cohort_members cohort_text cohort_save accounts communities replacement)
@@ -232,6 +232,10 @@ fuzz: $(SKEL) ## each fuzz target under libFuzzer for FUZZ_SECONDS
 
 .PHONY: fuzz-programs
 fuzz-programs: $(FUZZ_BIN)
+
+.PHONY: kill
+kill: all root-programs ## kill the agent 200 times amid decisions (root, a quarter of an hour)
+	$(Q)OUT=$(OUT) FG_KILL_ROUNDS=200 TEST_TIMEOUT=3600 tests/run tests/netns/kill.sh
 
 .PHONY: campaign-program campaign-smoke campaign campaign-ablations campaign-full
 campaign-program: all $(OUT)/tests/campaign ## build the simulator of the detection proof

@@ -75,7 +75,11 @@ refused "no agent" 1 "$LAB/absent.sock" "$FG" --socket "$LAB/absent.sock" status
 
 start_agent
 BEFORE=$(attached)
-refused "another XDP program is there" 1 veth0 "${RUN[@]}" -i veth0
+refused "another agent has the pins" 1 "another agent has /sys/fs/bpf/farmgate" "${RUN[@]}" -i veth0
+printf 'pins: /sys/fs/bpf/other\n' >"$LAB/other.yaml"
+refused "another XDP program is there" 1 veth0 "${NET[@]}" "$FG" --config "$LAB/other.yaml" \
+	--socket "$LAB/other.sock" --state "$LAB/other" run -i veth0
+[ ! -e /sys/fs/bpf/other ] || fail "an agent that did not start leaves pins"
 refused "socket is served by a live agent" 1 "$LAB/farmgate.sock" "${NET[@]}" "$FG" \
 	--socket "$LAB/farmgate.sock" --state "$LAB/other" run -i lo
 [ "$(attached)" = "$BEFORE" ] || fail "the running agent's programs were touched"
@@ -107,6 +111,13 @@ start_agent
 expect "a damaged state is said" true degraded "was damaged and is now .*damaged"
 expect "and read as far as it goes" 10.77.0.2 query flagged '[.flagged[].source] | join(",")'
 stop_agent TERM
+# Where nothing can be pinned the agent runs, and says so.
+printf 'pins: %s/pins\n' "$LAB" >"$LAB/unpinned.yaml"
+CONF=$LAB/unpinned.yaml start_agent
+expect "no bpf file system is said" true degraded "nothing is pinned, .* lies on no bpf file system"
+stop_agent KILL
+[ "$(attached)" = 0 ] || fail "unpinned programs outlive the agent"
+rm -f "$LAB/farmgate.sock"
 : >"$LAB/farmgate.sock"
 refused "something else in the socket's place" 1 "$LAB/farmgate.sock" "${NET[@]}" "$FG" \
 	--socket "$LAB/farmgate.sock" --state "$LAB/other" run -i veth0

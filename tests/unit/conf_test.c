@@ -64,6 +64,8 @@ static void test_conf_defaults_are_the_contracts(void **state)
 	assert_true(conf.detect.flag_nats == FG_FLAG_NATS);
 	assert_string_equal(conf.socket_path, "/run/farmgate/farmgate.sock");
 	assert_string_equal(conf.state_dir, "/var/lib/farmgate");
+	assert_string_equal(conf.pins, "/sys/fs/bpf/farmgate");
+	assert_int_equal(conf.on_stop, FG_STOP_DETACH);
 	assert_null(conf.asn_file);
 	assert_null(conf.feed_socket);
 	assert_null(conf.feed_group);
@@ -100,6 +102,8 @@ static void test_conf_reads_every_key(void **state)
 		"interfaces: [eth0, eth1]\n"
 		"role: transit\n"
 		"attach: tc\n"
+		"pins: /sys/fs/bpf/other\n"
+		"on_stop: keep\n"
 		"protect:\n"
 		"  ports: [443, 8443]\n"
 		"  prefixes:\n"
@@ -148,6 +152,8 @@ static void test_conf_reads_every_key(void **state)
 	assert_string_equal(conf.interfaces[1], "eth1");
 	assert_int_equal(conf.role, FG_ROLE_TRANSIT);
 	assert_int_equal(conf.attach, FG_ATTACH_TC);
+	assert_string_equal(conf.pins, "/sys/fs/bpf/other");
+	assert_int_equal(conf.on_stop, FG_STOP_KEEP);
 	assert_int_equal(conf.n_ports, 2);
 	assert_int_equal(conf.ports[1], 8443);
 	assert_int_equal(conf.n_prefixes, 2);
@@ -208,7 +214,10 @@ static void test_conf_replaces_only_what_is_given(void **state)
 	assert_string_equal(conf.interfaces[0], "c");
 	assert_int_equal(conf.n_allow, 0);
 	assert_int_equal(conf.ttl_s, 7200);
+	assert_int_equal(parse(&conf, "pins: none\n"), 0);
+	assert_null(conf.pins);
 	assert_int_equal(parse(&conf, "exports: []\n"), 0);
+	assert_null(conf.pins);
 	assert_false(conf.export_xdp || conf.export_nft);
 	assert_int_equal(parse(&conf, "haproxy: {socket: /tmp/h, map: /tmp/m}\n"
 				      "exports: [haproxy, ipset]\n"),
@@ -278,6 +287,8 @@ static void test_conf_refuses_bad_values_with_their_line(void **state)
 		{ "allow: [example.org]\n",
 		  "f.yaml:1: allow[0]: 'example.org' is no address or prefix with zero host bits, "
 		  "like 192.0.2.0/24 or 2001:db8::/64" },
+		{ "on_stop: stay\n", "f.yaml:1: on_stop: 'stay' is none of detach, keep" },
+		{ "pins: farmgate\n", "f.yaml:1: pins: 'farmgate' is no absolute path" },
 		{ "ttl: 25h\n", "f.yaml:1: ttl: '25h' is no time of 1s to 24h, like 90s, 15m, 1h" },
 		{ "ttl: 0\n", "f.yaml:1: ttl: '0' is no time of 1s to 24h, like 90s, 15m, 1h" },
 		{ "warmup: 91d\n", "f.yaml:1: warmup: '91d' is no time of 0 to 90d, like 14d, 0" },

@@ -16,6 +16,7 @@
 #include "agent/core.h"
 #include "agent/exports.h"
 #include "agent/feed.h"
+#include "export/xdp.h"
 #include "lib/log.h"
 #include "lib/loop.h"
 #include "lib/notify.h"
@@ -142,6 +143,7 @@ static int take_epoch(struct agent *a)
 		r = fg_sensor_totals(a->sensor, &epoch.received, &epoch.replies, packets);
 	if (r)
 		return r;
+	fg_sensor_took(a->sensor, &epoch.received);
 	for (size_t i = 0; i < _FG_INCOMPLETE_MAX; i++)
 		epoch.received.incomplete[i] += fg_taker_incomplete(a->taker)[i];
 	for (size_t i = 0; i < v->n_interfaces; i++) {
@@ -234,7 +236,7 @@ static int fail(struct agent *a, const char *what)
 
 static int open_sensor(struct agent *a)
 {
-	struct fg_sensor_conf sc = { .n_interfaces = a->conf->n_interfaces };
+	struct fg_sensor_conf sc = { .n_interfaces = a->conf->n_interfaces, .pins = a->conf->pins };
 	uint64_t bytes = a->conf->memory_mb ? (uint64_t)a->conf->memory_mb << 20 :
 					      fg_tables_default_bytes();
 	int r;
@@ -257,7 +259,36 @@ static int open_sensor(struct agent *a)
 	if (r)
 		return r;
 	fg_sensor_on_sample(a->sensor, fg_core_sample, &a->core);
-	return fg_taker_new(fg_sensor_tables(a->sensor), &a->taker);
+	r = fg_taker_new(fg_sensor_tables(a->sensor), &a->taker);
+	if (!r && fg_sensor_found(a->sensor)->tables)
+		r = fg_taker_adopt(a->taker);
+	return r;
+}
+
+/* What an agent before this one left, and what became of it. */
+static void tell_found(struct agent *a)
+{
+	const struct fg_sensor_found *f = fg_sensor_found(a->sensor);
+	uint64_t frames = 0;
+
+	for (size_t i = 0; i < _FG_OUTCOME_MAX; i++)
+		frames += f->untaken.frames[i];
+	if (f->tables)
+		fg_log_info(
+			"tables of an agent before this one go on: %.1f s without an agent, in "
+			"which %llu frames, %llu connections, %llu hellos and %llu blocked frames "
+			"were counted that are in no total",
+			(double)f->away_ns / 1e9, (unsigned long long)frames,
+			(unsigned long long)f->untaken.events[FG_EVENT_connections],
+			(unsigned long long)f->untaken.events[FG_EVENT_hellos],
+			(unsigned long long)f->untaken.frames[FG_FRAME_blocked]);
+	else if (f->any)
+		fg_log_warning("tables of an agent before this one are replaced (%s): open "
+			       "connections are midstream; blocks %s",
+			       f->why_not,
+			       f->blocks ? "go on" : "were installed anew from the state");
+	for (size_t i = 0; fg_sensor_note(a->sensor, i); i++)
+		fg_log_info("%s", fg_sensor_note(a->sensor, i));
 }
 
 /* Says how each interface is attached and what works worse than it could. */
@@ -291,10 +322,38 @@ static void introduce(struct agent *a)
 				"lro off')",
 				name, name);
 	}
+	tell_found(a);
 	for (size_t i = 0; fg_sensor_degraded(a->sensor, i); i++)
 		fg_core_degraded(&a->core, "%s", fg_sensor_degraded(a->sensor, i));
 	for (size_t i = 0; i < v->n_degraded; i++)
 		fg_log_warning("%s", v->degraded[i]);
+}
+
+/* Without exports: [xdp] nothing is wanted at the gate, whatever an agent before us left there. */
+static void clear_blocks(struct agent *a, char *why, size_t n_why)
+{
+	struct fg_export_set none = { .n = 0 };
+	struct fg_xdp *xdp;
+	int r = fg_xdp_new(a->sensor, &xdp);
+
+	if (!r) {
+		r = fg_xdp_apply(xdp, &none, unix_ns(), why, n_why);
+		fg_xdp_free(&xdp);
+	}
+	if (r < 0)
+		fg_core_degraded(&a->core, "blocks of an agent before this one are still there: %s",
+				 strerror(-r));
+}
+
+/* Targets are told what the state wants, and the gate holds nothing else, before the programs see a
+ * frame. */
+static void install_blocks(struct agent *a)
+{
+	char why[256] = "";
+
+	if (!a->conf->export_xdp)
+		clear_blocks(a, why, sizeof(why));
+	fg_exports_run(a->exports, unix_ns());
 }
 
 static int open_loop(struct agent *a)
@@ -340,23 +399,32 @@ static int start(struct agent *a)
 	if (a->conf->feed_socket &&
 	    fg_agent_feed_open(&a->core, a->taker, &a->feed, a->why, a->n_why))
 		return fail(a, a->conf->feed_socket);
-	if (fg_sensor_attach(a->sensor, modes[a->conf->attach], a->why, a->n_why))
-		return fail(a, "attach");
 	if (open_loop(a)) {
 		snprintf(a->why, a->n_why, "%s", strerror(errno));
 		return fail(a, "agent");
 	}
 	if (fg_exports_open(&a->core, a->sensor, a->conf, a->api, &a->exports, a->why, a->n_why))
 		return fail(a, "exports");
+	/* also who is told later that we are ready finds the blocks that stand */
+	install_blocks(a);
+	if (fg_sensor_attach(a->sensor, modes[a->conf->attach], a->why, a->n_why))
+		return fail(a, "attach");
 	introduce(a);
 	a->epoch_start_ns = unix_ns();
-	/* who is told that we are ready finds the blocks that stand */
-	fg_exports_run(a->exports, a->epoch_start_ns);
 	fg_log_info("serving %s, mode %s", a->conf->socket_path, a->core.view.mode);
 	if (a->feed)
 		fg_log_info("application feed at %s", a->conf->feed_socket);
 	fg_notify_ready();
 	return 0;
+}
+
+/* An agent that ends by an error is followed by another: until then blocks hold, as after a kill. One
+ * that could not start takes away only what is its own. */
+static bool shall_keep(const struct agent *a, bool started, int r)
+{
+	if (!started)
+		return fg_sensor_found(a->sensor)->any;
+	return r || a->conf->on_stop == FG_STOP_KEEP;
 }
 
 int fg_agent_run(const struct fg_conf *conf, char *what, size_t n_what, char *why, size_t n_why)
@@ -365,6 +433,7 @@ int fg_agent_run(const struct fg_conf *conf, char *what, size_t n_what, char *wh
 		.conf = conf, .what = what, .n_what = n_what, .why = why, .n_why = n_why
 	};
 	int r = start(&a), save_r;
+	bool started = !r;
 
 	if (!r) {
 		r = fg_loop_run(a.loop);
@@ -382,6 +451,8 @@ int fg_agent_run(const struct fg_conf *conf, char *what, size_t n_what, char *wh
 	fg_http_close(&a.http);
 	fg_agent_api_close(&a.api);
 	fg_loop_free(&a.loop);
+	if (a.sensor && shall_keep(&a, started, r))
+		fg_sensor_keep(a.sensor);
 	fg_sensor_close(&a.sensor);
 	fg_taker_free(&a.taker);
 	/* a core that never opened has learned nothing */

@@ -58,6 +58,8 @@ struct raw {
 	unsigned int interfaces_count;
 	enum fg_role role;
 	enum fg_attach attach;
+	char *pins;
+	enum fg_on_stop on_stop;
 	struct {
 		char **ports;
 		unsigned int ports_count;
@@ -128,6 +130,7 @@ static const cyaml_strval_t attaches[] = { { "auto", FG_ATTACH_AUTO },
 					   { "native", FG_ATTACH_NATIVE },
 					   { "generic", FG_ATTACH_GENERIC },
 					   { "tc", FG_ATTACH_TC } };
+static const cyaml_strval_t on_stops[] = { { "detach", FG_STOP_DETACH }, { "keep", FG_STOP_KEEP } };
 static const cyaml_strval_t modes[] = { { "observe", FG_MODE_OBSERVE },
 					{ "enforce", FG_MODE_ENFORCE } };
 static const cyaml_strval_t exports[] = {
@@ -238,6 +241,8 @@ static const cyaml_schema_field_t root_fields[] = {
 	TEXTS("interfaces", struct raw, interfaces, 1, FG_MAX_IFACES),
 	ENUM("role", struct raw, role, roles),
 	ENUM("attach", struct raw, attach, attaches),
+	TEXT("pins", struct raw, pins),
+	ENUM("on_stop", struct raw, on_stop, on_stops),
 	CYAML_FIELD_MAPPING("protect", OPTIONAL, struct raw, protect, protect_fields),
 	ENUM("mode", struct raw, mode, modes),
 	TEXT("ttl", struct raw, ttl),
@@ -297,6 +302,7 @@ void fg_conf_init(struct fg_conf *conf)
 			     .nginx_interval_s = 30,
 			     .hook_timeout_s = 10,
 			     .hook_batch = 500 },
+		.pins = strdup(FG_PINS_DIR),
 	};
 }
 
@@ -325,6 +331,7 @@ void fg_conf_done(struct fg_conf *conf)
 	free_texts(conf->allow_files, &conf->n_allow_files);
 	free(conf->socket_path);
 	free(conf->state_dir);
+	free(conf->pins);
 	free(conf->asn_file);
 	free(conf->feed_socket);
 	free(conf->feed_group);
@@ -392,7 +399,7 @@ static int copy_conf(struct fg_conf *next, const struct fg_conf *conf)
 	*next = *conf;
 	next->n_interfaces = next->n_allow = next->n_allow_files = 0;
 	next->socket_path = next->state_dir = next->asn_file = NULL;
-	next->feed_socket = next->feed_group = NULL;
+	next->feed_socket = next->feed_group = next->pins = NULL;
 	next->listen_address = next->listen_keys = NULL;
 	if (copy_targets(&next->targets, &conf->targets) < 0 ||
 	    copy_texts(next->interfaces, &next->n_interfaces, conf->interfaces,
@@ -402,6 +409,7 @@ static int copy_conf(struct fg_conf *next, const struct fg_conf *conf)
 		       conf->n_allow_files) < 0 ||
 	    copy_text(&next->socket_path, conf->socket_path) < 0 ||
 	    copy_text(&next->state_dir, conf->state_dir) < 0 ||
+	    copy_text(&next->pins, conf->pins) < 0 ||
 	    copy_text(&next->asn_file, conf->asn_file) < 0 ||
 	    copy_text(&next->feed_socket, conf->feed_socket) < 0 ||
 	    copy_text(&next->feed_group, conf->feed_group) < 0 ||
@@ -537,6 +545,8 @@ static void apply_choices(struct fg_conf *conf, const struct raw *raw, const str
 		conf->role = raw->role;
 	if (fg_yaml_line(y, "attach"))
 		conf->attach = raw->attach;
+	if (fg_yaml_line(y, "on_stop"))
+		conf->on_stop = raw->on_stop;
 	if (fg_yaml_line(y, "mode"))
 		conf->mode = raw->mode;
 	if (fg_yaml_line(y, "log.format"))
@@ -668,6 +678,13 @@ static int apply_path(char **to, const char *path, const char *value, size_t max
 	return copy_text(to, value);
 }
 
+static int apply_pins(struct fg_conf *conf, const struct raw *raw, const struct fg_yaml *y)
+{
+	if (fg_yaml_line(y, "pins") && !strcmp(raw->pins, "none"))
+		return copy_text(&conf->pins, NULL);
+	return apply_path(&conf->pins, "pins", raw->pins, 1024, y);
+}
+
 static int apply_paths(struct fg_conf *conf, const struct raw *raw, const struct fg_yaml *y)
 {
 	const size_t max_socket = sizeof(((struct sockaddr_un *)0)->sun_path);
@@ -677,6 +694,8 @@ static int apply_paths(struct fg_conf *conf, const struct raw *raw, const struct
 		r = apply_path(&conf->state_dir, "state", raw->state, 1024, y);
 	if (r == 0)
 		r = apply_path(&conf->asn_file, "asn.file", raw->asn.file, 4096, y);
+	if (!r)
+		r = apply_pins(conf, raw, y);
 	return r;
 }
 

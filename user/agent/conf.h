@@ -13,6 +13,7 @@
 #define FG_CONF_PATH	  "/etc/farmgate/farmgate.yaml"
 #define FG_SOCKET_PATH	  "/run/farmgate/farmgate.sock"
 #define FG_STATE_DIR	  "/var/lib/farmgate"
+#define FG_PINS_DIR	  "/sys/fs/bpf/farmgate"
 #define FG_CONF_MAX_PORTS 64
 /* Each is looked at in every epoch, and asked for every verdict. */
 #define FG_CONF_MAX_ALLOW_FILES 16
@@ -23,6 +24,10 @@ enum fg_attach {
 	FG_ATTACH_NATIVE,
 	FG_ATTACH_GENERIC,
 	FG_ATTACH_TC
+};
+enum fg_on_stop {
+	FG_STOP_DETACH,
+	FG_STOP_KEEP
 };
 enum fg_mode {
 	FG_MODE_OBSERVE,
@@ -52,6 +57,8 @@ struct fg_conf {
 	size_t n_interfaces;
 	enum fg_role role;
 	enum fg_attach attach;
+	char *pins; /* folder in the bpf file system; NULL = nothing is pinned */
+	enum fg_on_stop on_stop; /* of what is pinned, at a clean stop */
 	uint16_t ports[FG_CONF_MAX_PORTS];
 	size_t n_ports;
 	struct fg_prefix prefixes[FG_MAX_PREFIXES];

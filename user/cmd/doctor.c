@@ -288,6 +288,54 @@ static void check_networks(struct exam *exam, const struct fg_conf *conf)
 		cure(c, "put asn.file right ('farmgate check-config' names what is wrong with it)");
 }
 
+/* --- Pins ------------------------------------------------------------------------------------- */
+
+static void check_dead(struct exam *exam, const char *dir, const struct fg_probe_pins *pins)
+{
+	struct check *c = note(exam, LEVEL_WARN, "pins");
+
+	if (pins->known)
+		say(c,
+		    "%.90s: an agent that ended %.0f s ago left %u links in place and %llu blocks that "
+		    "hold",
+		    dir, (double)pins->away_ns / 1e9, pins->links,
+		    (unsigned long long)pins->blocks);
+	else
+		say(c, "%.90s: an agent of another version left %u links in place", dir,
+		    pins->links);
+	cure(c, "start the agent, which takes them over; or detach: rm -r %.60s%s", dir,
+	     pins->filters);
+}
+
+/* What outlives an agent that is killed. */
+static void check_pins(struct exam *exam, const struct fg_conf *conf)
+{
+	struct fg_probe_pins pins;
+	struct check *c;
+	int r;
+
+	if (!conf->pins) {
+		say(note(exam, LEVEL_OK, "pins"), "none: blocks end when the agent dies");
+		return;
+	}
+	r = fg_probe_pins(conf->pins, &pins);
+	if (r == -ENOENT) {
+		say(note(exam, LEVEL_OK, "pins"), "nothing is pinned at %.120s", conf->pins);
+	} else if (r) {
+		c = note(exam, LEVEL_WARN, "pins");
+		say(c, "%.90s: %s", conf->pins,
+		    r == -ENOTSUP ? "no bpf file system, so blocks end when the agent dies" :
+				    strerror(-r));
+		cure(c, "%s",
+		     r == -EACCES ? "run as root" : "mount -t bpf bpf /sys/fs/bpf, or set 'pins'");
+	} else if (pins.agent) {
+		say(note(exam, LEVEL_OK, "pins"), "%.90s: a running agent's, %u links, %llu blocks",
+		    conf->pins, pins.links, (unsigned long long)pins.blocks);
+	} else {
+		check_dead(exam, conf->pins, &pins);
+	}
+}
+
 /* --- A running agent -------------------------------------------------------------------------- */
 
 /* What the agent itself finds degraded: LRO, generic mode, missing proof, one balancer in front. */
@@ -392,6 +440,7 @@ int fg_cmd_doctor(struct fg_options *o, int argc, char **argv)
 		check_kernel(exam);
 		check_interfaces(exam, &conf, argc, argv);
 		check_networks(exam, &conf);
+		check_pins(exam, &conf);
 		check_agent(exam, conf.socket_path);
 		if (o->format == FG_FORMAT_JSON)
 			print_json(exam);

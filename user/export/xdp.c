@@ -22,17 +22,6 @@ struct fg_xdp {
 	uint64_t unexportable;
 };
 
-int fg_xdp_new(struct fg_sensor *sensor, struct fg_xdp **ret_xdp)
-{
-	struct fg_xdp *x = calloc(1, sizeof(*x));
-
-	if (!x)
-		return -ENOMEM;
-	x->sensor = sensor;
-	*ret_xdp = x;
-	return 0;
-}
-
 void fg_xdp_free(struct fg_xdp **xdp)
 {
 	if (!*xdp)
@@ -58,6 +47,63 @@ static int by_key(const void *a, const void *b)
 		return x->stem < y->stem ? -1 : 1;
 	if (x->stack != y->stack)
 		return x->stack < y->stack ? -1 : 1;
+	return 0;
+}
+
+struct listing {
+	struct entry *entries;
+	size_t n, cap;
+	bool full; /* of memory */
+};
+
+/* Its end is told in ticks, the state's in time: 0 is neither, so what is wanted is written again. */
+static void note_block(void *arg, const struct fg_sensor_block *block)
+{
+	struct listing *l = arg;
+	struct entry *larger;
+
+	if (l->n == l->cap) {
+		size_t cap = l->cap ? 2 * l->cap : 256;
+
+		larger = reallocarray(l->entries, cap, sizeof(*larger));
+		if (!larger) {
+			l->full = true;
+			return;
+		}
+		l->entries = larger;
+		l->cap = cap;
+	}
+	l->entries[l->n] = (struct entry){ .stem = block->stem, .stack = block->stack };
+	memcpy(l->entries[l->n++].addr, block->addr, 16);
+}
+
+/* What an agent before this one left there: kept or removed by the first fg_xdp_apply(). */
+static int load_held(struct fg_xdp *x)
+{
+	struct listing l = { 0 };
+	int r = fg_sensor_each_block(x->sensor, note_block, &l);
+
+	x->in_kernel = l.entries;
+	x->n = l.n;
+	if (l.n)
+		qsort(l.entries, l.n, sizeof(*l.entries), by_key);
+	return l.full ? -ENOMEM : r;
+}
+
+int fg_xdp_new(struct fg_sensor *sensor, struct fg_xdp **ret_xdp)
+{
+	struct fg_xdp *x = calloc(1, sizeof(*x));
+	int r;
+
+	if (!x)
+		return -ENOMEM;
+	x->sensor = sensor;
+	r = load_held(x);
+	if (r) {
+		fg_xdp_free(&x);
+		return r;
+	}
+	*ret_xdp = x;
 	return 0;
 }
 

@@ -12,7 +12,8 @@
 
 struct fg_xdp;
 
-/** @return 0, -ENOMEM. The sensor outlives the target. */
+/** Begins with what the drop maps hold already. @return 0, -ENOMEM, -errno. The sensor outlives the
+ * target. */
 int fg_xdp_new(struct fg_sensor *sensor, struct fg_xdp **ret_xdp);
 void fg_xdp_free(struct fg_xdp **xdp);
 

@@ -28,6 +28,8 @@
 #include <sys/vfs.h>
 
 #include "lib/mem.h"
+#include "sensor/attach.h"
+#include "sensor/pins.h"
 
 #ifndef ETH_FLAG_LRO
 #define ETH_FLAG_LRO (1U << 15)
@@ -335,5 +337,37 @@ int fg_probe_iface(const char *name, struct fg_probe_iface *ret_iface)
 		iface.native = native_by_driver(iface.driver);
 	probe_xdp(&iface);
 	*ret_iface = iface;
+	return 0;
+}
+
+/* --- Pins ------------------------------------------------------------------------------------- */
+
+static void tell_filter(struct fg_probe_pins *pins, const char *name, const char *hook)
+{
+	size_t n = strlen(pins->filters);
+
+	snprintf(pins->filters + n, sizeof(pins->filters) - n,
+		 "; tc filter del dev %.15s %s pref %d", name, hook, FG_TC_PRIORITY);
+}
+
+int fg_probe_pins(const char *dir, struct fg_probe_pins *ret_pins)
+{
+	struct fg_pins_look look;
+	int r = fg_pins_look(dir, &look);
+
+	if (r)
+		return r;
+	*ret_pins = (struct fg_probe_pins){ .agent = look.locked,
+					    .links = look.n_links,
+					    .known = look.readable,
+					    .blocks = look.n_blocks };
+	if (look.now_ticks > look.heartbeat_ticks)
+		ret_pins->away_ns = (look.now_ticks - look.heartbeat_ticks) * look.tick_ns;
+	for (uint32_t i = 0; i < look.stamp.n_at && i < FG_MAX_IFACES; i++) {
+		if (look.stamp.at[i].clsact_in)
+			tell_filter(ret_pins, look.stamp.at[i].name, "ingress");
+		if (look.stamp.at[i].clsact_out)
+			tell_filter(ret_pins, look.stamp.at[i].name, "egress");
+	}
 	return 0;
 }

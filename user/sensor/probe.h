@@ -50,3 +50,16 @@ struct fg_probe_iface {
 
 /** @return 0, -ENODEV, -EINVAL for a name that can't be one, -errno. */
 int fg_probe_iface(const char *name, struct fg_probe_iface *ret_iface);
+
+/* What agents keep in the folder of pins. */
+struct fg_probe_pins {
+	bool agent; /* a live one has it */
+	uint32_t links;
+	bool known; /* of this version; what follows is known */
+	uint64_t blocks; /* that hold now */
+	uint64_t away_ns; /* since an agent was last alive */
+	char filters[160]; /* commands that take tc filters away, which rm does not; "" = there are none */
+};
+
+/** @return 0, -ENOENT where nothing is pinned, -ENOTSUP where no bpf file system is there, -errno. */
+int fg_probe_pins(const char *dir, struct fg_probe_pins *ret_pins);

@@ -5,7 +5,6 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/bpf.h>
-#include <linux/if_link.h>
 #include <net/if.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,23 +15,14 @@
 
 #include "farmgate.skel.h"
 #include "lib/mem.h"
+#include "sensor/attach.h"
 #include "sensor/clock.h"
+#include "sensor/pins.h"
 #include "sensor/probe.h"
 
-/* tcx attach types (kernel 6.6); Debian 12's headers are older. */
-#define ATTACH_TCX_INGRESS 46
-#define ATTACH_TCX_EGRESS  47
-#define MAX_DEGRADED	   8
-#define TC_HANDLE	   0xfa46 /* ours, fixed, so that a restart replaces its own filter */
-#define TC_PRIORITY	   61
-
-struct attached {
-	char name[IF_NAMESIZE];
-	unsigned int ifindex;
-	const char *mode; /* native, generic, tc */
-	int ingress_link, egress_link; /* -1 = none */
-	bool clsact_ingress, clsact_egress, clsact_made;
-};
+#define MAX_DEGRADED 12
+#define MAX_NOTES    24
+#define TEXT_BYTES   200
 
 /* Maps in our memory: the tables and fg_meta. */
 #define N_MAPPED 9
@@ -47,13 +37,20 @@ struct fg_sensor {
 	struct ring_buffer *ring;
 	fg_sensor_sample_fn on_sample;
 	void *arg;
-	struct attached at[FG_MAX_IFACES];
+	struct fg_pins *pins; /* NULL = nothing is pinned */
+	struct fg_sensor_found found;
+	/* what the totals were when we came: ours begin there */
+	struct fg_totals base_received, base_replies;
+	uint64_t base_packets[FG_MAX_IFACES];
+	struct fg_attacher attacher;
+	struct fg_attached at[FG_MAX_IFACES];
 	size_t n_at;
-	int xdp_fd, tc_fd, egress_fd;
+	bool attached, keep;
 	int cpus;
-	bool tcx;
-	char degraded[MAX_DEGRADED][160];
+	char degraded[MAX_DEGRADED][TEXT_BYTES];
 	size_t n_degraded;
+	char notes[MAX_NOTES][TEXT_BYTES];
+	size_t n_notes;
 	uint32_t n_source_blocks, n_client_blocks;
 };
 
@@ -69,6 +66,16 @@ static void say_degraded(struct fg_sensor *s, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(s->degraded[s->n_degraded++], sizeof(s->degraded[0]), fmt, ap);
 	va_end(ap);
+}
+
+static void say_attached(void *arg, bool worse, const char *text)
+{
+	struct fg_sensor *s = arg;
+
+	if (worse)
+		say_degraded(s, "%s", text);
+	else if (s->n_notes < MAX_NOTES)
+		snprintf(s->notes[s->n_notes++], TEXT_BYTES, "%s", text);
 }
 
 static int quiet(enum libbpf_print_level level, const char *fmt, va_list ap)
@@ -118,7 +125,7 @@ static int choose_programs(struct fg_sensor *s, const struct fg_sensor_conf *con
 				s,
 				"no socket proof (CAP_PERFMON is missing): handshake proof only");
 	}
-	s->tcx = probe->tcx;
+	s->attacher.tcx = probe->tcx && !conf->no_tcx;
 	return 0;
 }
 
@@ -224,31 +231,157 @@ static int start_clock(struct fg_sensor *s, bool replay, char *why, size_t n_why
 	return r;
 }
 
+/* --- What an agent before this one left -------------------------------------------------------- */
+
+static struct fg_pins_stamp stamp_of(const struct fg_sensor *s)
+{
+	struct fg_pins_stamp stamp = {
+		.magic = FG_PINS_MAGIC,
+		.abi_version = FG_ABI_VERSION,
+		.size = sizeof(stamp),
+		.tick_ns = s->tick_ns,
+		.role = s->config.role,
+		.volume = s->config.volume,
+		.n_at = (uint32_t)s->n_at,
+		.taken = s->base_received,
+	};
+
+	memcpy(stamp.seed, s->config.seed, sizeof(stamp.seed));
+	for (size_t i = 0; i < s->n_at; i++) {
+		const struct fg_attached *a = &s->at[i];
+
+		memcpy(stamp.at[i].name, a->name, sizeof(stamp.at[i].name));
+		stamp.at[i].ifindex = a->ifindex;
+		stamp.at[i].clsact_in = a->clsact_ingress;
+		stamp.at[i].clsact_out = a->clsact_egress;
+		stamp.at[i].clsact_made = a->clsact_made;
+	}
+	return stamp;
+}
+
+/* Without a folder everything works, until the agent dies: that is told, and no reason to stop. */
+static int open_pins(struct fg_sensor *s, const char *dir, char *why, size_t n_why)
+{
+	int r = dir ? fg_pins_open(dir, &s->pins, why, n_why) : 0;
+
+	if (!r || r == -EBUSY)
+		return r;
+	say_degraded(s, "nothing is pinned, so blocks end when the agent dies: %.130s", why);
+	return 0;
+}
+
+static int adopt_pins(struct fg_sensor *s, char *why, size_t n_why)
+{
+	struct fg_pins_stamp mine = stamp_of(s);
+	struct fg_pins_found found;
+	int r;
+
+	if (!s->pins)
+		return 0;
+	r = fg_pins_adopt(s->pins, s->skel->obj, &mine, &found);
+	if (r) {
+		snprintf(why, n_why, "the pinned maps cannot be reused: %s", strerror(-r));
+		return r;
+	}
+	s->found.any = found.any;
+	s->found.tables = found.tables;
+	s->found.blocks = found.blocks;
+	memcpy(s->found.why_not, found.why_not, sizeof(s->found.why_not));
+	return 0;
+}
+
 static void set_up_meta(struct fg_sensor *s)
 {
 	struct fg_meta *m = s->tables.meta;
 	uint64_t now = 0;
 
 	fg_ticks_now(&s->ticks, &now);
+	if (s->found.tables && now > m->heartbeat_ticks)
+		s->found.away_ns = (now - m->heartbeat_ticks) * s->tick_ns;
 	memcpy(m->seed, s->config.seed, sizeof(m->seed));
 	m->abi_version = FG_ABI_VERSION;
 	m->tick_ns = s->tick_ns;
 	m->heartbeat_ticks = now;
-	__atomic_store_n(&m->epoch, 8, __ATOMIC_RELEASE);
+	/* rows carry epochs: in tables that go on, it goes on */
+	if (!s->found.tables)
+		__atomic_store_n(&m->epoch, 8, __ATOMIC_RELEASE);
 }
 
-/* Everything behind the choice of programs: sizes, configuration, load, memory. */
-static int bring_up(struct fg_sensor *s, const struct fg_sensor_conf *conf, char *why, size_t n_why)
+static uint32_t count_entries(const struct bpf_map *map)
 {
-	struct farmgate_bpf *k = s->skel;
-	int r;
+	int fd = bpf_map__fd(map);
+	unsigned char key[64];
+	void *last = NULL;
+	uint32_t n = 0;
 
-	r = start_clock(s, conf->replay, why, n_why);
-	if (r)
+	if (bpf_map__key_size(map) > sizeof(key))
+		return 0;
+	for (; !bpf_map_get_next_key(fd, last, key); n++)
+		last = key;
+	return n;
+}
+
+/* Entries that go on; the agent before us may have died between an entry and its count. */
+static void count_blocks(struct fg_sensor *s)
+{
+	struct fg_meta *m = s->tables.meta;
+
+	s->n_source_blocks = count_entries(s->skel->maps.fg_drop_sources);
+	s->n_client_blocks = count_entries(s->skel->maps.fg_drop_clients);
+	__atomic_store_n(&m->source_blocks, s->n_source_blocks, __ATOMIC_RELEASE);
+	__atomic_store_n(&m->client_blocks, s->n_client_blocks, __ATOMIC_RELEASE);
+}
+
+static void subtract_totals(struct fg_totals *from, const struct fg_totals *less)
+{
+	__u64 *to = (__u64 *)from;
+	const __u64 *by = (const __u64 *)less;
+
+	for (size_t i = 0; i < sizeof(*from) / sizeof(__u64); i++)
+		to[i] -= by[i] < to[i] ? by[i] : to[i];
+}
+
+/* Counters of an agent run since its start: what stands is no part of ours. */
+static int begin_totals(struct fg_sensor *s)
+{
+	uint64_t packets[FG_MAX_IFACES] = { 0 };
+	struct fg_totals received, replies;
+	int r = s->found.tables ? fg_sensor_totals(s, &received, &replies, packets) : 0;
+
+	if (r || !s->found.tables)
 		return r;
-	s->config.tick_ns = (uint32_t)s->tick_ns;
-	s->config.second_ticks = (uint32_t)(1000000000 / s->tick_ns);
-	s->config.replay = conf->replay;
+	s->base_received = s->found.untaken = received;
+	s->base_replies = replies;
+	memcpy(s->base_packets, packets, sizeof(packets));
+	subtract_totals(&s->found.untaken, &fg_pins_before(s->pins)->taken);
+	return 0;
+}
+
+/* Memory of the loaded maps, and how what stands in them goes on. */
+static int open_maps(struct fg_sensor *s, char *why, size_t n_why)
+{
+	int r = map_tables(s);
+
+	if (r) {
+		snprintf(why, n_why, "the tables cannot be mapped: %s", strerror(-r));
+		return r;
+	}
+	s->ring = ring_buffer__new(bpf_map__fd(s->skel->maps.fg_samples), on_ring, s, NULL);
+	if (!s->ring) {
+		snprintf(why, n_why, "the sample ring cannot be opened: %s", strerror(errno));
+		return -errno;
+	}
+	set_up_meta(s);
+	count_blocks(s);
+	r = begin_totals(s);
+	if (r)
+		snprintf(why, n_why, "the totals cannot be read: %s", strerror(-r));
+	return r;
+}
+
+static int find_interfaces(struct fg_sensor *s, const struct fg_sensor_conf *conf, char *why,
+			   size_t n_why)
+{
 	s->config.n_ifaces = (uint32_t)conf->n_interfaces;
 	for (size_t i = 0; i < conf->n_interfaces; i++) {
 		s->config.ifindex[i] = if_nametoindex(conf->interfaces[i]);
@@ -260,24 +393,30 @@ static int bring_up(struct fg_sensor *s, const struct fg_sensor_conf *conf, char
 		snprintf(s->at[i].name, sizeof(s->at[i].name), "%s", conf->interfaces[i]);
 		s->at[i].ifindex = s->config.ifindex[i];
 	}
-	fg_tables_masks(&s->tables, &s->config);
-	memcpy((void *)&k->rodata->fg_config, &s->config, sizeof(s->config));
-	size_maps(k, &s->tables);
-	r = load(s, why, n_why);
+	return 0;
+}
+
+/* Everything behind the choice of programs: sizes, configuration, load, memory. */
+static int bring_up(struct fg_sensor *s, const struct fg_sensor_conf *conf, char *why, size_t n_why)
+{
+	int r = start_clock(s, conf->replay, why, n_why);
+
+	if (!r)
+		r = find_interfaces(s, conf, why, n_why);
+	if (!r)
+		r = open_pins(s, conf->pins, why, n_why);
 	if (r)
 		return r;
-	r = map_tables(s);
-	if (r) {
-		snprintf(why, n_why, "the tables cannot be mapped: %s", strerror(-r));
-		return r;
-	}
-	s->ring = ring_buffer__new(bpf_map__fd(k->maps.fg_samples), on_ring, s, NULL);
-	if (!s->ring) {
-		snprintf(why, n_why, "the sample ring cannot be opened: %s", strerror(errno));
-		return -errno;
-	}
-	set_up_meta(s);
-	return 0;
+	s->config.tick_ns = (uint32_t)s->tick_ns;
+	s->config.second_ticks = (uint32_t)(1000000000 / s->tick_ns);
+	s->config.replay = conf->replay;
+	fg_tables_masks(&s->tables, &s->config);
+	memcpy((void *)&s->skel->rodata->fg_config, &s->config, sizeof(s->config));
+	size_maps(s->skel, &s->tables);
+	r = adopt_pins(s, why, n_why);
+	if (!r)
+		r = load(s, why, n_why);
+	return r ? r : open_maps(s, why, n_why);
 }
 
 int fg_sensor_open(const struct fg_sensor_conf *conf, struct fg_sensor **ret_sensor, char *why,
@@ -313,13 +452,16 @@ int fg_sensor_open(const struct fg_sensor_conf *conf, struct fg_sensor **ret_sen
 		r = bring_up(s, conf, why, n_why);
 	if (r)
 		goto fail;
-	s->xdp_fd = bpf_program__fd(bpf_program__autoload(s->skel->progs.fg_xdp) ?
-					    s->skel->progs.fg_xdp :
-					    s->skel->progs.fg_xdp_loop);
-	s->tc_fd = bpf_program__fd(bpf_program__autoload(s->skel->progs.fg_tc) ?
-					   s->skel->progs.fg_tc :
-					   s->skel->progs.fg_tc_loop);
-	s->egress_fd = bpf_program__fd(s->skel->progs.fg_egress);
+	s->attacher.xdp_fd = bpf_program__fd(bpf_program__autoload(s->skel->progs.fg_xdp) ?
+						     s->skel->progs.fg_xdp :
+						     s->skel->progs.fg_xdp_loop);
+	s->attacher.tc_fd = bpf_program__fd(bpf_program__autoload(s->skel->progs.fg_tc) ?
+						    s->skel->progs.fg_tc :
+						    s->skel->progs.fg_tc_loop);
+	s->attacher.egress_fd = bpf_program__fd(s->skel->progs.fg_egress);
+	s->attacher.pins = s->pins;
+	s->attacher.say = say_attached;
+	s->attacher.arg = s;
 	*ret_sensor = s;
 	return 0;
 
@@ -328,32 +470,18 @@ fail:
 	return r;
 }
 
-static void clsact_detach(struct attached *a, enum bpf_tc_attach_point point)
+/* What is attached, and pinned: taken away unless it shall stay. */
+static void leave(struct fg_sensor *s)
 {
-	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)a->ifindex, .attach_point = point);
-	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
-
-	bpf_tc_detach(&hook, &opts);
-}
-
-static void detach(struct attached *a)
-{
-	if (a->ingress_link >= 0)
-		close(a->ingress_link);
-	if (a->egress_link >= 0)
-		close(a->egress_link);
-	if (a->clsact_ingress)
-		clsact_detach(a, BPF_TC_INGRESS);
-	if (a->clsact_egress)
-		clsact_detach(a, BPF_TC_EGRESS);
-	if (a->clsact_made) {
-		LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)a->ifindex,
-			    .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
-
-		bpf_tc_hook_destroy(&hook);
+	for (size_t i = 0; i < s->n_at; i++) {
+		if (s->keep && s->pins)
+			fg_attach_leave(&s->at[i]);
+		else
+			fg_attach_undo(&s->attacher, &s->at[i]);
 	}
-	a->ingress_link = a->egress_link = -1;
-	a->clsact_ingress = a->clsact_egress = a->clsact_made = false;
+	if (s->pins && s->attached && !s->keep)
+		fg_pins_remove(s->pins);
+	fg_pins_close(&s->pins);
 }
 
 void fg_sensor_close(struct fg_sensor **sensor)
@@ -363,8 +491,7 @@ void fg_sensor_close(struct fg_sensor **sensor)
 
 	if (!s)
 		return;
-	for (size_t i = 0; i < s->n_at; i++)
-		detach(&s->at[i]);
+	leave(s);
 	if (s->ring)
 		ring_buffer__free(s->ring);
 	memcpy(tables,
@@ -381,89 +508,15 @@ void fg_sensor_close(struct fg_sensor **sensor)
 	*sensor = NULL;
 }
 
-/* XDP by a link: it goes with this process, never with somebody else's program. */
-static int attach_xdp(struct fg_sensor *s, struct attached *a, uint32_t flags)
+/* The maps first: a link without its maps' pins is whole, maps without links are not in use. */
+static void pin_maps(struct fg_sensor *s)
 {
-	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = flags);
-	int fd = bpf_link_create(s->xdp_fd, (int)a->ifindex, BPF_XDP, &opts);
+	struct fg_pins_stamp stamp = stamp_of(s);
+	int r = s->pins ? fg_pins_put(s->pins, s->skel->obj, &stamp) : 0;
 
-	if (fd < 0)
-		return -errno;
-	a->ingress_link = fd;
-	a->mode = flags == XDP_FLAGS_DRV_MODE ? "native" : "generic";
-	return 0;
-}
-
-/* tc by a tcx link where the kernel has it, else a clsact filter with our handle. */
-static int attach_tc(struct fg_sensor *s, struct attached *a, int prog_fd,
-		     enum bpf_tc_attach_point point)
-{
-	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)a->ifindex, .attach_point = point);
-	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY,
-		    .prog_fd = prog_fd, .flags = BPF_TC_F_REPLACE);
-	int fd, r;
-
-	if (s->tcx) {
-		fd = bpf_link_create(prog_fd, (int)a->ifindex,
-				     point == BPF_TC_EGRESS ?
-					     (enum bpf_attach_type)ATTACH_TCX_EGRESS :
-					     (enum bpf_attach_type)ATTACH_TCX_INGRESS,
-				     NULL);
-		if (fd < 0)
-			return -errno;
-		if (point == BPF_TC_EGRESS)
-			a->egress_link = fd;
-		else
-			a->ingress_link = fd;
-		return 0;
-	}
-	r = bpf_tc_hook_create(&hook);
-	if (r && r != -EEXIST)
-		return r;
-	a->clsact_made |= r == 0;
-	r = bpf_tc_attach(&hook, &opts);
 	if (r)
-		return r;
-	if (point == BPF_TC_EGRESS)
-		a->clsact_egress = true;
-	else
-		a->clsact_ingress = true;
-	return 0;
-}
-
-static int attach_ingress(struct fg_sensor *s, struct attached *a, enum fg_sensor_mode mode,
-			  char *why, size_t n_why)
-{
-	struct fg_probe_iface iface;
-	int r = -ENOTSUP;
-
-	if (!fg_probe_iface(a->name, &iface) && iface.xdp_prog && mode != FG_SENSOR_TC) {
-		snprintf(
-			why, n_why,
-			"%s: XDP program %u (%s) is there already and is never replaced (take it off "
-			"with 'ip link set dev %s xdp off', or use --attach tc)",
-			a->name, iface.xdp_prog, iface.xdp_name[0] ? iface.xdp_name : "no name",
-			a->name);
-		return -EBUSY;
-	}
-	if (mode == FG_SENSOR_AUTO || mode == FG_SENSOR_NATIVE)
-		r = attach_xdp(s, a, XDP_FLAGS_DRV_MODE);
-	if (mode == FG_SENSOR_GENERIC || (mode == FG_SENSOR_AUTO && r && r != -EBUSY))
-		r = attach_xdp(s, a, XDP_FLAGS_SKB_MODE);
-	if (mode == FG_SENSOR_TC || (mode == FG_SENSOR_AUTO && r && r != -EBUSY)) {
-		r = attach_tc(s, a, s->tc_fd, BPF_TC_INGRESS);
-		a->mode = "tc";
-	}
-	if (r)
-		snprintf(why, n_why, "%s: cannot attach: %s", a->name,
-			 r == -EBUSY ? "another program is there and is never replaced" :
-				       strerror(-r));
-	else if (strcmp(a->mode, "native"))
-		say_degraded(s,
-			     "%s: attached in %s mode (the driver has no native XDP, or it was not "
-			     "asked for): slower, frames cost a socket buffer first",
-			     a->name, a->mode);
-	return r;
+		say_degraded(s, "maps cannot be pinned (%s): the next agent begins with empty ones",
+			     strerror(-r));
 }
 
 int fg_sensor_attach(struct fg_sensor *s, enum fg_sensor_mode mode, char *why, size_t n_why)
@@ -475,25 +528,36 @@ int fg_sensor_attach(struct fg_sensor *s, enum fg_sensor_mode mode, char *why, s
 
 	for (size_t i = 0; i < s->config.n_ifaces; i++) {
 		s->n_at = i + 1;
-		r = attach_ingress(s, &s->at[i], mode, why, n_why);
+		r = fg_attach(&s->attacher, &s->at[i], mode, egress, why, n_why);
 		if (r)
 			goto fail;
-		if (!egress)
-			continue;
-		r = attach_tc(s, &s->at[i], s->egress_fd, BPF_TC_EGRESS);
-		if (r) {
-			snprintf(why, n_why, "%s: cannot attach to the reply direction: %s",
-				 s->at[i].name, strerror(-r));
-			goto fail;
-		}
 	}
+	fg_attach_sweep(&s->attacher, s->at, s->n_at);
+	pin_maps(s);
+	s->attached = true;
 	return 0;
 
 fail:
+	/* what an agent before us left goes on without us */
 	for (size_t i = 0; i < s->n_at; i++)
-		detach(&s->at[i]);
+		fg_attach_undo_new(&s->attacher, &s->at[i]);
 	s->n_at = 0;
 	return r;
+}
+
+void fg_sensor_keep(struct fg_sensor *s)
+{
+	s->keep = true;
+}
+
+const struct fg_sensor_found *fg_sensor_found(const struct fg_sensor *s)
+{
+	return &s->found;
+}
+
+const char *fg_sensor_note(const struct fg_sensor *s, size_t i)
+{
+	return i < s->n_notes ? s->notes[i] : NULL;
 }
 
 const char *fg_sensor_mode_name(const struct fg_sensor *s, size_t i)
@@ -552,9 +616,24 @@ int fg_sensor_totals(const struct fg_sensor *s, struct fg_totals *ret_received,
 		for (size_t i = 0; i < _FG_OUTCOME_MAX; i++)
 			packets[slot] += sum.frames[i];
 	}
+	subtract_totals(&received, &s->base_received);
+	subtract_totals(&replies, &s->base_replies);
+	for (size_t i = 0; packets && i < FG_MAX_IFACES; i++)
+		packets[i] -= s->base_packets[i];
 	*ret_received = received;
 	*ret_replies = replies;
 	return 0;
+}
+
+void fg_sensor_took(struct fg_sensor *s, const struct fg_totals *received)
+{
+	struct fg_pins_stamp *stamp = s->pins ? fg_pins_stamp(s->pins) : NULL;
+	struct fg_totals sum = s->base_received;
+
+	if (!stamp)
+		return;
+	add_totals(&sum, received);
+	stamp->taken = sum;
 }
 
 int fg_sensor_ticks(const struct fg_sensor *s, uint64_t *ret_ticks)
@@ -647,9 +726,63 @@ int fg_sensor_unblock_client(struct fg_sensor *s, const uint8_t addr[16], uint64
 			   &s->tables.meta->client_blocks);
 }
 
+/* --- What the drop maps hold ------------------------------------------------------------------- */
+
+struct listing {
+	fg_sensor_block_fn fn;
+	void *arg;
+	void (*take_key)(const void *key, struct fg_sensor_block *ret_block);
+};
+
+static void take_source_key(const void *key, struct fg_sensor_block *ret_block)
+{
+	memcpy(ret_block->addr, ((const struct fg_block_source *)key)->addr, 16);
+}
+
+static void take_client_key(const void *key, struct fg_sensor_block *ret_block)
+{
+	const struct fg_block_client *client = key;
+
+	memcpy(ret_block->addr, client->addr, 16);
+	ret_block->stem = client->stem;
+	ret_block->stack = client->stack;
+}
+
+static int list_map(const struct bpf_map *map, const struct listing *listing)
+{
+	int fd = bpf_map__fd(map);
+	__u64 key[8]; /* as aligned as any key */
+	struct fg_block block;
+	void *last = NULL;
+
+	if (bpf_map__key_size(map) > sizeof(key))
+		return -E2BIG;
+	while (!bpf_map_get_next_key(fd, last, key)) {
+		struct fg_sensor_block told = { 0 };
+
+		last = key;
+		if (bpf_map_lookup_elem(fd, key, &block))
+			continue;
+		listing->take_key(key, &told);
+		told.until_ticks = block.until_ticks;
+		told.hits = block.hits;
+		listing->fn(listing->arg, &told);
+	}
+	return errno == ENOENT ? 0 : -errno;
+}
+
+int fg_sensor_each_block(const struct fg_sensor *s, fg_sensor_block_fn fn, void *arg)
+{
+	const struct listing sources = { fn, arg, take_source_key },
+			     clients = { fn, arg, take_client_key };
+	int r = list_map(s->skel->maps.fg_drop_sources, &sources);
+
+	return r ? r : list_map(s->skel->maps.fg_drop_clients, &clients);
+}
+
 int fg_sensor_prog_fd(const struct fg_sensor *s)
 {
-	return s->xdp_fd;
+	return s->attacher.xdp_fd;
 }
 
 int fg_sensor_run(struct fg_sensor *s, const struct fg_replay_meta *meta, const void *frame,
@@ -670,7 +803,7 @@ int fg_sensor_run(struct fg_sensor *s, const struct fg_replay_meta *meta, const 
 	memcpy(buf + front, frame, len);
 	ctx.data_end = (uint32_t)(front + len);
 	opts.data_size_in = (uint32_t)(front + len);
-	if (bpf_prog_test_run_opts(s->xdp_fd, &opts))
+	if (bpf_prog_test_run_opts(s->attacher.xdp_fd, &opts))
 		return -errno;
 	*ret_action = opts.retval;
 	if (ret_ns)

@@ -26,32 +26,54 @@ struct fg_sensor_conf {
 	struct fg_tables sizes; /* fg_tables_size() */
 	bool replay; /* for test runs with packet time, nothing is attached */
 	bool force_loop; /* bpf_loop even where may_goto is accepted (tests, bench) */
+	bool no_tcx; /* clsact even where tcx links are accepted (tests) */
 	const char *interfaces[FG_MAX_IFACES];
 	size_t n_interfaces;
+	const char *pins; /* folder in the bpf file system, see pins.h; NULL = nothing is pinned */
 };
 
-/** Loads programs and maps. Nothing is attached yet. why gets one sentence that names the thing
- * and the cure. @return 0, -EPERM, -ENOTSUP (kernel too old), -errno. */
+/* What an agent before this one left in the folder of pins. */
+struct fg_sensor_found {
+	bool any;
+	bool tables; /* rows and counters go on: the taker begins with fg_taker_adopt() */
+	bool blocks; /* entries of the drop maps go on */
+	char why_not[128]; /* where something does not */
+	uint64_t away_ns; /* how long nobody took the counts; known where tables go on */
+	struct fg_totals untaken; /* what was received meanwhile; in no total of this agent */
+};
+
+/** Loads programs and maps, or takes up pinned maps of an agent before. Nothing is attached yet. why
+ * gets one sentence that names the thing and the cure. @return 0, -EPERM, -ENOTSUP (kernel too old),
+ * -EBUSY (another agent has the pins), -errno. */
 int fg_sensor_open(const struct fg_sensor_conf *conf, struct fg_sensor **ret_sensor, char *why,
 		   size_t n_why);
-/** Detaches everything and frees. */
+/** Detaches and unpins everything, unless fg_sensor_keep() was called, and frees. */
 void fg_sensor_close(struct fg_sensor **sensor);
+/** What is attached and pinned outlives this sensor. What is not pinned does not. */
+void fg_sensor_keep(struct fg_sensor *sensor);
+const struct fg_sensor_found *fg_sensor_found(const struct fg_sensor *sensor);
 
-/** Attaches to all interfaces of the configuration, or to none. @return 0, -EBUSY where another
- * XDP program sits there (never replaced), -errno. */
+/** Attaches to all interfaces of the configuration, in place of what an agent before left there, or to
+ * none; then pins. Blocks that shall hold from the first frame on are in the maps before.
+ * @return 0, -EBUSY where another XDP program sits there (never replaced), -errno: then what was there
+ * before goes on. */
 int fg_sensor_attach(struct fg_sensor *sensor, enum fg_sensor_mode mode, char *why, size_t n_why);
 /** "native", "generic" or "tc" of interface i. */
 const char *fg_sensor_mode_name(const struct fg_sensor *sensor, size_t i);
 /** What works worse than it could, one sentence each; NULL ends. */
 const char *fg_sensor_degraded(const struct fg_sensor *sensor, size_t i);
+/** What was done that an operator should hear of, same form. */
+const char *fg_sensor_note(const struct fg_sensor *sensor, size_t i);
 
 const struct fg_tables *fg_sensor_tables(const struct fg_sensor *sensor);
 const struct fg_config *fg_sensor_config(const struct fg_sensor *sensor);
 
 /** Sums over CPUs: ingress slots into *ret_received (and frames of interface i into packets[i]
- * unless NULL), egress slots into *ret_replies. @return 0, -errno. */
+ * unless NULL), egress slots into *ret_replies; all since this sensor was opened. @return 0, -errno. */
 int fg_sensor_totals(const struct fg_sensor *sensor, struct fg_totals *ret_received,
 		     struct fg_totals *ret_replies, uint64_t packets[FG_MAX_IFACES]);
+/** Notes for the next agent up to where the counts were taken: *received of the call above. */
+void fg_sensor_took(struct fg_sensor *sensor, const struct fg_totals *received);
 
 /** The programs' clock. @return 0, -errno. */
 int fg_sensor_ticks(const struct fg_sensor *sensor, uint64_t *ret_ticks);
@@ -74,6 +96,16 @@ int fg_sensor_block_client(struct fg_sensor *sensor, const uint8_t addr[16], uin
 			   uint64_t stack, uint64_t until_ticks);
 int fg_sensor_unblock_client(struct fg_sensor *sensor, const uint8_t addr[16], uint64_t stem,
 			     uint64_t stack);
+
+/* An entry of a drop map. */
+struct fg_sensor_block {
+	uint8_t addr[16];
+	uint64_t stem, stack; /* stem 0 = the whole source */
+	uint64_t until_ticks, hits;
+};
+typedef void (*fg_sensor_block_fn)(void *arg, const struct fg_sensor_block *block);
+/** Tells what the drop maps hold, ended entries too. fn must not change them. @return 0, -errno. */
+int fg_sensor_each_block(const struct fg_sensor *sensor, fg_sensor_block_fn fn, void *arg);
 
 /** Runs one frame (at most 32 kB behind its metadata) through the XDP program, times > 1 for
  * measuring. *ret_action: XDP_PASS or XDP_DROP; *ret_ns: mean time, may be NULL. @return 0, -errno. */

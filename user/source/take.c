@@ -3,11 +3,19 @@
  * One pass over all rows. The order inside a row matters: tag, counters, tag and generation again;
  * where they differ the row changed hands meanwhile and is left for the next pass, which loses
  * nothing because a row is only replaced when its counts were taken (farmgate/table.h).
+ *
+ * Tables that an agent before this one left (fg_taker_adopt): what stands there is not taken. Of each
+ * row it is the sum of what that agent took and what came since, and only its shadows, which died with
+ * it, told them apart. Had they been kept, what came since would still have no time: an hour without
+ * an agent would arrive as one second, and be judged as a burst. So nothing counts twice, nothing is
+ * told of a time that nobody watched, and the loss has a size: the totals, of which the last ones taken
+ * are noted beside the maps, say how much was not taken (fg_sensor_found.untaken).
  */
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "farmgate/hash.h"
 #include "farmgate/turn_shape.h"
@@ -42,6 +50,7 @@ struct fg_taker {
 	size_t n_sources, cap_sources, n_clients, cap_clients, n_prints, cap_prints, n_flows,
 		cap_flows;
 	uint64_t incomplete[_FG_INCOMPLETE_MAX];
+	struct fg_overflow *overflow_before; /* as adopted; NULL = it began with us */
 	/* live rows: of each set as of its last visit, and their sums */
 	struct fg_per_set filled;
 	struct fg_fill fill;
@@ -79,6 +88,7 @@ void fg_taker_free(struct fg_taker **taker)
 	free(k->sources);
 	free(k->clients);
 	free(k->prints);
+	free(k->overflow_before);
 	fg_per_set_free(&k->filled);
 	free(k->out_sources);
 	free(k->out_clients);
@@ -490,6 +500,94 @@ static void take_streams(struct fg_taker *k, uint64_t ticks, uint64_t tick_ns, b
 	}
 }
 
+/* --- Tables of an agent before ---------------------------------------------------------------- */
+
+/* Its beginning was told, if its hello was whole; of its exchanges the one in hand may have been, too.
+ * A row that changes while it is looked at is new, and taken as such. */
+static void adopt_flow(const struct fg_flow *row, const uint64_t *tag,
+		       const struct fg_timing *timing, struct flow_shadow *shadow)
+{
+	struct fg_timing times;
+	struct fg_flow now;
+
+	if (!SNAPSHOT(now, row, tag))
+		return;
+	*shadow = (struct flow_shadow){ .generation = now.generation,
+					.exchanges = now.exchanges,
+					.bytes_in = now.bytes_in,
+					.bytes_out = now.bytes_out,
+					.shaped = now.exchanges,
+					.told = now.stem ? FG_NEWS_OPENED | FG_NEWS_TIMES : 0 };
+	if (snapshot_timing(&times, timing, &now) && times.closed_by)
+		shadow->told |= FG_NEWS_CLOSED;
+}
+
+#define ADOPT_ROW(row, tag, shadow)            \
+	do {                                   \
+		__typeof__(*(shadow)) _copy;   \
+		if (SNAPSHOT(_copy, row, tag)) \
+			*(shadow) = _copy;     \
+	} while (0)
+
+/* A taker that dies between claiming a hello's row and freeing it leaves it busy, for ever. A program
+ * holds one for microseconds, and changes it: what is the same after this long is nobody's. */
+static int free_lost_streams(struct fg_taker *k)
+{
+	const struct timespec pause = { .tv_nsec = 20000000 };
+	uint32_t *seen = calloc(k->t.n_streams, sizeof(*seen));
+
+	if (!seen)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < k->t.n_streams; i++)
+		if (__atomic_load_n(&k->t.streams[i].tag, __ATOMIC_ACQUIRE) == FG_TAG_BUSY)
+			seen[i] = k->t.streams[i].hello.total + 1;
+	nanosleep(&pause, NULL);
+	for (uint32_t i = 0; i < k->t.n_streams; i++) {
+		__u64 busy = FG_TAG_BUSY;
+
+		if (seen[i] && k->t.streams[i].hello.total + 1 == seen[i])
+			__atomic_compare_exchange_n(&k->t.streams[i].tag, &busy, FG_TAG_FREE, false,
+						    __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+	}
+	free(seen);
+	return 0;
+}
+
+int fg_taker_adopt(struct fg_taker *k)
+{
+	size_t overflow = FG_OVERFLOW_COLUMNS * sizeof(*k->overflow_before);
+
+	k->overflow_before = malloc(overflow);
+	if (!k->overflow_before)
+		return -ENOMEM;
+	memcpy(k->overflow_before, k->t.overflow, overflow);
+	FOR_EACH_ROW(k, flows, {
+		adopt_flow(&k->t.flows[_set].row[_way],
+			   (const uint64_t *)&k->t.flows[_set].tag[_way],
+			   &k->t.timings[_set * FG_WAYS + _way], &k->flows[_set * FG_WAYS + _way]);
+	})
+	FOR_EACH_ROW(k, sources, {
+		ADOPT_ROW(&k->t.sources[_set].row[_way],
+			  (const uint64_t *)&k->t.sources[_set].tag[_way],
+			  &k->sources[_set * FG_WAYS + _way]);
+	})
+	FOR_EACH_ROW(k, clients, {
+		ADOPT_ROW(&k->t.clients[_set].row[_way],
+			  (const uint64_t *)&k->t.clients[_set].tag[_way],
+			  &k->clients[_set * FG_WAYS + _way]);
+	})
+	FOR_EACH_ROW(k, prints, {
+		ADOPT_ROW(&k->t.prints[_set].row[_way],
+			  (const uint64_t *)&k->t.prints[_set].tag[_way],
+			  &k->prints[_set * FG_WAYS + _way]);
+		/* its text was that agent's: ask again */
+		__atomic_store_n(&k->t.prints[_set].row[_way].known, 0, __ATOMIC_RELEASE);
+	})
+	return free_lost_streams(k);
+}
+
+/* --- Epochs ----------------------------------------------------------------------------------- */
+
 static uint32_t next_epoch(struct fg_taker *k, uint64_t ticks)
 {
 	uint32_t e = k->t.meta->epoch + 1;
@@ -572,6 +670,8 @@ uint64_t fg_taker_overflow(const struct fg_taker *k, const uint8_t source[16])
 			&k->t.overflow[hash >> 16 * i & (FG_OVERFLOW_COLUMNS - 1)];
 		uint32_t n = __atomic_load_n(&column->n[i], __ATOMIC_RELAXED);
 
+		if (k->overflow_before)
+			n -= k->overflow_before[column - k->t.overflow].n[i];
 		least = n < least ? n : least;
 	}
 	return least;

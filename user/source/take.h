@@ -16,6 +16,12 @@ int fg_taker_new(const struct fg_tables *tables, struct fg_taker **ret_taker);
 void fg_taker_free(struct fg_taker **taker);
 
 /**
+ * Begins with tables in which rows of an agent before this one stand: what they say now is taken as
+ * told, and fingerprints are asked for again. Once, before the first take. @return 0, -ENOMEM.
+ */
+int fg_taker_adopt(struct fg_taker *taker);
+
+/**
  * Begins the next epoch and takes the counts of the one that ends.
  *
  * ticks, tick_ns: the programs' clock now, which is the epoch's end_ns. Hellos that wait longer than FG_HELLO_TIMEOUT_NS are given
