@@ -48,7 +48,7 @@ SOURCE := $(call group,source,capture engine_host engine_kernel take)
 MODEL := $(call group,model,model summary remember signals stems hosts networks networks_mmdb traits cells reach usual accounts ja4 stack family)
 DETECT := $(call group,detect,detect benign volume families cell_tests cohort clock handover lockstep cohort_daily members cohort_members cohort_text cohort_save accounts communities replacement)
 VERDICT := $(call group,verdict,store disk instance)
-EXPORT := $(call group,export,export xdp nft text)
+EXPORT := $(call group,export,export xdp nft lapi lapi_session lapi_json lapi_http text)
 SERVE := $(call group,serve,listen http api lists signals evidence explain decide report cohorts fairness feed feed_line)
 AGENT := $(call group,agent,conf core memory agent feed replay)
 CMD := $(call group,cmd,commands options run replay ja4 client ask lists decide checkconf doctor)
@@ -85,7 +85,7 @@ LIBS := libbpf:libbpf-dev libelf:libelf-dev zlib:zlib1g-dev libcrypto:libssl-dev
 	libpcap:libpcap-dev jansson:libjansson-dev libmicrohttpd:libmicrohttpd-dev \
 	libcyaml:libcyaml-dev yaml-0.1:libyaml-dev sqlite3:libsqlite3-dev
 # Left out where they are not there; sources ask for FG_HAVE_NAME.
-OPTIONAL := libmaxminddb:libmaxminddb-dev
+OPTIONAL := libmaxminddb:libmaxminddb-dev libcurl:libcurl4-openssl-dev
 name_of = $(firstword $(subst :, ,$1))
 package_of = $(lastword $(subst :, ,$1))
 found = $(shell $(PKG_CONFIG) --exists $(call name_of,$1) 2>/dev/null && echo yes)

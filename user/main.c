@@ -22,12 +22,20 @@ static int print_version(void)
 	puts("farmgate " FG_VERSION);
 	puts("built in: libbpf libelf zlib libcrypto libpcap jansson libmicrohttpd libcyaml sqlite3"
 #ifdef FG_HAVE_LIBMAXMINDDB
-	     " libmaxminddb");
-	puts("left out: libcurl ncursesw hiredis libpq");
-#else
-	);
-	puts("left out: libcurl libmaxminddb ncursesw hiredis libpq");
+	     " libmaxminddb"
 #endif
+#ifdef FG_HAVE_LIBCURL
+	     " libcurl"
+#endif
+	);
+	puts("left out:"
+#ifndef FG_HAVE_LIBMAXMINDDB
+	     " libmaxminddb"
+#endif
+#ifndef FG_HAVE_LIBCURL
+	     " libcurl"
+#endif
+	     " ncursesw hiredis libpq");
 	return finish(FG_EXIT_OK);
 }
 

@@ -15,6 +15,7 @@
 #include "agent/core.h"
 #include "agent/feed.h"
 #include "export/export.h"
+#include "export/lapi.h"
 #include "export/xdp.h"
 #include "lib/log.h"
 #include "lib/loop.h"
@@ -44,6 +45,9 @@ struct agent {
 	struct fg_agent_feed *feed; /* NULL = off */
 	struct fg_nft *nft;
 	struct fg_xdp *xdp;
+	struct fg_lapi *lapi;
+	uint64_t lapi_revision; /* what it was brought to */
+	uint64_t lapi_wait; /* epochs until it is tried again after a failure */
 	struct fg_export_conf export_conf;
 	uint64_t epoch_start_ns;
 	uint64_t epochs;
@@ -123,6 +127,52 @@ static void export_now(struct agent *a, uint64_t now_ns)
 	if (!failed)
 		a->exported_revision = revision;
 	fg_export_set_unref(&set);
+}
+
+/* A LAPI that is away is waited for: each try may hold up the loop for seconds. */
+#define LAPI_RETRY_EPOCHS 10
+
+static void export_lapi(struct agent *a, uint64_t now_ns)
+{
+	uint64_t revision = fg_store_revision(a->core.store);
+	struct fg_export_set *set;
+	char why[256] = "";
+	int r;
+
+	if (a->lapi_wait && --a->lapi_wait)
+		return;
+	if (!a->lapi || a->lapi_revision == revision ||
+	    fg_export_select(a->core.store, FG_TIER_ENFORCE, now_ns, &set))
+		return;
+	r = fg_lapi_apply(a->lapi, set, now_ns, why, sizeof(why));
+	fg_core_restored(&a->core, "export crowdsec");
+	if (r > 0)
+		fg_log_info("export crowdsec: %d changes", r);
+	if (r < 0) {
+		fg_log_warning("export crowdsec: %s", why);
+		fg_core_degraded(&a->core, "export crowdsec fails: %s", why);
+		a->lapi_wait = r == -EAGAIN ? 0 : LAPI_RETRY_EPOCHS;
+	} else {
+		a->lapi_revision = revision;
+	}
+	if (fg_lapi_unexportable(a->lapi))
+		fg_core_degraded(&a->core,
+				 "export crowdsec: no decision can say blocks of single clients");
+	fg_export_set_unref(&set);
+}
+
+static void check_lapi(struct agent *a)
+{
+	char why[256] = "";
+	int r;
+
+	if (!a->lapi || a->lapi_wait)
+		return;
+	r = fg_lapi_check(a->lapi, why, sizeof(why));
+	if (r < 0)
+		fg_log_warning("export crowdsec: %s", why);
+	if (r)
+		a->lapi_revision = UINT64_MAX;
 }
 
 /* Somebody may have flushed the ruleset: then everything is written again. */
@@ -229,10 +279,12 @@ static int on_epoch(void *arg, uint32_t periods)
 	a->epochs++;
 	if (a->epochs % CHECK_EPOCHS == 0) {
 		check_firewall(a);
+		check_lapi(a);
 		find_balancer(a);
 	}
 	if (fg_store_revision(a->core.store) != a->exported_revision)
 		export_now(a, a->core.now_ns);
+	export_lapi(a, a->core.now_ns);
 	fg_http_run(a->http); /* connection time-outs */
 	if (a->feed)
 		fg_agent_feed_run(a->feed);
@@ -364,6 +416,20 @@ static int open_exports(struct agent *a)
 	return r;
 }
 
+static int open_lapi(struct agent *a)
+{
+	const struct fg_lapi_conf conf = {
+		.url = a->conf->crowdsec_url,
+		.machine = a->conf->crowdsec_machine,
+		.password_file = a->conf->crowdsec_password_file,
+		.ca_file = a->conf->crowdsec_ca_file,
+		.push = a->conf->crowdsec_push,
+	};
+
+	a->lapi_revision = UINT64_MAX;
+	return a->conf->export_crowdsec ? fg_lapi_new(&conf, &a->lapi, a->why, a->n_why) : 0;
+}
+
 static int open_loop(struct agent *a)
 {
 	int r = fg_loop_new(&a->loop);
@@ -405,6 +471,8 @@ static int start(struct agent *a)
 		return fail(a, a->conf->feed_socket);
 	if (fg_sensor_attach(a->sensor, modes[a->conf->attach], a->why, a->n_why))
 		return fail(a, "attach");
+	if (open_lapi(a))
+		return fail(a, "export crowdsec");
 	if (open_exports(a) || open_loop(a)) {
 		snprintf(a->why, a->n_why, "%s", strerror(errno));
 		return fail(a, "agent");
@@ -438,6 +506,7 @@ int fg_agent_run(const struct fg_conf *conf, char *what, size_t n_what, char *wh
 	fg_agent_feed_close(&a.feed);
 	fg_http_close(&a.http);
 	fg_loop_free(&a.loop);
+	fg_lapi_free(&a.lapi);
 	fg_xdp_free(&a.xdp);
 	fg_nft_free(&a.nft);
 	fg_sensor_close(&a.sensor);

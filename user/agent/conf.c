@@ -37,7 +37,12 @@ enum format {
 };
 enum export {
 	EXPORT_NFT,
-	EXPORT_XDP
+	EXPORT_XDP,
+	EXPORT_CROWDSEC
+};
+enum decisions {
+	DECISIONS_PROFILE,
+	DECISIONS_PUSH
 };
 
 /* The file as libcyaml loads it. Which of it was given is asked of the fg_yaml beside it. */
@@ -79,6 +84,10 @@ struct raw {
 	struct {
 		char *socket, *group;
 	} feed;
+	struct {
+		char *url, *machine, *password_file, *ca_file;
+		enum decisions decisions;
+	} crowdsec;
 };
 
 /* --- Schema ---------------------------------------------------------------------------------- */
@@ -92,7 +101,11 @@ static const cyaml_strval_t attaches[] = { { "auto", FG_ATTACH_AUTO },
 					   { "tc", FG_ATTACH_TC } };
 static const cyaml_strval_t modes[] = { { "observe", FG_MODE_OBSERVE },
 					{ "enforce", FG_MODE_ENFORCE } };
-static const cyaml_strval_t exports[] = { { "nft", EXPORT_NFT }, { "xdp", EXPORT_XDP } };
+static const cyaml_strval_t exports[] = { { "nft", EXPORT_NFT },
+					  { "xdp", EXPORT_XDP },
+					  { "crowdsec", EXPORT_CROWDSEC } };
+static const cyaml_strval_t decisions[] = { { "profile", DECISIONS_PROFILE },
+					    { "push", DECISIONS_PUSH } };
 static const cyaml_strval_t formats[] = { { "text", FORMAT_TEXT }, { "json", FORMAT_JSON } };
 static const cyaml_strval_t levels[] = { { "error", FG_LOG_ERROR },
 					 { "warning", FG_LOG_WARNING },
@@ -155,6 +168,14 @@ static const cyaml_schema_field_t feed_fields[] = {
 	TEXT("group", NESTED(feed), group),
 	CYAML_FIELD_END,
 };
+static const cyaml_schema_field_t crowdsec_fields[] = {
+	TEXT("url", NESTED(crowdsec), url),
+	TEXT("machine", NESTED(crowdsec), machine),
+	TEXT("password_file", NESTED(crowdsec), password_file),
+	ENUM("decisions", NESTED(crowdsec), decisions, decisions),
+	TEXT("ca_file", NESTED(crowdsec), ca_file),
+	CYAML_FIELD_END,
+};
 static const cyaml_schema_field_t root_fields[] = {
 	TEXTS("interfaces", struct raw, interfaces, 1, FG_MAX_IFACES),
 	ENUM("role", struct raw, role, roles),
@@ -174,6 +195,7 @@ static const cyaml_schema_field_t root_fields[] = {
 	TEXT("state", struct raw, state),
 	CYAML_FIELD_MAPPING("asn", OPTIONAL, struct raw, asn, asn_fields),
 	CYAML_FIELD_MAPPING("feed", OPTIONAL, struct raw, feed, feed_fields),
+	CYAML_FIELD_MAPPING("crowdsec", OPTIONAL, struct raw, crowdsec, crowdsec_fields),
 	CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t root_schema = { CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER,
@@ -220,6 +242,10 @@ void fg_conf_done(struct fg_conf *conf)
 	free(conf->asn_file);
 	free(conf->feed_socket);
 	free(conf->feed_group);
+	free(conf->crowdsec_url);
+	free(conf->crowdsec_machine);
+	free(conf->crowdsec_password_file);
+	free(conf->crowdsec_ca_file);
 	*conf = (struct fg_conf){ 0 };
 }
 
@@ -255,6 +281,8 @@ static int copy_conf(struct fg_conf *next, const struct fg_conf *conf)
 	next->n_interfaces = next->n_allow = 0;
 	next->socket_path = next->state_dir = next->asn_file = NULL;
 	next->feed_socket = next->feed_group = NULL;
+	next->crowdsec_url = next->crowdsec_machine = NULL;
+	next->crowdsec_password_file = next->crowdsec_ca_file = NULL;
 	if (copy_texts(next->interfaces, &next->n_interfaces, conf->interfaces,
 		       conf->n_interfaces) < 0 ||
 	    copy_texts(next->allow, &next->n_allow, conf->allow, conf->n_allow) < 0 ||
@@ -262,7 +290,11 @@ static int copy_conf(struct fg_conf *next, const struct fg_conf *conf)
 	    copy_text(&next->state_dir, conf->state_dir) < 0 ||
 	    copy_text(&next->asn_file, conf->asn_file) < 0 ||
 	    copy_text(&next->feed_socket, conf->feed_socket) < 0 ||
-	    copy_text(&next->feed_group, conf->feed_group) < 0)
+	    copy_text(&next->feed_group, conf->feed_group) < 0 ||
+	    copy_text(&next->crowdsec_url, conf->crowdsec_url) < 0 ||
+	    copy_text(&next->crowdsec_machine, conf->crowdsec_machine) < 0 ||
+	    copy_text(&next->crowdsec_password_file, conf->crowdsec_password_file) < 0 ||
+	    copy_text(&next->crowdsec_ca_file, conf->crowdsec_ca_file) < 0)
 		return -ENOMEM;
 	return 0;
 }
@@ -381,10 +413,11 @@ static void apply_choices(struct fg_conf *conf, const struct raw *raw, const str
 		conf->log_level = raw->log.level;
 	if (!fg_yaml_line(y, "exports"))
 		return;
-	conf->export_nft = conf->export_xdp = false;
+	conf->export_nft = conf->export_xdp = conf->export_crowdsec = false;
 	for (i = 0; i < raw->exports_count; i++) {
 		conf->export_nft |= raw->exports[i] == EXPORT_NFT;
 		conf->export_xdp |= raw->exports[i] == EXPORT_XDP;
+		conf->export_crowdsec |= raw->exports[i] == EXPORT_CROWDSEC;
 	}
 }
 
@@ -523,6 +556,85 @@ static int apply_feed(struct fg_conf *conf, const struct raw *raw, const struct 
 	return copy_text(&conf->feed_group, raw->feed.group);
 }
 
+/* A password is sent there: in clear only where no cable is. */
+static int check_lapi_url(const char *url, const struct fg_yaml *y)
+{
+	static const char loopback[] = "'%.80s' would send the password in clear: https://, or http:// "
+				       "to 127.0.0.1, [::1] or localhost";
+	static const char *const hosts[] = { "127.0.0.1", "[::1]", "localhost" };
+	const char *host = url + strlen("http://");
+
+	if (strpbrk(url, " \t\r\n@?#") ||
+	    (strncmp(url, "http://", 7) && strncmp(url, "https://", 8)))
+		return fg_yaml_refuse(y, "crowdsec.url",
+				      "'%.80s' is no address like http://127.0.0.1:8080/", url);
+	if (!strncmp(url, "https://", 8))
+		return url[8] && url[8] != '/' ? 0 :
+						 fg_yaml_refuse(y, "crowdsec.url", "no host in it");
+	for (size_t i = 0; i < COUNT(hosts); i++) {
+		size_t n = strlen(hosts[i]);
+
+		if (!strncmp(host, hosts[i], n) && strchr(":/", host[n]))
+			return 0;
+	}
+	return fg_yaml_refuse(y, "crowdsec.url", loopback, url);
+}
+
+/* It is said to operators as part of a command. */
+static int check_machine(const char *machine, const struct fg_yaml *y)
+{
+	size_t n = strspn(machine, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
+
+	if (n && n <= 64 && !machine[n])
+		return 0;
+	return fg_yaml_refuse(y, "crowdsec.machine",
+			      "'%.80s' is no name of 1 to 64 letters, digits, '.', '_' or '-'",
+			      machine);
+}
+
+/* What an export to CrowdSec cannot be without. */
+static int check_crowdsec(const struct fg_conf *conf, const struct fg_yaml *y)
+{
+	const char *missing = !conf->crowdsec_url	    ? "url" :
+			      !conf->crowdsec_machine	    ? "machine" :
+			      !conf->crowdsec_password_file ? "password_file" :
+							      NULL;
+
+	if (!conf->export_crowdsec)
+		return 0;
+#ifndef FG_HAVE_LIBCURL
+	return fg_yaml_refuse(y, "exports", "crowdsec needs libcurl, which this build left out");
+#endif
+	if (missing)
+		return fg_yaml_refuse(y, "exports", "crowdsec needs crowdsec.%s", missing);
+	return 0;
+}
+
+static int apply_crowdsec(struct fg_conf *conf, const struct raw *raw, const struct fg_yaml *y)
+{
+	int r = 0;
+
+	if (fg_yaml_line(y, "crowdsec.url")) {
+		r = check_lapi_url(raw->crowdsec.url, y);
+		if (!r)
+			r = copy_text(&conf->crowdsec_url, raw->crowdsec.url);
+	}
+	if (!r && fg_yaml_line(y, "crowdsec.machine")) {
+		r = check_machine(raw->crowdsec.machine, y);
+		if (!r)
+			r = copy_text(&conf->crowdsec_machine, raw->crowdsec.machine);
+	}
+	if (!r)
+		r = apply_path(&conf->crowdsec_password_file, "crowdsec.password_file",
+			       raw->crowdsec.password_file, 4096, y);
+	if (!r)
+		r = apply_path(&conf->crowdsec_ca_file, "crowdsec.ca_file", raw->crowdsec.ca_file,
+			       4096, y);
+	if (fg_yaml_line(y, "crowdsec.decisions"))
+		conf->crowdsec_push = raw->crowdsec.decisions == DECISIONS_PUSH;
+	return r;
+}
+
 static int apply_raw(struct fg_conf *conf, const struct raw *raw, const struct fg_yaml *y)
 {
 	int r = apply_interfaces(conf, raw, y);
@@ -544,7 +656,11 @@ static int apply_raw(struct fg_conf *conf, const struct raw *raw, const struct f
 	if (r == 0)
 		r = apply_feed(conf, raw, y);
 	if (r == 0)
+		r = apply_crowdsec(conf, raw, y);
+	if (r == 0)
 		apply_choices(conf, raw, y);
+	if (r == 0)
+		r = check_crowdsec(conf, y);
 	return r;
 }
 

@@ -38,6 +38,10 @@ struct fg_conf {
 	uint32_t ttl_s; /* of automatic verdicts, default 1 h, at most 24 h */
 	bool export_nft; /* exports: [nft] */
 	bool export_xdp; /* exports: [xdp] */
+	bool export_crowdsec; /* exports: [crowdsec]; then these are given but for the last */
+	char *crowdsec_url, *crowdsec_machine, *crowdsec_password_file;
+	bool crowdsec_push; /* decisions are ours, not the profiles' */
+	char *crowdsec_ca_file; /* NULL = the system's certificates */
 	char *allow[256]; /* allowlist prefixes of the file */
 	size_t n_allow;
 	uint32_t memory_mb; /* kernel tables; 0 = 1/32 of RAM, at most 256 */
