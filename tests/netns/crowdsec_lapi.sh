@@ -105,7 +105,8 @@ for row in sqlite3.connect(sys.argv[1]).execute(sys.argv[2]): print(*row, sep="|
 
 # What the alert says that brought a decision on VALUE.
 reason_of() {
-	cscli alerts list -o json --ip "$1" | jq -r '[.[].events[].meta[] | select(.key == "reason").value][0]'
+	cscli alerts inspect -o json "$(database "select alert_decisions from decisions where value = '$1'")" |
+		jq -r '[(if type == "array" then .[] else . end).events[].meta[] | select(.key == "reason").value][0]'
 }
 
 decisions_of_alerts() { # those after ID
@@ -200,8 +201,10 @@ pushes() {
 		"\(.origin) \(.type) \(.scope) \(.scenario) \(.duration | test("^9m[345]"))"'
 	expect "scope of a /64" Range bans 'map(select(.value | test(":")))[0].scope'
 	expect "reason in the alert" "ticket 4711" reason_of 192.0.2.77
-	[ "$(cscli decisions list -o json | jq '[.[].decisions[]] | length')" = 2 ] ||
-		fail "cscli decisions list: $(cscli decisions list)"
+	# without --all cscli shows only origins that it knows
+	[ "$(cscli decisions list --all -o json | jq '[.[].decisions[]] | length')" = 2 ] ||
+		fail "cscli decisions list: $(cscli decisions list --all)"
+	cscli alerts list --all | grep -q farmgate/operator || fail "cscli alerts list: $(cscli alerts list --all)"
 	fg unblock 192.0.2.77 >/dev/null || fail "unblock"
 	wait_until 20 not_pulled 192.0.2.77 || fail "unblocked and still there"
 	echo "ok: unblock takes the decision back"

@@ -19,8 +19,8 @@
 #include "lib/ip.h"
 #include "lib/num.h"
 
-#define S   1000000000ULL
-#define NOW (1795435200 * S)
+#define S	      1000000000ULL
+#define NOW	      (1795435200 * S)
 
 #define MAX_DECISIONS 8192
 
@@ -111,10 +111,10 @@ static const char *text_at(json_t *object, const char *key)
 
 static void check_required(json_t *alert)
 {
-	static const char *const keys[] = { "scenario",	   "scenario_hash", "scenario_version",
-					    "message",	   "events_count",  "start_at",
-					    "stop_at",	   "capacity",	    "leakspeed",
-					    "simulated",   "events",	    "source",
+	static const char *const keys[] = { "scenario",	  "scenario_hash", "scenario_version",
+					    "message",	  "events_count",  "start_at",
+					    "stop_at",	  "capacity",	   "leakspeed",
+					    "simulated",  "events",	   "source",
 					    "remediation" };
 	uint64_t stop_ns;
 
@@ -299,8 +299,8 @@ static int delete_decision(const struct fg_lapi_request *q, struct fg_lapi_answe
 	return answer(a, 500, "{\"message\":\"decision with id '9' doesn't exist\"}");
 }
 
-static int exchange(void *arg, const struct fg_lapi_request *q, struct fg_lapi_answer *a, char *text,
-		    size_t n_text)
+static int exchange(void *arg, const struct fg_lapi_request *q, struct fg_lapi_answer *a,
+		    char *text, size_t n_text)
 {
 	char token[16];
 
@@ -586,7 +586,9 @@ static void test_lost_answer(void **arg)
 /* An answer of garbage to a request that was taken. */
 static void test_garbage_after_taking(void **arg)
 {
-	static const char *const bodies[] = { "", "<html>", "[\"1\"", "[]", "[1,2]", "[\"x\"]", "{}" };
+	static const char *const bodies[] = {
+		"", "<html>", "[\"1\"", "[]", "[1,2]", "[\"x\"]", "{}"
+	};
 
 	(void)arg;
 	for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
@@ -860,8 +862,9 @@ static void test_durations(void **arg)
 		     { "750ms", 750000000 },
 		     { "3\xc2\xb5s", 3000 },
 		     { "1us2ns", 1002 } };
-	static const char *const bad[] = { "",	 "2d", "3600", "-",  "h",    "1h2",
-					   "1 h", "s",	"1.s.", "--1s", "99999999999h", "4294967295h" };
+	static const char *const bad[] = { "",	   "2d",   "3600",	   "-",
+					   "h",	   "1h2",  "1 h",	   "s",
+					   "1.s.", "--1s", "99999999999h", "4294967295h" };
 	int64_t ns;
 
 	(void)arg;
@@ -893,18 +896,30 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(test_chunks),	 TEST(test_groups),
-		TEST(test_removal),	 TEST(test_removes_only_ours),
-		TEST(test_renewal),	 TEST(test_shorter),
-		TEST(test_block_again),	 TEST(test_restart),
-		TEST(test_lost_answer),	 TEST(test_garbage_after_taking),
-		TEST(test_garbage_when_reading), TEST(test_refused),
-		TEST(test_down),	 TEST(test_token),
-		TEST(test_heartbeat),	 TEST(test_refused_login),
-		TEST(test_password_file), TEST(test_profile),
-		TEST(test_profile_many), TEST(test_slow),
-		TEST(test_clock),	 TEST(test_unexportable),
-		TEST(test_durations),	 TEST(test_times),
+		TEST(test_chunks),
+		TEST(test_groups),
+		TEST(test_removal),
+		TEST(test_removes_only_ours),
+		TEST(test_renewal),
+		TEST(test_shorter),
+		TEST(test_block_again),
+		TEST(test_restart),
+		TEST(test_lost_answer),
+		TEST(test_garbage_after_taking),
+		TEST(test_garbage_when_reading),
+		TEST(test_refused),
+		TEST(test_down),
+		TEST(test_token),
+		TEST(test_heartbeat),
+		TEST(test_refused_login),
+		TEST(test_password_file),
+		TEST(test_profile),
+		TEST(test_profile_many),
+		TEST(test_slow),
+		TEST(test_clock),
+		TEST(test_unexportable),
+		TEST(test_durations),
+		TEST(test_times),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -559,8 +559,9 @@ static int apply_feed(struct fg_conf *conf, const struct raw *raw, const struct 
 /* A password is sent there: in clear only where no cable is. */
 static int check_lapi_url(const char *url, const struct fg_yaml *y)
 {
-	static const char loopback[] = "'%.80s' would send the password in clear: https://, or http:// "
-				       "to 127.0.0.1, [::1] or localhost";
+	static const char loopback[] =
+		"'%.80s' would send the password in clear: https://, or http:// "
+		"to 127.0.0.1, [::1] or localhost";
 	static const char *const hosts[] = { "127.0.0.1", "[::1]", "localhost" };
 	const char *host = url + strlen("http://");
 
@@ -583,7 +584,8 @@ static int check_lapi_url(const char *url, const struct fg_yaml *y)
 /* It is said to operators as part of a command. */
 static int check_machine(const char *machine, const struct fg_yaml *y)
 {
-	size_t n = strspn(machine, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
+	size_t n = strspn(machine,
+			  "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
 
 	if (n && n <= 64 && !machine[n])
 		return 0;

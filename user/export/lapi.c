@@ -288,8 +288,7 @@ static void judge_wanted(const struct fg_lapi *l, struct held *h, size_t n,
 		bool over = !stands(&h[i], now_ns) && rested_ns(&h[i]) <= now_ns;
 
 		h[i].wanted_ns = over ? 0 : item->until_ns;
-		if (stands(&h[i], now_ns) && l->push &&
-		    h[i].until_ns > item->until_ns + SLACK_NS)
+		if (stands(&h[i], now_ns) && l->push && h[i].until_ns > item->until_ns + SLACK_NS)
 			doom(&h[i], plan);
 		/* one that rests must be over for everybody */
 		due = due && over;
@@ -491,7 +490,9 @@ static void remember(struct fg_lapi *l, const struct fg_export_item *const *item
 		struct held *h = &l->held[l->n++];
 
 		*h = (struct held){ .bits = items[i]->bits,
-				    .alert = !ids ? 0 : l->push ? ids[0] : ids[i],
+				    .alert = !ids    ? 0 :
+					     l->push ? ids[0] :
+						       ids[i],
 				    .until_ns = items[i]->until_ns,
 				    .wanted_ns = items[i]->until_ns };
 		memcpy(h->addr, items[i]->addr, 16);
@@ -579,8 +580,8 @@ static int send_plan(struct fg_lapi *l, const struct plan *plan, uint64_t now_ns
 	return error ? error : sent;
 }
 
-static int go_through(struct fg_lapi *l, const struct fg_export_set *set, uint64_t now_ns, char *why,
-		      size_t n_why)
+static int go_through(struct fg_lapi *l, const struct fg_export_set *set, uint64_t now_ns,
+		      char *why, size_t n_why)
 {
 	_cleanup_(free_plan) struct plan plan = { 0 };
 	int removed, sent = 0;
@@ -604,8 +605,8 @@ static int go_through(struct fg_lapi *l, const struct fg_export_set *set, uint64
 		return sent;
 	if (left || !all) {
 		snprintf(why, n_why,
-			 "%d changes made in one batch, %zu removals and %zu blocks are left", removed + sent,
-			 left, plan.n - (size_t)sent);
+			 "%d changes made in one batch, %zu removals and %zu blocks are left",
+			 removed + sent, left, plan.n - (size_t)sent);
 		return -EAGAIN;
 	}
 	/* the profiles' ends are not the verdicts' */

@@ -72,8 +72,8 @@ void fg_lapi_free(struct fg_lapi **lapi);
 /** As in target.h. apply gives -EAGAIN where there was more to do than its time allows: the next one
  * goes on from there. check says 1 also where a block stands on past the end that was told, or where
  * it is not known what the LAPI holds; it sends the heartbeat. */
-int fg_lapi_apply(struct fg_lapi *lapi, const struct fg_export_set *set, uint64_t now_ns,
-		  char *why, size_t n_why);
+int fg_lapi_apply(struct fg_lapi *lapi, const struct fg_export_set *set, uint64_t now_ns, char *why,
+		  size_t n_why);
 int fg_lapi_check(struct fg_lapi *lapi, char *why, size_t n_why);
 /** Blocks of single clients, which no decision can say. */
 uint64_t fg_lapi_unexportable(const struct fg_lapi *lapi);

@@ -13,8 +13,7 @@
 
 #ifndef FG_HAVE_LIBCURL
 
-int fg_lapi_new(const struct fg_lapi_conf *conf, struct fg_lapi **ret_lapi, char *why,
-		size_t n_why)
+int fg_lapi_new(const struct fg_lapi_conf *conf, struct fg_lapi **ret_lapi, char *why, size_t n_why)
 {
 	(void)conf;
 	*ret_lapi = NULL;
@@ -267,8 +266,7 @@ static struct http *new_http(const struct fg_lapi_conf *conf)
 	return h;
 }
 
-int fg_lapi_new(const struct fg_lapi_conf *conf, struct fg_lapi **ret_lapi, char *why,
-		size_t n_why)
+int fg_lapi_new(const struct fg_lapi_conf *conf, struct fg_lapi **ret_lapi, char *why, size_t n_why)
 {
 	struct fg_lapi_transport transport = { NULL, exchange, unix_ns, free_http };
 	char password[FG_LAPI_MAX_PASSWORD + 2];

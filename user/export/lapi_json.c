@@ -284,13 +284,8 @@ static const char *read_unit(const char *p, uint64_t *ret_ns)
 		const char *name;
 		uint64_t ns;
 	} units[] = {
-		{ "ms", 1000000 },
-		{ "us", 1000 },
-		{ "\xc2\xb5s", 1000 }, /* U+00B5, as Go writes it */
-		{ "ns", 1 },
-		{ "h", 3600 * S },
-		{ "m", 60 * S },
-		{ "s", S },
+		{ "ms", 1000000 }, { "us", 1000 },    { "\xc2\xb5s", 1000 }, /* U+00B5, as Go writes it */
+		{ "ns", 1 },	   { "h", 3600 * S }, { "m", 60 * S },	     { "s", S },
 	};
 
 	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {

@@ -204,8 +204,8 @@ static int take_token(struct fg_lapi_session *s, const struct fg_lapi_answer *an
 	return 0;
 }
 
-static int post_login(struct fg_lapi_session *s, const char *password, struct fg_lapi_answer *answer,
-		      char *why, size_t n_why)
+static int post_login(struct fg_lapi_session *s, const char *password,
+		      struct fg_lapi_answer *answer, char *why, size_t n_why)
 {
 	_cleanup_free_ char *body = NULL;
 	size_t n_body = 0;
