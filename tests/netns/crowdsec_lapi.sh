@@ -154,15 +154,16 @@ restart_agent() {
 	start_agent
 }
 
-blocks() { # FIRST LAST: many, in one go
-	local i
-	for i in $(seq "$1" "$2"); do
-		printf 'unix-socket = "%s/farmgate.sock"\nurl = "http://x/v1/block"\noutput = /dev/null\n' "$LAB"
-		printf 'data = "{\\"prefix\\":\\"10.100.%d.%d\\",\\"ttl\\":\\"2h\\",\\"reason\\":\\"many\\"}"\n' \
-			$((i / 256)) $((i % 256))
-		[ "$i" = "$2" ] || echo next
+many() { # block|unblock FIRST LAST: in one go
+	local i ttl=
+	[ "$1" = unblock ] || ttl=',\"ttl\":\"2h\"'
+	for i in $(seq "$2" "$3"); do
+		printf 'unix-socket = "%s/farmgate.sock"\nurl = "http://x/v1/%s"\noutput = /dev/null\n' "$LAB" "$1"
+		printf 'data = "{\\"prefix\\":\\"10.100.%d.%d\\",\\"reason\\":\\"many\\"%s}"\n' \
+			$((i / 256)) $((i % 256)) "$ttl"
+		[ "$i" = "$3" ] || echo next
 	done >"$LAB/blocks"
-	curl -sf -K "$LAB/blocks" || fail "blocks $1 to $2: curl said $?"
+	curl -sf -K "$LAB/blocks" || fail "$1 $2 to $3: curl said $?"
 }
 
 # --- The tests ----------------------------------------------------------------------------------
@@ -243,18 +244,21 @@ away() {
 	local first
 	first=$(database "select max(id) from alerts")
 	stop_lapi
-	blocks 1 2500
+	many block 1 2500
 	wait_until 30 degraded_says "crowdsec fails" || fail "a LAPI that is away is not told"
 	[ "$(query status '.degraded | map(select(test("epoch"))) | length')" = 0 ] || fail "the agent suffers"
 	start_lapi
-	wait_until 60 all_there || fail "$(bans length) of 2501 arrived: $(query status '.degraded[]')"
+	wait_until 60 bans_are 2501 || fail "$(bans length) of 2501 arrived: $(query status '.degraded[]')"
 	expect "decisions of each alert" "1000 1000 500" decisions_of_alerts "$first"
 	expect "decisions on one address" 1 most_on_one
 	echo "ok: a LAPI that was away gets 2,500 blocks in 3 alerts, once, with a new token"
+	many unblock 1 700
+	wait_until 60 bans_are 1801 || fail "$(bans length) are left: $(query status '.degraded[]')"
+	echo "ok: 700 of them taken back"
 }
 
-all_there() {
-	[ "$(bans length)" = 2501 ]
+bans_are() {
+	[ "$(bans length)" = "$1" ]
 }
 
 # A block that is made longer: Debian's bouncer holds it on past the first end.

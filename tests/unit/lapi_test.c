@@ -28,6 +28,7 @@
 struct decision {
 	int64_t id, alert;
 	char value[FG_IP_TEXT], scenario[40], told[32];
+	char scope[16]; /* of the source of its alert */
 	uint64_t until_ns; /* by its clock */
 };
 
@@ -126,7 +127,7 @@ static void check_required(json_t *alert)
 	text_at(json_object_get(alert, "source"), "value");
 }
 
-static struct decision *new_decision(const char *value, const char *scenario)
+static struct decision *new_decision(const char *value, const char *scenario, const char *scope)
 {
 	struct decision *d = &its.decisions[its.n++];
 
@@ -134,6 +135,7 @@ static struct decision *new_decision(const char *value, const char *scenario)
 	*d = (struct decision){ .alert = its.alerts };
 	snprintf(d->value, sizeof(d->value), "%s", value);
 	snprintf(d->scenario, sizeof(d->scenario), "%s", scenario);
+	snprintf(d->scope, sizeof(d->scope), "%s", scope);
 	return d;
 }
 
@@ -149,7 +151,8 @@ static size_t take_alert(json_t *alert)
 	its.alerts++;
 	json_array_foreach(decisions, i, d)
 	{
-		struct decision *made = new_decision(text_at(d, "value"), text_at(d, "scenario"));
+		struct decision *made = new_decision(text_at(d, "value"), text_at(d, "scenario"),
+						     text_at(source, "scope"));
 
 		assert_string_equal(text_at(d, "type"), "ban");
 		assert_string_equal(text_at(d, "origin"), "farmgate");
@@ -161,7 +164,8 @@ static size_t take_alert(json_t *alert)
 	}
 	if (i)
 		return i;
-	new_decision(text_at(source, "value"), text_at(alert, "scenario"));
+	new_decision(text_at(source, "value"), text_at(alert, "scenario"),
+		     text_at(source, "scope"));
 	json_array_foreach(json_object_get(json_array_get(json_object_get(alert, "events"), 0),
 					   "meta"),
 			   i, meta)
@@ -230,23 +234,33 @@ static json_t *show(const struct decision *d)
 			 decisions);
 }
 
+/* A filter of 1.4.6: of the scenario of decisions, or of the scope of the alert's source. */
+static bool matches(const char *query, const struct decision *d)
+{
+	char filter[80];
+
+	snprintf(filter, sizeof(filter), "&scenario=%s&", d->scenario);
+	if (d->id && strstr(query, filter))
+		return true;
+	snprintf(filter, sizeof(filter), "&scope=%s&", d->scope);
+	return strstr(query, filter);
+}
+
 /* Each decision as an alert of its own, which parses the same. */
 static int show_alerts(const struct fg_lapi_request *q, struct fg_lapi_answer *a)
 {
-	const char *scenario = strchr(q->path, '=');
 	bool active = strstr(q->path, "has_active_decision=true");
 	json_t *all = json_array();
 	char *body;
 	int r;
 
 	its.reads++;
-	assert_non_null(strstr(q->path, "limit=0"));
+	/* any other limit and the real one may never answer */
+	assert_non_null(strstr(q->path, "?limit=0&"));
 	for (size_t i = 0; i < its.n; i++) {
 		const struct decision *d = &its.decisions[i];
 
-		if (strncmp(scenario + 1, d->scenario, strlen(d->scenario)))
-			continue;
-		if (!active || (d->id && d->until_ns > its_now()))
+		if (matches(q->path, d) && (!active || (d->id && d->until_ns > its_now())))
 			json_array_append_new(all, show(d));
 	}
 	body = json_array_size(all) ? json_dumps(all, 0) : strdup("null");
@@ -493,7 +507,7 @@ static void test_removes_only_ours(void **arg)
 	want("192.0.2.1", 600);
 	assert_int_equal(apply(), 1);
 	its.alerts++;
-	new_decision("192.0.2.1", "other/scenario")->id = ++its.ids;
+	new_decision("192.0.2.1", "other/scenario", "Ip")->id = ++its.ids;
 	its.decisions[1].until_ns = its.now_ns + 600 * S;
 	set.n = 0;
 	assert_int_equal(apply(), 1);
@@ -701,6 +715,19 @@ static void test_heartbeat(void **arg)
 	its.down = true;
 	its.now_ns += 60 * S;
 	assert_true(fg_lapi_check(lapi, why, sizeof(why)) < 0);
+	/* a target that does not answer is not in place, though nothing is to be sent */
+	assert_true(apply() < 0);
+	its.down = false;
+	want("192.0.2.1", 600);
+	assert_int_equal(apply(), 1);
+	/* and one that lost its memory gets all of it again */
+	its.n = 0;
+	its.down = true;
+	its.now_ns += 60 * S;
+	assert_true(fg_lapi_check(lapi, why, sizeof(why)) < 0);
+	its.down = false;
+	assert_int_equal(apply(), 1);
+	assert_int_equal(standing(), 1);
 }
 
 static void test_refused_login(void **arg)

@@ -47,6 +47,7 @@ struct agent {
 	struct fg_xdp *xdp;
 	struct fg_lapi *lapi;
 	uint64_t lapi_revision; /* what it was brought to */
+	bool lapi_failing;
 	uint64_t lapi_wait; /* epochs until it is tried again after a failure */
 	struct fg_export_conf export_conf;
 	uint64_t epoch_start_ns;
@@ -132,6 +133,21 @@ static void export_now(struct agent *a, uint64_t now_ns)
 /* A LAPI that is away is waited for: each try may hold up the loop for seconds. */
 #define LAPI_RETRY_EPOCHS 10
 
+/* Said once, and shown until it works again. */
+static void say_lapi(struct agent *a, int r, const char *why)
+{
+	fg_core_restored(&a->core, "export crowdsec");
+	if (r < 0) {
+		if (!a->lapi_failing && r != -EAGAIN)
+			fg_log_error("export crowdsec: %s (tried again every %d s)", why,
+				     LAPI_RETRY_EPOCHS);
+		fg_core_degraded(&a->core, "export crowdsec fails: %s", why);
+	} else if (a->lapi_failing) {
+		fg_log_info("export crowdsec: works again");
+	}
+	a->lapi_failing = r < 0;
+}
+
 static void export_lapi(struct agent *a, uint64_t now_ns)
 {
 	uint64_t revision = fg_store_revision(a->core.store);
@@ -145,16 +161,13 @@ static void export_lapi(struct agent *a, uint64_t now_ns)
 	    fg_export_select(a->core.store, FG_TIER_ENFORCE, now_ns, &set))
 		return;
 	r = fg_lapi_apply(a->lapi, set, now_ns, why, sizeof(why));
-	fg_core_restored(&a->core, "export crowdsec");
+	say_lapi(a, r, why);
 	if (r > 0)
 		fg_log_info("export crowdsec: %d changes", r);
-	if (r < 0) {
-		fg_log_warning("export crowdsec: %s", why);
-		fg_core_degraded(&a->core, "export crowdsec fails: %s", why);
-		a->lapi_wait = r == -EAGAIN ? 0 : LAPI_RETRY_EPOCHS;
-	} else {
+	if (r >= 0)
 		a->lapi_revision = revision;
-	}
+	else
+		a->lapi_wait = r == -EAGAIN ? 0 : LAPI_RETRY_EPOCHS;
 	if (fg_lapi_unexportable(a->lapi))
 		fg_core_degraded(&a->core,
 				 "export crowdsec: no decision can say blocks of single clients");
@@ -170,7 +183,7 @@ static void check_lapi(struct agent *a)
 		return;
 	r = fg_lapi_check(a->lapi, why, sizeof(why));
 	if (r < 0)
-		fg_log_warning("export crowdsec: %s", why);
+		say_lapi(a, r, why);
 	if (r)
 		a->lapi_revision = UINT64_MAX;
 }

@@ -151,17 +151,25 @@ static void forget(struct fg_lapi *l, uint64_t now_ns)
 
 /* --- Reading back ----------------------------------------------------------------------------- */
 
-static int read_scenario(struct fg_lapi *l, const char *scenario, struct fg_lapi_seen **seen,
-			 size_t *n_seen, char *why, size_t n_why)
+/* A limit above what there is makes 1.4.6 loop for ever; 0 is all. Its scenario is that of
+ * decisions: an alert that led to none is found by the scope of its source alone, among those of all
+ * machines, and no verdict lives longer than a day. */
+static const char *const queries[][3] = {
+	[false] = { "scope=Ip&since=24h", "scope=Range&since=24h",
+		    "scope=farmgate&has_active_decision=true" },
+	[true] = { "scenario=farmgate/account-farm&has_active_decision=true",
+		   "scenario=farmgate/source&has_active_decision=true",
+		   "scenario=farmgate/operator&has_active_decision=true" },
+};
+
+static int read_some(struct fg_lapi *l, const char *query, struct fg_lapi_seen **seen,
+		     size_t *n_seen, char *why, size_t n_why)
 {
 	_cleanup_(fg_lapi_free_answer) struct fg_lapi_answer answer = { 0 };
 	char path[128];
 	int r;
 
-	/* A limit above what there is makes 1.4.6 loop for ever; 0 is all. Alerts without decisions
-	 * show only where none are asked for; no verdict lives longer than a day. */
-	snprintf(path, sizeof(path), "/v1/alerts?scenario=%s&limit=0&%s", scenario,
-		 l->push ? "has_active_decision=true" : "since=24h");
+	snprintf(path, sizeof(path), "/v1/alerts?limit=0&%s", query);
 	r = fg_lapi_call(&l->session, (struct fg_lapi_request){ .method = "GET", .path = path },
 			 &answer, why, n_why);
 	if (r)
@@ -236,8 +244,8 @@ static int read_back(struct fg_lapi *l, uint64_t now_ns, char *why, size_t n_why
 
 	/* what raises doubt from now on is newer than this */
 	l->session.doubt = false;
-	for (size_t i = 0; i < _FG_LAPI_SCENARIO_MAX && !r; i++)
-		r = read_scenario(l, fg_lapi_scenarios[i], &seen, &n, why, n_why);
+	for (size_t i = 0; i < 3 && !r; i++)
+		r = read_some(l, queries[l->push][i], &seen, &n, why, n_why);
 	if (!r && take_over(l, seen, n, now_ns)) {
 		snprintf(why, n_why, "no memory for %zu decisions", n);
 		r = -ENOMEM;
@@ -671,8 +679,11 @@ int fg_lapi_check(struct fg_lapi *l, char *why, size_t n_why)
 	fg_lapi_session_begin(&l->session);
 	if (now_ns - l->heartbeat_ns >= HEARTBEAT_NS) {
 		r = beat(l, why, n_why);
-		if (r)
+		if (r) {
+			/* it may come back with another memory */
+			l->session.doubt = true;
 			return r;
+		}
 		l->heartbeat_ns = now_ns;
 	}
 	due = count_due(l, now_ns);
