@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # exports [crowdsec] to a real CrowdSec local API of Debian, unpacked and never installed: login and
 # what refuses it, decisions that a bouncer pulls, chunks, removal, a LAPI that is away and comes back
-# with another secret, restarts, the operator's profiles, Debian's firewall bouncer behind it.
+# with another secret, restarts, the operator's profiles, Debian's firewall bouncer behind it, TLS.
+# usage: crowdsec_lapi.sh [TEST…]      default all
 set -u
 . "$(dirname "$0")/lib.sh"
 lab_private "$@"
@@ -25,7 +26,7 @@ unpack() {
 
 # --- The LAPI: a database and a profile of its own, no hub, no central API ----------------------
 
-LAPI=http://127.0.0.1:8080
+LAPI=http://127.0.0.1:8080 CA_FILE=
 
 write_lapi() {
 	mkdir -p "$LAB/cs/data" "$LAB/cs/hub" "$LAB/cs/plugins" "$LAB/cs/notifications"
@@ -68,7 +69,7 @@ start_lapi() {
 	spawn "$EDGE" env TZ=Asia/Tokyo "$LAB/debian/usr/bin/crowdsec" -c "$LAB/cs/config.yaml" -no-cs \
 		>>"$LAB/cs/log" 2>&1
 	LAPI_PID=$SPAWNED
-	wait_until 30 in_edge curl -s -o /dev/null "$LAPI/health" ||
+	wait_until 30 in_edge curl -sk -o /dev/null "$LAPI/health" ||
 		fail "the LAPI does not start: $(tail -n 5 "$LAB/cs/log")"
 }
 
@@ -82,7 +83,7 @@ cscli() {
 
 # What a bouncer gets at its start.
 pull() {
-	in_edge curl -s -H 'X-Api-Key: key1' "$LAPI/v1/decisions/stream?startup=true"
+	in_edge curl -sk -H 'X-Api-Key: key1' "$LAPI/v1/decisions/stream?startup=true"
 }
 
 bans() { # JQ-FILTER
@@ -138,6 +139,7 @@ configure() { # DECISIONS [EXPORTS]
 		  machine: farmgate1
 		  password_file: $LAB/password
 		  decisions: $1
+		${CA_FILE:+  ca_file: $CA_FILE}
 	END
 }
 
@@ -338,11 +340,47 @@ alerted() {
 	[ "$(alerts_on "$1")" = 1 ]
 }
 
+# A certificate that nobody knows is refused; one that ca_file names is not.
+encrypted() {
+	stop_agent TERM
+	stop_lapi
+	cscli machines add farmgate1 --password right-password --force -f /dev/null ||
+		fail "cscli machines add: $(tail -n 3 "$LAB/cs/cscli.log")"
+	printf 'right-password' >"$LAB/password"
+	chmod 600 "$LAB/password"
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=lapi \
+		-addext subjectAltName=IP:127.0.0.1 -keyout "$LAB/cs/key.pem" -out "$LAB/cs/cert.pem" \
+		2>/dev/null || fail "openssl cannot make a certificate"
+	cp "$LAB/cs/config.yaml" "$LAB/cs/plain.yaml"
+	sed -i "s|^    listen_uri:.*|&\n    tls: {cert_file: $LAB/cs/cert.pem, key_file: $LAB/cs/key.pem}|" \
+		"$LAB/cs/config.yaml"
+	LAPI=https://127.0.0.1:8080
+	start_lapi
+	configure push
+	start_agent
+	fg block 192.0.2.95 --ttl 10m >/dev/null || fail "block"
+	wait_until 20 degraded_says "certificate" || fail "not verified: $(query status '.degraded[]')"
+	not_pulled 192.0.2.95 || fail "sent to a stranger"
+	CA_FILE=$LAB/cs/cert.pem
+	configure push
+	restart_agent
+	wait_until 20 pulled 192.0.2.95 || fail "not over TLS: $(query status '.degraded[]')"
+	echo "ok: TLS, verified"
+	stop_agent TERM
+	stop_lapi
+	cp "$LAB/cs/plain.yaml" "$LAB/cs/config.yaml"
+	LAPI=http://127.0.0.1:8080 CA_FILE=
+	configure push
+	start_lapi
+	start_agent
+	wait_until 20 not_degraded || fail "in clear again: $(query status '.degraded[]')"
+}
+
 # A server that is none: whatever it says becomes an error, and the agent goes on.
 garbage() {
 	local how epochs
 	stop_lapi
-	for how in garbage half 500 redirect hang token; do
+	for how in garbage token half 500 redirect hang; do
 		spawn "$EDGE" python3 "$(dirname "$0")/lapi_bad.py" "$how"
 		BAD_PID=$SPAWNED
 		wait_until 10 listens || fail "lapi_bad.py does not listen"
@@ -363,7 +401,8 @@ listens() {
 
 said() {
 	case $1 in
-	garbage | half) echo "holds no token" ;;
+	garbage) echo "answer is no list of alerts" ;; # the token holds still
+	half) echo "holds no token" ;;
 	500) echo "says 500: out of order" ;;
 	redirect) echo "says 302" ;;
 	hang) echo "timed out" ;;
@@ -379,10 +418,6 @@ cscli bouncers add b1 -k key1 >/dev/null || fail "cscli bouncers add: $(tail -n 
 cscli machines add cscli --password cscli -f "$LAB/cs/credentials.yaml" ||
 	fail "cscli machines add: $(tail -n 3 "$LAB/cs/cscli.log")"
 start_lapi
-logins
-pushes
-restarts
-away
-bouncer
-profiles
-garbage
+for test in ${*:-logins pushes restarts away bouncer profiles encrypted garbage}; do
+	"$test"
+done
