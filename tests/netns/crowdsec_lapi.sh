@@ -378,7 +378,9 @@ encrypted() {
 
 # A server that is none: whatever it says becomes an error, and the agent goes on.
 garbage() {
-	local how epochs
+	local how
+	fg block 192.0.2.89 --ttl 10m >/dev/null || fail "block"
+	wait_until 30 pulled 192.0.2.89 || fail "not sent: $(query status '.degraded[]')"
 	stop_lapi
 	for how in garbage token half 500 redirect hang; do
 		spawn "$EDGE" python3 "$(dirname "$0")/lapi_bad.py" "$how"
