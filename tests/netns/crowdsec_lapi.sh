@@ -378,7 +378,7 @@ encrypted() {
 
 # A server that is none: whatever it says becomes an error, and the agent goes on.
 garbage() {
-	local how
+	local how n=0
 	fg block 192.0.2.89 --ttl 10m >/dev/null || fail "block"
 	wait_until 30 pulled 192.0.2.89 || fail "not sent: $(query status '.degraded[]')"
 	stop_lapi
@@ -386,7 +386,8 @@ garbage() {
 		spawn "$EDGE" python3 "$(dirname "$0")/lapi_bad.py" "$how"
 		BAD_PID=$SPAWNED
 		wait_until 10 listens || fail "lapi_bad.py does not listen"
-		fg block 192.0.2.9"$((RANDOM % 10))" --ttl "$((600 + RANDOM % 1000))" >/dev/null || fail "block"
+		n=$((n + 1))
+		fg block "198.51.100.$n" --ttl 10m >/dev/null || fail "block"
 		wait_until 40 degraded_says "$(said "$how")" ||
 			fail "$how is told as: $(query status '.degraded[]')"
 		finish "$BAD_PID" KILL

@@ -838,6 +838,12 @@ static void test_slow(void **arg)
 		;
 	assert_int_equal(standing(), 6000);
 	its.step_ns = 0;
+	/* the last ones end with their verdicts, too, and a restart agrees */
+	for (size_t i = 0; i < its.n; i++)
+		assert_true(its.decisions[i].until_ns <= items[0].until_ns);
+	start(true);
+	assert_int_equal(apply(), 0);
+	assert_int_equal(its.deletes, 0);
 	set.n = 5000;
 	assert_int_equal(apply(), -EAGAIN);
 	assert_non_null(strstr(why, "500 removals"));

@@ -508,9 +508,11 @@ static void remember(struct fg_lapi *l, const struct fg_export_item *const *item
 }
 
 static int write_body(const struct fg_lapi *l, const struct fg_export_item *const *items, size_t n,
-		      uint64_t now_ns, char **ret_body, size_t *ret_n)
+		      char **ret_body, size_t *ret_n)
 {
+	/* a life counts from stop_at: both of one moment, or a slow batch tells later ends */
 	uint64_t its_ns = fg_lapi_session_its_ns(&l->session);
+	uint64_t now_ns = l->session.transport.now_ns(l->session.transport.arg);
 	FILE *out = open_memstream(ret_body, ret_n);
 	int r;
 
@@ -523,7 +525,7 @@ static int write_body(const struct fg_lapi *l, const struct fg_export_item *cons
 
 /* One request. @return 0 it is remembered; -EPROTO refused, others may fare better; -errno. */
 static int send_items(struct fg_lapi *l, const struct fg_export_item *const *items, size_t n,
-		      uint64_t now_ns, char *why, size_t n_why)
+		      char *why, size_t n_why)
 {
 	_cleanup_(fg_lapi_free_answer) struct fg_lapi_answer answer = { 0 };
 	struct fg_lapi_request request = { .method = "POST", .path = "/v1/alerts", .once = true };
@@ -536,7 +538,7 @@ static int send_items(struct fg_lapi *l, const struct fg_export_item *const *ite
 	r = fg_lapi_login(&l->session, why, n_why);
 	if (r)
 		return -EACCES;
-	if (reserve(l, n) || write_body(l, items, n, now_ns, &body, &request.n_body)) {
+	if (reserve(l, n) || write_body(l, items, n, &body, &request.n_body)) {
 		snprintf(why, n_why, "no memory for an alert of %zu decisions", n);
 		return -ENOMEM;
 	}
@@ -564,8 +566,8 @@ static int send_items(struct fg_lapi *l, const struct fg_export_item *const *ite
 }
 
 /* All of the plan, in requests of one group each. @return how many were sent, -errno. */
-static int send_plan(struct fg_lapi *l, const struct plan *plan, uint64_t now_ns, bool *ret_all,
-		     char *why, size_t n_why)
+static int send_plan(struct fg_lapi *l, const struct plan *plan, bool *ret_all, char *why,
+		     size_t n_why)
 {
 	size_t max = l->push ? FG_LAPI_CHUNK : FG_LAPI_ALERTS, n, refused = 0;
 	int sent = 0, r = 0, error = 0;
@@ -579,7 +581,7 @@ static int send_plan(struct fg_lapi *l, const struct plan *plan, uint64_t now_ns
 			*ret_all = false;
 			break;
 		}
-		r = send_items(l, &plan->items[i], n, now_ns, why, n_why);
+		r = send_items(l, &plan->items[i], n, why, n_why);
 		sent += r ? 0 : (int)n;
 		error = r ? r : error;
 		if (r && (r != -EPROTO || ++refused == MAX_REFUSED))
@@ -604,7 +606,7 @@ static int go_through(struct fg_lapi *l, const struct fg_export_set *set, uint64
 	removed = take_back(l, now_ns, why, n_why);
 	left = count_doomed(l);
 	if (removed >= 0)
-		sent = send_plan(l, &plan, now_ns, &all, why, n_why);
+		sent = send_plan(l, &plan, &all, why, n_why);
 	sort_held(l);
 	forget(l, now_ns);
 	if (removed < 0)
