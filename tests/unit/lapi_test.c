@@ -110,7 +110,8 @@ static const char *text_at(json_t *object, const char *key)
 	return text;
 }
 
-static void check_required(json_t *alert)
+/* @return stop_at. */
+static uint64_t check_required(json_t *alert)
 {
 	static const char *const keys[] = { "scenario",	  "scenario_hash", "scenario_version",
 					    "message",	  "events_count",  "start_at",
@@ -125,6 +126,7 @@ static void check_required(json_t *alert)
 	assert_true(stop_ns <= its_now() + 2 * S && stop_ns + 2 * S >= its_now());
 	text_at(json_object_get(alert, "source"), "scope");
 	text_at(json_object_get(alert, "source"), "value");
+	return stop_ns;
 }
 
 static struct decision *new_decision(const char *value, const char *scenario, const char *scope)
@@ -144,10 +146,11 @@ static size_t take_alert(json_t *alert)
 {
 	json_t *source = json_object_get(alert, "source"), *d, *meta;
 	json_t *decisions = json_object_get(alert, "decisions");
+	uint64_t stop_ns;
 	int64_t life_ns;
 	size_t i;
 
-	check_required(alert);
+	stop_ns = check_required(alert);
 	its.alerts++;
 	json_array_foreach(decisions, i, d)
 	{
@@ -160,7 +163,7 @@ static size_t take_alert(json_t *alert)
 		assert_int_equal(fg_lapi_duration(text_at(d, "duration"), &life_ns), 0);
 		assert_true(life_ns >= (int64_t)S);
 		made->id = ++its.ids;
-		made->until_ns = its_now() + (uint64_t)life_ns;
+		made->until_ns = stop_ns + (uint64_t)life_ns;
 	}
 	if (i)
 		return i;
