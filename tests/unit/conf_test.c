@@ -250,7 +250,7 @@ static void test_conf_refuses_bad_values_with_their_line(void **state)
 		{ "role: router\n",
 		  "f.yaml:1: role: 'router' is none of terminate, transit, mirror" },
 		{ "exports: [nft,\n  pf]\n",
-		  "f.yaml:2: exports[1]: 'pf' is none of nft, xdp, ipset, haproxy, nginx, hook" },
+		  "f.yaml:2: exports[1]: 'pf' is none of nft, xdp, ipset, haproxy, nginx, hook, crowdsec" },
 		{ "exports: [nft,\n  haproxy]\nhaproxy: {map: /tmp/m}\n",
 		  "f.yaml:2: exports[1]: haproxy needs haproxy.socket and haproxy.map" },
 		{ "exports: [nginx]\n", "f.yaml:1: exports[0]: nginx needs nginx.file" },
@@ -531,6 +531,54 @@ static void test_conf_listen(void **state)
 	       "f.yaml:1: listen.address: '0' is no port of 1 to 65535");
 }
 
+static void test_conf_crowdsec(void **state)
+{
+#define ALL "crowdsec: {url: 'https://lapi:8080', machine: fg-1, password_file: /p"
+	struct fg_conf conf;
+
+	(void)state;
+	refuse("crowdsec: {url: 'ftp://x'}\n",
+	       "f.yaml:1: crowdsec.url: 'ftp://x' is no address like http://127.0.0.1:8080/");
+	refuse("crowdsec: {url: 'https:///'}\n", "f.yaml:1: crowdsec.url: no host in it");
+	refuse("crowdsec: {url: 'http://lapi:8080/'}\n",
+	       "f.yaml:1: crowdsec.url: 'http://lapi:8080/' would send the password in clear: "
+	       "https://, or http:// to 127.0.0.1, [::1] or localhost");
+	refuse("crowdsec: {url: 'http://127.0.0.1.example.com/'}\n",
+	       "f.yaml:1: crowdsec.url: 'http://127.0.0.1.example.com/' would send the password in "
+	       "clear: https://, or http:// to 127.0.0.1, [::1] or localhost");
+	refuse("crowdsec: {url: 'http://127.0.0.1:80@example.com/'}\n",
+	       "f.yaml:1: crowdsec.url: 'http://127.0.0.1:80@example.com/' is no address like "
+	       "http://127.0.0.1:8080/");
+	refuse("crowdsec: {machine: 'a b'}\n",
+	       "f.yaml:1: crowdsec.machine: 'a b' is no name of 1 to 64 letters, digits, '.', '_' "
+	       "or '-'");
+	refuse("crowdsec: {password_file: p}\n",
+	       "f.yaml:1: crowdsec.password_file: 'p' is no absolute path");
+#ifdef FG_HAVE_LIBCURL
+	refuse("ttl: 1h\nexports: [crowdsec]\n", "f.yaml:2: exports: crowdsec needs crowdsec.url");
+	refuse("exports: [crowdsec]\ncrowdsec: {url: 'http://localhost/'}\n",
+	       "f.yaml:1: exports: crowdsec needs crowdsec.machine");
+	refuse("exports: [crowdsec]\ncrowdsec: {url: 'http://[::1]:8080', machine: a}\n",
+	       "f.yaml:1: exports: crowdsec needs crowdsec.password_file");
+#else
+	refuse("exports: [crowdsec]\n" ALL "}\n",
+	       "f.yaml:1: exports: crowdsec needs libcurl, which this build left out");
+#endif
+	fg_conf_init(&conf);
+	assert_int_equal(parse(&conf, ALL ", decisions: push, ca_file: /c}\n"), 0);
+	assert_true(conf.crowdsec_push && !conf.export_crowdsec);
+	assert_string_equal(conf.crowdsec_url, "https://lapi:8080");
+	assert_string_equal(conf.crowdsec_machine, "fg-1");
+	assert_string_equal(conf.crowdsec_password_file, "/p");
+	assert_string_equal(conf.crowdsec_ca_file, "/c");
+#ifdef FG_HAVE_LIBCURL
+	assert_int_equal(parse(&conf, "exports: [crowdsec]\ncrowdsec: {decisions: profile}\n"), 0);
+	assert_true(conf.export_crowdsec && !conf.export_xdp && !conf.crowdsec_push);
+#endif
+	fg_conf_done(&conf);
+#undef ALL
+}
+
 static void test_conf_feed(void **state)
 {
 	(void)state;
@@ -560,6 +608,7 @@ int main(void)
 		cmocka_unit_test(test_conf_refusal_leaves_earlier_values),
 		cmocka_unit_test(test_conf_survives_damage),
 		cmocka_unit_test(test_conf_load_names_the_file),
+		cmocka_unit_test(test_conf_crowdsec),
 		cmocka_unit_test(test_conf_feed),
 		cmocka_unit_test(test_conf_listen),
 		cmocka_unit_test(test_conf_example_is_the_defaults),

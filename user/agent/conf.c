@@ -45,11 +45,16 @@ enum export {
 	EXPORT_IPSET,
 	EXPORT_HAPROXY,
 	EXPORT_NGINX,
-	EXPORT_HOOK
+	EXPORT_HOOK,
+	EXPORT_CROWDSEC
 };
 enum flag {
 	FLAG_FALSE,
 	FLAG_TRUE
+};
+enum decisions {
+	DECISIONS_PROFILE,
+	DECISIONS_PUSH
 };
 
 /* The file as libcyaml loads it. Which of it was given is asked of the fg_yaml beside it. */
@@ -119,6 +124,10 @@ struct raw {
 		char *url, *key_file, *timeout;
 		uint32_t batch;
 	} hook;
+	struct {
+		char *url, *machine, *password_file, *ca_file;
+		enum decisions decisions;
+	} crowdsec;
 };
 
 /* --- Schema ---------------------------------------------------------------------------------- */
@@ -134,10 +143,13 @@ static const cyaml_strval_t on_stops[] = { { "detach", FG_STOP_DETACH }, { "keep
 static const cyaml_strval_t modes[] = { { "observe", FG_MODE_OBSERVE },
 					{ "enforce", FG_MODE_ENFORCE } };
 static const cyaml_strval_t exports[] = {
-	{ "nft", EXPORT_NFT },	       { "xdp", EXPORT_XDP },	  { "ipset", EXPORT_IPSET },
-	{ "haproxy", EXPORT_HAPROXY }, { "nginx", EXPORT_NGINX }, { "hook", EXPORT_HOOK },
+	{ "nft", EXPORT_NFT },		 { "xdp", EXPORT_XDP },	    { "ipset", EXPORT_IPSET },
+	{ "haproxy", EXPORT_HAPROXY },	 { "nginx", EXPORT_NGINX }, { "hook", EXPORT_HOOK },
+	{ "crowdsec", EXPORT_CROWDSEC },
 };
 static const cyaml_strval_t flags[] = { { "false", FLAG_FALSE }, { "true", FLAG_TRUE } };
+static const cyaml_strval_t decisions[] = { { "profile", DECISIONS_PROFILE },
+					    { "push", DECISIONS_PUSH } };
 static const cyaml_strval_t formats[] = { { "text", FORMAT_TEXT }, { "json", FORMAT_JSON } };
 static const cyaml_strval_t levels[] = { { "error", FG_LOG_ERROR },
 					 { "warning", FG_LOG_WARNING },
@@ -237,6 +249,14 @@ static const cyaml_schema_field_t hook_fields[] = {
 	UINT("batch", NESTED(hook), batch),
 	CYAML_FIELD_END,
 };
+static const cyaml_schema_field_t crowdsec_fields[] = {
+	TEXT("url", NESTED(crowdsec), url),
+	TEXT("machine", NESTED(crowdsec), machine),
+	TEXT("password_file", NESTED(crowdsec), password_file),
+	ENUM("decisions", NESTED(crowdsec), decisions, decisions),
+	TEXT("ca_file", NESTED(crowdsec), ca_file),
+	CYAML_FIELD_END,
+};
 static const cyaml_schema_field_t root_fields[] = {
 	TEXTS("interfaces", struct raw, interfaces, 1, FG_MAX_IFACES),
 	ENUM("role", struct raw, role, roles),
@@ -266,6 +286,7 @@ static const cyaml_schema_field_t root_fields[] = {
 	CYAML_FIELD_MAPPING("haproxy", OPTIONAL, struct raw, haproxy, haproxy_fields),
 	CYAML_FIELD_MAPPING("nginx", OPTIONAL, struct raw, nginx, nginx_fields),
 	CYAML_FIELD_MAPPING("hook", OPTIONAL, struct raw, hook, hook_fields),
+	CYAML_FIELD_MAPPING("crowdsec", OPTIONAL, struct raw, crowdsec, crowdsec_fields),
 	CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t root_schema = { CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER,
@@ -338,6 +359,10 @@ void fg_conf_done(struct fg_conf *conf)
 	free(conf->listen_address);
 	free(conf->listen_keys);
 	free_targets(&conf->targets);
+	free(conf->crowdsec_url);
+	free(conf->crowdsec_machine);
+	free(conf->crowdsec_password_file);
+	free(conf->crowdsec_ca_file);
 	*conf = (struct fg_conf){ 0 };
 }
 
@@ -401,6 +426,8 @@ static int copy_conf(struct fg_conf *next, const struct fg_conf *conf)
 	next->socket_path = next->state_dir = next->asn_file = NULL;
 	next->feed_socket = next->feed_group = next->pins = NULL;
 	next->listen_address = next->listen_keys = NULL;
+	next->crowdsec_url = next->crowdsec_machine = NULL;
+	next->crowdsec_password_file = next->crowdsec_ca_file = NULL;
 	if (copy_targets(&next->targets, &conf->targets) < 0 ||
 	    copy_texts(next->interfaces, &next->n_interfaces, conf->interfaces,
 		       conf->n_interfaces) < 0 ||
@@ -414,7 +441,11 @@ static int copy_conf(struct fg_conf *next, const struct fg_conf *conf)
 	    copy_text(&next->feed_socket, conf->feed_socket) < 0 ||
 	    copy_text(&next->feed_group, conf->feed_group) < 0 ||
 	    copy_text(&next->listen_address, conf->listen_address) < 0 ||
-	    copy_text(&next->listen_keys, conf->listen_keys) < 0)
+	    copy_text(&next->listen_keys, conf->listen_keys) < 0 ||
+	    copy_text(&next->crowdsec_url, conf->crowdsec_url) < 0 ||
+	    copy_text(&next->crowdsec_machine, conf->crowdsec_machine) < 0 ||
+	    copy_text(&next->crowdsec_password_file, conf->crowdsec_password_file) < 0 ||
+	    copy_text(&next->crowdsec_ca_file, conf->crowdsec_ca_file) < 0)
 		return -ENOMEM;
 	return 0;
 }
@@ -850,9 +881,13 @@ static const char *missing(const struct fg_conf_targets *t, enum export which)
 static int apply_exports(struct fg_conf *conf, const struct raw *raw, const struct fg_yaml *y)
 {
 	bool *const chosen[COUNT(exports)] = {
-		[EXPORT_NFT] = &conf->export_nft,     [EXPORT_XDP] = &conf->export_xdp,
-		[EXPORT_IPSET] = &conf->export_ipset, [EXPORT_HAPROXY] = &conf->export_haproxy,
-		[EXPORT_NGINX] = &conf->export_nginx, [EXPORT_HOOK] = &conf->export_hook,
+		[EXPORT_NFT] = &conf->export_nft,
+		[EXPORT_XDP] = &conf->export_xdp,
+		[EXPORT_IPSET] = &conf->export_ipset,
+		[EXPORT_HAPROXY] = &conf->export_haproxy,
+		[EXPORT_NGINX] = &conf->export_nginx,
+		[EXPORT_HOOK] = &conf->export_hook,
+		[EXPORT_CROWDSEC] = &conf->export_crowdsec,
 	};
 	char path[FG_YAML_MAX_PATH];
 
@@ -884,6 +919,87 @@ static int apply_targets(struct fg_conf *conf, const struct raw *raw, const stru
 	return r ? r : apply_exports(conf, raw, y);
 }
 
+/* A password is sent there: in clear only where no cable is. */
+static int check_lapi_url(const char *url, const struct fg_yaml *y)
+{
+	static const char loopback[] =
+		"'%.80s' would send the password in clear: https://, or http:// "
+		"to 127.0.0.1, [::1] or localhost";
+	static const char *const hosts[] = { "127.0.0.1", "[::1]", "localhost" };
+	const char *host = url + strlen("http://");
+
+	if (strpbrk(url, " \t\r\n@?#") ||
+	    (strncmp(url, "http://", 7) && strncmp(url, "https://", 8)))
+		return fg_yaml_refuse(y, "crowdsec.url",
+				      "'%.80s' is no address like http://127.0.0.1:8080/", url);
+	if (!strncmp(url, "https://", 8))
+		return url[8] && url[8] != '/' ? 0 :
+						 fg_yaml_refuse(y, "crowdsec.url", "no host in it");
+	for (size_t i = 0; i < COUNT(hosts); i++) {
+		size_t n = strlen(hosts[i]);
+
+		if (!strncmp(host, hosts[i], n) && strchr(":/", host[n]))
+			return 0;
+	}
+	return fg_yaml_refuse(y, "crowdsec.url", loopback, url);
+}
+
+/* It is said to operators as part of a command. */
+static int check_machine(const char *machine, const struct fg_yaml *y)
+{
+	size_t n = strspn(machine,
+			  "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
+
+	if (n && n <= 64 && !machine[n])
+		return 0;
+	return fg_yaml_refuse(y, "crowdsec.machine",
+			      "'%.80s' is no name of 1 to 64 letters, digits, '.', '_' or '-'",
+			      machine);
+}
+
+/* What an export to CrowdSec cannot be without. */
+static int check_crowdsec(const struct fg_conf *conf, const struct fg_yaml *y)
+{
+	const char *missing = !conf->crowdsec_url	    ? "url" :
+			      !conf->crowdsec_machine	    ? "machine" :
+			      !conf->crowdsec_password_file ? "password_file" :
+							      NULL;
+
+	if (!conf->export_crowdsec)
+		return 0;
+#ifndef FG_HAVE_LIBCURL
+	return fg_yaml_refuse(y, "exports", "crowdsec needs libcurl, which this build left out");
+#endif
+	if (missing)
+		return fg_yaml_refuse(y, "exports", "crowdsec needs crowdsec.%s", missing);
+	return 0;
+}
+
+static int apply_crowdsec(struct fg_conf *conf, const struct raw *raw, const struct fg_yaml *y)
+{
+	int r = 0;
+
+	if (fg_yaml_line(y, "crowdsec.url")) {
+		r = check_lapi_url(raw->crowdsec.url, y);
+		if (!r)
+			r = copy_text(&conf->crowdsec_url, raw->crowdsec.url);
+	}
+	if (!r && fg_yaml_line(y, "crowdsec.machine")) {
+		r = check_machine(raw->crowdsec.machine, y);
+		if (!r)
+			r = copy_text(&conf->crowdsec_machine, raw->crowdsec.machine);
+	}
+	if (!r)
+		r = apply_path(&conf->crowdsec_password_file, "crowdsec.password_file",
+			       raw->crowdsec.password_file, 4096, y);
+	if (!r)
+		r = apply_path(&conf->crowdsec_ca_file, "crowdsec.ca_file", raw->crowdsec.ca_file,
+			       4096, y);
+	if (fg_yaml_line(y, "crowdsec.decisions"))
+		conf->crowdsec_push = raw->crowdsec.decisions == DECISIONS_PUSH;
+	return r;
+}
+
 static int apply_raw(struct fg_conf *conf, const struct raw *raw, const struct fg_yaml *y)
 {
 	int r = apply_interfaces(conf, raw, y);
@@ -911,7 +1027,11 @@ static int apply_raw(struct fg_conf *conf, const struct raw *raw, const struct f
 	if (r == 0)
 		r = apply_targets(conf, raw, y);
 	if (r == 0)
+		r = apply_crowdsec(conf, raw, y);
+	if (r == 0)
 		apply_choices(conf, raw, y);
+	if (r == 0)
+		r = check_crowdsec(conf, y);
 	return r;
 }
 

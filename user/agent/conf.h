@@ -70,6 +70,10 @@ struct fg_conf {
 	bool export_xdp; /* exports: [xdp] */
 	bool export_ipset, export_haproxy, export_nginx, export_hook;
 	struct fg_conf_targets targets;
+	bool export_crowdsec; /* exports: [crowdsec]; then these are given but for the last */
+	char *crowdsec_url, *crowdsec_machine, *crowdsec_password_file;
+	bool crowdsec_push; /* decisions are ours, not the profiles' */
+	char *crowdsec_ca_file; /* NULL = the system's certificates */
 	char *allow[256]; /* allowlist prefixes of the file */
 	size_t n_allow;
 	char *allow_files[FG_CONF_MAX_ALLOW_FILES]; /* agent/allowfiles.h */

@@ -10,6 +10,7 @@
 #include "export/haproxy.h"
 #include "export/hook.h"
 #include "export/ipset.h"
+#include "export/lapi.h"
 #include "export/nft.h"
 #include "export/nginx.h"
 #include "export/target.h"
@@ -129,6 +130,25 @@ static int make_webhook(const struct fg_conf *conf, void **ret_impl)
 	return make_hook_of(conf, hc, ret_impl);
 }
 
+static int make_lapi(const struct fg_conf *conf, void **ret_impl)
+{
+	const struct fg_lapi_conf lc = {
+		.url = conf->crowdsec_url,
+		.machine = conf->crowdsec_machine,
+		.password_file = conf->crowdsec_password_file,
+		.ca_file = conf->crowdsec_ca_file,
+		.push = conf->crowdsec_push,
+	};
+	struct fg_lapi *lapi = NULL;
+	char why[256] = "";
+	int r = fg_lapi_new(&lc, &lapi, why, sizeof(why));
+
+	if (r)
+		fg_log_error("export crowdsec: %s", why);
+	*ret_impl = lapi;
+	return r;
+}
+
 static int add(struct fg_exports *e, const struct fg_conf *conf, const struct fg_target_ops *ops,
 	       int (*make)(const struct fg_conf *conf, void **ret_impl))
 {
@@ -155,6 +175,7 @@ static int make_targets(struct fg_exports *e, const struct fg_conf *conf, const 
 		{ conf->export_nginx, &fg_nginx_ops, make_nginx },
 		{ conf->export_hook && conf->targets.hook_command.n, &fg_hook_ops, make_hook },
 		{ conf->export_hook && conf->targets.hook_url, &fg_webhook_ops, make_webhook },
+		{ conf->export_crowdsec, &fg_lapi_ops, make_lapi },
 	};
 	int r = 0;
 

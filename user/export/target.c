@@ -101,11 +101,11 @@ static void apply_newest(struct fg_target *t)
 	r = t->ops->apply(t->impl, set, clock_ns(CLOCK_REALTIME), why, sizeof(why));
 	took_ns = clock_ns(CLOCK_MONOTONIC) - began_ns;
 	pthread_mutex_lock(&t->lock);
-	if (r < 0)
+	if (r < 0 && r != -EAGAIN)
 		note_failure(t, why, r);
-	else
+	else if (r >= 0)
 		note_success(t, r, set->n, took_ns);
-	if (r >= 0 && t->ops->more && t->ops->more(t->impl))
+	if (r == -EAGAIN || (r >= 0 && t->ops->more && t->ops->more(t->impl)))
 		t->due = true;
 	else
 		t->tried = number;

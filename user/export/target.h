@@ -22,8 +22,10 @@
 struct fg_target_ops {
 	const char *name; /* as in exports: [NAME] */
 	/** Brings it from what it holds to the set. Bounded in time: 10 s, more only beyond 100,000 items. Items that it
-	 * cannot hold are left out and counted. @return number of changes, -errno with a sentence in
-	 * why (256 bytes); then what it holds is unknown, and the next call writes everything. */
+	 * cannot hold are left out and counted. @return number of changes; -EAGAIN where the time was
+	 * too short for all of it: it is called again at once and goes on from there; -errno with a
+	 * sentence in why (256 bytes); then what it holds is unknown, and the next call finds out or
+	 * writes everything. */
 	int (*apply)(void *impl, const struct fg_export_set *set, uint64_t now_ns, char *why,
 		     size_t n_why);
 	/** Looks whether it still holds what was applied; NULL = nobody else can change it. full:
