@@ -115,9 +115,9 @@ static void export_now(struct agent *a, uint64_t now_ns)
 		failed |= r < 0;
 		fg_core_restored(&a->core, "export xdp holds");
 		if (fg_xdp_unexportable(a->xdp))
-			fg_core_degraded(
-				&a->core,
-				"export xdp holds single sources only: wider blocks need nft");
+			fg_core_degraded(&a->core,
+					 "export xdp holds not all blocks (nft would): %s",
+					 fg_xdp_left_text(a->xdp, why, sizeof(why)));
 	}
 	a->export_failed = failed;
 	if (!failed)
@@ -147,6 +147,17 @@ static void on_changed(void *core)
 	struct agent *a = agent_of(core);
 
 	export_now(a, unix_ns());
+}
+
+static int view_gate_hits(void *core, const struct fg_verdict *v, uint64_t *ret_hits,
+			  uint64_t *ret_last_ns)
+{
+	struct agent *a = agent_of(core);
+
+	if (!a->xdp)
+		return -ENOENT;
+	return fg_xdp_hits(a->xdp, v->addr, v->bits, v->stem, v->stack, unix_ns(), ret_hits,
+			   ret_last_ns);
 }
 
 static void find_balancer(struct agent *a)
@@ -296,6 +307,11 @@ static int open_sensor(struct agent *a)
 		sc.config.ports[a->conf->ports[i] >> 6] |= 1ULL << (a->conf->ports[i] & 63);
 	sc.config.role = (uint8_t)a->conf->role;
 	sc.config.volume = 1;
+	sc.config.reset = a->conf->reset && a->conf->role != FG_ROLE_MIRROR;
+	if (a->conf->reset && !sc.config.reset)
+		fg_core_degraded(&a->core,
+				 "drop: reset means silence on a mirror: what comes there "
+				 "are copies, and nobody is to answer them");
 	sc.config.n_prefixes = (uint32_t)a->conf->n_prefixes;
 	memcpy(sc.config.prefixes, a->conf->prefixes, sizeof(sc.config.prefixes));
 	fg_tables_size(bytes, &sc.sizes);
@@ -359,7 +375,7 @@ static int open_exports(struct agent *a)
 	if (a->conf->export_nft)
 		r = fg_nft_new(&a->export_conf, &a->nft);
 	if (!r && a->conf->export_xdp)
-		r = fg_xdp_new(a->sensor, &a->xdp);
+		r = fg_xdp_new(a->sensor, NULL, &a->xdp);
 	a->exported_revision = UINT64_MAX;
 	return r;
 }
@@ -395,6 +411,7 @@ static int start(struct agent *a)
 	a->core.view.now_ns = view_now;
 	a->core.view.refresh = refresh;
 	a->core.view.changed = on_changed;
+	a->core.view.gate_hits = view_gate_hits;
 	/* the socket first: two agents on one host would fight over the interfaces */
 	if (fg_http_open(a->conf->socket_path, &a->core.view, &a->http, a->why, a->n_why))
 		return fail(a, a->conf->socket_path);

@@ -35,6 +35,10 @@ enum format {
 	FORMAT_TEXT,
 	FORMAT_JSON
 };
+enum drop {
+	DROP_SILENCE,
+	DROP_RESET
+};
 enum export {
 	EXPORT_NFT,
 	EXPORT_XDP
@@ -54,6 +58,7 @@ struct raw {
 	} protect;
 	enum fg_mode mode;
 	char *ttl, *warmup;
+	enum drop drop;
 	enum export *exports;
 	unsigned int exports_count;
 	char **allow;
@@ -93,6 +98,7 @@ static const cyaml_strval_t attaches[] = { { "auto", FG_ATTACH_AUTO },
 static const cyaml_strval_t modes[] = { { "observe", FG_MODE_OBSERVE },
 					{ "enforce", FG_MODE_ENFORCE } };
 static const cyaml_strval_t exports[] = { { "nft", EXPORT_NFT }, { "xdp", EXPORT_XDP } };
+static const cyaml_strval_t drops[] = { { "silence", DROP_SILENCE }, { "reset", DROP_RESET } };
 static const cyaml_strval_t formats[] = { { "text", FORMAT_TEXT }, { "json", FORMAT_JSON } };
 static const cyaml_strval_t levels[] = { { "error", FG_LOG_ERROR },
 					 { "warning", FG_LOG_WARNING },
@@ -163,6 +169,7 @@ static const cyaml_schema_field_t root_fields[] = {
 	ENUM("mode", struct raw, mode, modes),
 	TEXT("ttl", struct raw, ttl),
 	TEXT("warmup", struct raw, warmup),
+	ENUM("drop", struct raw, drop, drops),
 	CYAML_FIELD_SEQUENCE("exports", CYAML_FLAG_POINTER | OPTIONAL, struct raw, exports,
 			     &export_entry, 0, COUNT(exports)),
 	TEXTS("allow", struct raw, allow, 0, MAX_ALLOW),
@@ -375,6 +382,8 @@ static void apply_choices(struct fg_conf *conf, const struct raw *raw, const str
 		conf->attach = raw->attach;
 	if (fg_yaml_line(y, "mode"))
 		conf->mode = raw->mode;
+	if (fg_yaml_line(y, "drop"))
+		conf->reset = raw->drop == DROP_RESET;
 	if (fg_yaml_line(y, "log.format"))
 		conf->log_json = raw->log.format == FORMAT_JSON;
 	if (fg_yaml_line(y, "log.level"))

@@ -38,6 +38,7 @@ struct fg_conf {
 	uint32_t ttl_s; /* of automatic verdicts, default 1 h, at most 24 h */
 	bool export_nft; /* exports: [nft] */
 	bool export_xdp; /* exports: [xdp] */
+	bool reset; /* drop: reset; a blocked SYN or hello gets a RST, else silence */
 	char *allow[256]; /* allowlist prefixes of the file */
 	size_t n_allow;
 	uint32_t memory_mb; /* kernel tables; 0 = 1/32 of RAM, at most 256 */

@@ -82,7 +82,23 @@ static void say_evidence(struct fg_jsonw *w, const struct fg_evidence *e)
 		fg_jsonw_string(w, fg_evidence_benign_text(e, benign, sizeof(benign)));
 }
 
-static void say_verdict(struct fg_jsonw *w, const struct fg_verdict *v)
+/* What became of a block in the kernel. */
+static void say_hits(struct fg_jsonw *w, const struct fg_view *view, const struct fg_verdict *v)
+{
+	const char *what = v->stem ? "hellos" : "SYNs and hellos";
+	uint64_t hits, last_ns;
+	char last[32];
+
+	if (!fg_report_hits(view, v, &hits, &last_ns))
+		return;
+	if (hits)
+		fg_jsonw_stringf(w, "The gate dropped %llu of its %s, the last at %s.",
+				 (unsigned long long)hits, what, fg_num_time(last_ns, last));
+	else
+		fg_jsonw_stringf(w, "The gate has dropped none of its %s yet.", what);
+}
+
+static void say_verdict(struct fg_jsonw *w, const struct fg_view *view, const struct fg_verdict *v)
 {
 	bool by_operator = v->origin == FG_ORIGIN_OPERATOR;
 	char from[32], until[32], prefix[FG_IP_TEXT];
@@ -107,6 +123,7 @@ static void say_verdict(struct fg_jsonw *w, const struct fg_verdict *v)
 		say_evidence(w, &v->evidence[i]);
 	if (!by_operator)
 		say_tier(w, v);
+	say_hits(w, view, v);
 }
 
 /* Entries of the allowlist that cover a source: sentences, or with text false objects. */
@@ -164,7 +181,7 @@ static void write_sentences(struct fg_jsonw *w, const struct fg_view *v, const u
 	}
 	say_overflow(w, v, addr);
 	for (size_t i = 0; i < n; i++)
-		say_verdict(w, verdicts[i]);
+		say_verdict(w, v, verdicts[i]);
 	if (!n)
 		fg_jsonw_string(w, "No verdict stands on it.");
 	each_allow(w, v, addr, true);
