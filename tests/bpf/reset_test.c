@@ -159,15 +159,14 @@ static void expect_reset(int fd, uint32_t action, const struct given *g)
 
 static void block_clients(void)
 {
-	assert_int_equal(
-		fg_sensor_block(live.sensor, fg_end_of("192.0.2.1", 0).addr, FOREVER), 0);
-	assert_int_equal(
-		fg_sensor_block(live.sensor, fg_end_of("2001:db8:1:2::", 0).addr, FOREVER), 0);
+	assert_int_equal(fg_sensor_block(live.sensor, fg_end_of("192.0.2.1", 0).addr, FOREVER), 0);
+	assert_int_equal(fg_sensor_block(live.sensor, fg_end_of("2001:db8:1:2::", 0).addr, FOREVER),
+			 0);
 }
 
 /* The SYN of a usual client: options of 20 bytes. */
-static const uint8_t syn_options[] = { 2, 4, 5, 0xb4, 4, 2,	8, 10, 0, 1,
-				       2, 3, 0, 0,    0, 0,	1, 3,  3, 7 };
+static const uint8_t syn_options[] = { 2, 4, 5, 0xb4, 4, 2, 8, 10, 0, 1,
+				       2, 3, 0, 0,    0, 0, 1, 3,  3, 7 };
 
 static struct given a_syn(size_t family)
 {
@@ -387,14 +386,13 @@ static void test_reset_is_silent_where_not_asked_for(void **state)
 	block_clients();
 	expect_drop(fg_sensor_prog_fd(live.sensor), XDP_TX, &g);
 	expect_drop(tc_fd(), TC_REDIRECT, &g);
-	assert_int_equal(LIVE_EVENT(reset_sent) + LIVE_EVENT(reset_failed) +
-				 LIVE_EVENT(reset_limited),
-			 0);
+	assert_int_equal(
+		LIVE_EVENT(reset_sent) + LIVE_EVENT(reset_failed) + LIVE_EVENT(reset_limited), 0);
 }
 
-#define RESET_TEST(f)                                             \
-	{ #f, f, setup_goto, live_teardown, NULL },               \
-	{                                                         \
+#define RESET_TEST(f)                                                   \
+	{ #f, f, setup_goto, live_teardown, NULL },                     \
+	{                                                               \
 #f "_with_bpf_loop", f, setup_loop, live_teardown, NULL \
 	}
 
