@@ -46,7 +46,7 @@ static __always_inline int fg_prefix_blocked(struct fg_env *env, const struct fg
 			addr[0] &= fg_be64(~0ULL << (64 - bits));
 		__builtin_memcpy(key.addr, addr, sizeof(key.addr));
 		key.bits = bits;
-		if (fg_block_holds(env, bpf_map_lookup_elem(&fg_drop_prefixes, &key)))
+		if (fg_block_holds(env, bpf_map_lookup_elem(&fg_drop_prefix, &key)))
 			return 1;
 	}
 	return 0;

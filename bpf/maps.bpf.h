@@ -23,7 +23,7 @@
  *   fg_samples       hellos to be named       ingress             agent reads          sample_lost
  *   fg_drop_sources  a blocked source         agent               agent, and expiry    agent is told
  *                                                                 makes it void
- *   fg_drop_prefixes a blocked prefix         agent               same                 same
+ *   fg_drop_prefix   a blocked prefix         agent               same                 same
  *   fg_drop_clients  a blocked client         agent               same                 same
  *
  * Tables are ARRAY maps so that a look-up is inlined and the agent reads them through mmap; how
@@ -91,5 +91,5 @@ struct {
 	} name SEC(".maps")
 
 FG_DROP_MAP(fg_drop_sources, struct fg_block_source);
-FG_DROP_MAP(fg_drop_prefixes, struct fg_block_prefix);
+FG_DROP_MAP(fg_drop_prefix, struct fg_block_prefix);
 FG_DROP_MAP(fg_drop_clients, struct fg_block_client);

@@ -172,7 +172,7 @@ done
 cat >"$LAB/pass.c" <<-'END'
 	#include <linux/bpf.h>
 	__attribute__((section("xdp"), used)) int pass(struct xdp_md *ctx) { return XDP_PASS; }
-	char license[] __attribute__((section("license"), used)) = "GPL";
+	char terms[] __attribute__((section("license"), used)) = "GPL";
 END
 clang -O2 -g -target bpf -idirafter "/usr/include/$(gcc -print-multiarch)" -c "$LAB/pass.c" \
 	-o "$LAB/pass.o" || fail "the peer's program cannot be built"

@@ -606,7 +606,7 @@ static int drop_map(const struct fg_sensor *s, enum drop_kind kind)
 {
 	const struct bpf_map *const maps[] = {
 		[DROP_SOURCE] = s->skel->maps.fg_drop_sources,
-		[DROP_PREFIX] = s->skel->maps.fg_drop_prefixes,
+		[DROP_PREFIX] = s->skel->maps.fg_drop_prefix,
 		[DROP_CLIENT] = s->skel->maps.fg_drop_clients,
 	};
 
