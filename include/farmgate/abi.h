@@ -586,7 +586,7 @@ struct fg_meta {
 	__u64 heartbeat_ticks; /* agent: last sign of life; 0 = never */
 	__u32 source_blocks; /* agent: rows in fg_drop_sources; 0 lets the gate skip the look-up */
 	__u32 client_blocks;
-	/* agent: prefix lengths (of 128) in fg_drop_prefixes of each family, one a byte from the
+	/* agent: prefix lengths (of 128) in fg_drop_prefix of each family, one a byte from the
 	 * lowest on, 0 behind the last: one load gives a whole list, and cost goes by its length */
 	__u64 lengths4, lengths6;
 	__u64 tick_ns;

@@ -84,6 +84,7 @@ static void test_conf_reads_every_key(void **state)
 		"ttl: 30m\n"
 		"warmup: 36h\n"
 		"exports: [nft]\n"
+		"drop: reset\n"
 		"allow: [198.51.100.0/24, '2001:db8:1::/64']\n"
 		"memory_mb: 128\n"
 		"limits: {sources: 5, clients: 6, fingerprints: 7, stems: 8, hosts: 9,\n"
@@ -120,6 +121,7 @@ static void test_conf_reads_every_key(void **state)
 	assert_true(conf.detect.enforce_days == 1.5);
 	assert_true(conf.export_nft);
 	assert_false(conf.export_xdp);
+	assert_true(conf.reset);
 	assert_int_equal(conf.n_allow, 2);
 	assert_string_equal(conf.allow[1], "2001:db8:1::/64");
 	assert_int_equal(conf.memory_mb, 128);
@@ -401,6 +403,7 @@ static void test_conf_example_is_the_defaults(void **state)
 	assert_int_equal(conf.ttl_s, defaults.ttl_s);
 	assert_int_equal(conf.export_nft, defaults.export_nft);
 	assert_int_equal(conf.export_xdp, defaults.export_xdp);
+	assert_int_equal(conf.reset, defaults.reset);
 	assert_int_equal(conf.mode, defaults.mode);
 	assert_int_equal(conf.log_level, defaults.log_level);
 	fg_conf_done(&conf);
