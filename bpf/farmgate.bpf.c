@@ -7,12 +7,14 @@
  *   fg_tc, fg_tc_loop     tc ingress, where XDP cannot attach
  *   fg_egress             tc egress, the reply direction: SYN-ACKs and server payload
  *
- * Context: softirq, or a test run. No program sleeps, none changes a frame; XDP and tc ingress may
- * drop what the gate or a client block names.
+ * Context: softirq, or a test run. No program sleeps. XDP and tc ingress drop what the gate names;
+ * none changes a frame but one that is dropped and goes back as a RST (reset.bpf.h).
  */
 #include "platform.bpf.h"
 
 #include "farmgate/pipeline.h"
+
+#include "reset.bpf.h"
 
 /* tcx verdicts (kernel 6.6); the same numbers mean the same to clsact. */
 #define FG_TC_NEXT (-1)
@@ -73,7 +75,14 @@ static __always_inline int run_xdp(struct xdp_md *ctx, int may_goto)
 	wire_len = frame_len;
 	if (fg_config.replay && !env_from_metadata(&env, ctx, &frame_len, &wire_len))
 		return XDP_PASS;
-	return fg_pipeline(&env, frame_len, wire_len) == FG_DROP ? XDP_DROP : XDP_PASS;
+	switch (fg_pipeline(&env, frame_len, wire_len)) {
+	case FG_DROP:
+		return XDP_DROP;
+	case FG_RESET:
+		return reset_answer(&env) ? XDP_TX : XDP_DROP;
+	default:
+		return XDP_PASS;
+	}
 }
 
 static __always_inline int run_tc(struct __sk_buff *skb, enum fg_hook hook, int may_goto)
@@ -85,7 +94,14 @@ static __always_inline int run_tc(struct __sk_buff *skb, enum fg_hook hook, int 
 		slot += FG_MAX_IFACES;
 	if (!env_init(&env, skb, slot))
 		return FG_TC_NEXT;
-	return fg_pipeline(&env, skb->len, skb->len) == FG_DROP ? FG_TC_DROP : FG_TC_NEXT;
+	switch (fg_pipeline(&env, skb->len, skb->len)) {
+	case FG_DROP:
+		return FG_TC_DROP;
+	case FG_RESET:
+		return reset_answer(&env) ? bpf_redirect(skb->ifindex, 0) : FG_TC_DROP;
+	default:
+		return FG_TC_NEXT;
+	}
 }
 
 SEC("xdp.frags")

@@ -23,6 +23,7 @@
  *   fg_samples       hellos to be named       ingress             agent reads          sample_lost
  *   fg_drop_sources  a blocked source         agent               agent, and expiry    agent is told
  *                                                                 makes it void
+ *   fg_drop_prefix   a blocked prefix         agent               same                 same
  *   fg_drop_clients  a blocked client         agent               same                 same
  *
  * Tables are ARRAY maps so that a look-up is inlined and the agent reads them through mmap; how
@@ -80,18 +81,15 @@ struct {
 	__uint(max_entries, 1 << 20);
 } fg_samples SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 131072);
-	__type(key, struct fg_block_source);
-	__type(value, struct fg_block);
-} fg_drop_sources SEC(".maps");
+#define FG_DROP_MAP(name, key_type)                   \
+	struct {                                      \
+		__uint(type, BPF_MAP_TYPE_HASH);      \
+		__uint(map_flags, BPF_F_NO_PREALLOC); \
+		__uint(max_entries, FG_DROP_ENTRIES); \
+		__type(key, key_type);                \
+		__type(value, struct fg_block);       \
+	} name SEC(".maps")
 
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 131072);
-	__type(key, struct fg_block_client);
-	__type(value, struct fg_block);
-} fg_drop_clients SEC(".maps");
+FG_DROP_MAP(fg_drop_sources, struct fg_block_source);
+FG_DROP_MAP(fg_drop_prefix, struct fg_block_prefix);
+FG_DROP_MAP(fg_drop_clients, struct fg_block_client);

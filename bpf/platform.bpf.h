@@ -236,41 +236,7 @@ static __always_inline enum fg_socket fg_socket_proof(struct fg_env *env, const 
 	return answer;
 }
 
-/* A block counts while its end, in this kernel's own ticks, has not come: no agent needed. */
-static __always_inline int fg_block_holds(struct fg_env *env, struct fg_block *block)
-{
-	if (!block || block->until_ticks <= env->ticks)
-		return 0;
-	fg_add(&block->hits, 1);
-	block->last_ticks = env->ticks;
-	return 1;
-}
-
-static __always_inline int fg_source_blocked(struct fg_env *env, const struct fg_key *k)
-{
-	struct fg_block_source key = {};
-	__u64 addr[2];
-
-	addr[0] = k->client[0];
-	addr[1] = k->client[0] ? 0 : k->client[1];
-	__builtin_memcpy(key.addr, addr, sizeof(key.addr));
-	return fg_block_holds(env, bpf_map_lookup_elem(&fg_drop_sources, &key));
-}
-
-static __always_inline int fg_client_blocked(struct fg_env *env, const struct fg_key *k, __u64 stem,
-					     __u64 stack)
-{
-	struct fg_block_client key = { .stem = stem, .stack = stack };
-	__u64 addr[2];
-
-	addr[0] = k->client[0];
-	addr[1] = k->client[0] ? 0 : k->client[1];
-	__builtin_memcpy(key.addr, addr, sizeof(key.addr));
-	if (stack && fg_block_holds(env, bpf_map_lookup_elem(&fg_drop_clients, &key)))
-		return 1;
-	key.stack = 0; /* a block on the stem alone */
-	return fg_block_holds(env, bpf_map_lookup_elem(&fg_drop_clients, &key));
-}
+#include "gate.bpf.h"
 
 static __always_inline void fg_emit(struct fg_env *env, const struct fg_key *k,
 				    const struct fg_flow *flow, const struct fg_hello *h,

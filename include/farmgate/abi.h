@@ -14,7 +14,7 @@
 
 /* Bumped whenever a row, counter or the configuration changes shape or meaning. Pinned maps that
  * carry another number are refused, never reinterpreted. */
-#define FG_ABI_VERSION 1
+#define FG_ABI_VERSION 2
 
 /* Ways in one set of a table: eight 8-byte tags are exactly one cache line, so a look-up that
  * misses touches one line. */
@@ -139,8 +139,14 @@ enum fg_incomplete {
 	X(socket_listener) /* proof: only a listener (SYN cookie) */                        \
 	X(socket_none) /* proof: no socket here (container, router) */                      \
 	X(socket_mismatch) /* proof: a socket, but other sequence numbers */                \
-	X(dropped_source) /* frames dropped for a blocked source */                         \
-	X(dropped_client) /* frames dropped for a blocked client */                         \
+	X(dropped_source) /* SYNs and hellos dropped for a blocked source */                \
+	X(dropped_prefix) /* ... for a blocked prefix */                                    \
+	X(dropped_client) /* hellos dropped for a blocked client */                         \
+	X(dropped_behind) /* segments dropped behind a hello that was, or a late block */   \
+	X(late_block) /* segments that had passed on connections which a block ended */     \
+	X(reset_sent) /* of the frames dropped, those answered with a RST */                \
+	X(reset_failed) /* ... that no RST can be made of, or that could not be changed */  \
+	X(reset_limited) /* ... beyond FG_RESETS a second: silence */                       \
 	X(knock_replaced) /* a waiting SYN gave way to a newer one */                       \
 	X(flow_replaced) /* an idle or unproven connection gave way */                      \
 	X(source_table_full)                                                                \
@@ -207,7 +213,8 @@ struct fg_config {
 	__u8 sample_all; /* a sample for each hello and each incomplete one, not only new keys */
 	__u8 socket_proof; /* look connections up in the host's socket table */
 	__u8 volume; /* count bytes and exchanges */
-	__u8 pad[3];
+	__u8 reset; /* a blocked SYN or hello is answered with a RST, else with silence */
+	__u8 pad[2];
 };
 
 /* --- Tables. A set is one array row: eight tags, then eight rows. ----------------------------- */
@@ -226,7 +233,7 @@ enum fg_proof {
 #define FG_FLOW_TURNING	    (1U << 3) /* the hello is complete, its answer awaits the client's */
 #define FG_FLOW_CLOSED	    (1U << 4) /* client's FIN or RST in sequence */
 #define FG_FLOW_KNOCKED	    (1U << 5) /* a SYN with another ISN came on this 4-tuple */
-#define FG_FLOW_DROPPED	    (1U << 6) /* client block: payload is dropped from now on */
+#define FG_FLOW_DROPPED	    (1U << 6) /* a block: payload is dropped from now on */
 #define FG_FLOW_NO_SYN	    (1U << 8) /* begun by a payload, the SYN was not kept */
 #define FG_FLOW_RECORD_LOST (1U << 9) /* record boundaries unknown: no exchanges */
 #define FG_FLOW_STASHED	    (1U << 10) /* segments of its hello wait in the stash */
@@ -239,12 +246,20 @@ enum fg_proof {
 struct fg_flow {
 	__u8 client[16];
 	__u8 server[16];
+	union {
+		struct {
+			__u32 generation; /* grows whenever the row is claimed */
+			__u16 flags;
+			__u8 proof; /* enum fg_proof */
+			/* bytes of a TLS record header carried over from the last segment */
+			__u8 record_have;
+		};
+		/* All of these in one store or exchange: what the agent sets in flags is set on the
+		 * connection that it read, or not at all. */
+		__u64 head;
+	};
 	__be16 client_port_be;
 	__be16 server_port_be;
-	__u16 flags;
-	__u8 proof; /* enum fg_proof */
-	__u8 record_have; /* bytes of a TLS record header carried over from the last segment */
-	__u32 generation; /* grows whenever the row is claimed */
 	__u32 touched; /* epoch of the last change */
 	__u32 client_isn;
 	__u32 server_isn;
@@ -523,18 +538,45 @@ struct fg_sample {
 
 /* --- Blocks (the gate) ------------------------------------------------------------------------ */
 
+/* RSTs sent a second and CPU. Enough for a farm that comes back all at once; beyond it, silence: what
+ * asks for more is a flood, and its addresses may be somebody else's. */
+#define FG_RESETS 1000
+/* Entries of each drop map: the reference campaign's 25,000 accounts five times over, in 15 MB. */
+#define FG_DROP_ENTRIES 131072
+/* Prefix lengths in use at once, of each family. Each costs a SYN one look-up, so eight are 0.4 us
+ * in the worst case, and a flood is still turned away at 2 M a second and core; lists of networks
+ * use three or four. */
+#define FG_PREFIX_LENGTHS 8
+/* Lengths that a prefix block may have, of 128: IPv4 /8 to /31, IPv6 /16 to /63. A registry gives
+ * out nothing wider, and what is narrower is a source. */
+#define FG_PREFIX4_MIN 104
+#define FG_PREFIX4_MAX 127
+#define FG_PREFIX6_MIN 16
+#define FG_PREFIX6_MAX 63
+
 struct fg_block_source {
 	__u8 addr[16]; /* IPv4 /32 v4-mapped, or the /64 with the host half zero */
+};
+struct fg_block_prefix {
+	__u8 addr[16]; /* host bits zero */
+	__u32 bits; /* of 128 */
+	__u32 pad;
 };
 struct fg_block_client {
 	__u8 addr[16];
 	__u64 stem;
 	__u64 stack; /* 0 = any stack */
 };
+
+/* fg_block.flags */
+#define FG_BLOCK_ESTABLISHED (1U << 0) /* connections established before it were ended, too */
+
 struct fg_block {
 	__u64 until_ticks; /* in ticks of the kernel's own counter: it expires without the agent */
-	__u64 hits;
+	__u64 hits; /* SYNs and hellos stopped; a forged SYN is one, so no verdict rests on it */
 	__u64 last_ticks;
+	__u32 flags; /* FG_BLOCK_* */
+	__u32 pad;
 };
 
 /* fg_meta, one row: the handshake between programs and agent. mmapable. */
@@ -544,9 +586,13 @@ struct fg_meta {
 	__u64 heartbeat_ticks; /* agent: last sign of life; 0 = never */
 	__u32 source_blocks; /* agent: rows in fg_drop_sources; 0 lets the gate skip the look-up */
 	__u32 client_blocks;
+	/* agent: prefix lengths (of 128) in fg_drop_prefix of each family, one a byte from the
+	 * lowest on, 0 behind the last: one load gives a whole list, and cost goes by its length */
+	__u64 lengths4, lengths6;
 	__u64 tick_ns;
 	__u64 seed[4];
 };
+_Static_assert(FG_PREFIX_LENGTHS == sizeof(__u64), "fg_meta.lengths4: a byte for each");
 
 /* Ticks without a heartbeat after which untaken rows may be replaced (DESIGN 3.1(6)). */
 #define FG_HEARTBEAT_LOST_NS 60000000000ULL

@@ -12,6 +12,7 @@
 #pragma once
 
 #include "farmgate/account.h"
+#include "farmgate/gate.h"
 #include "farmgate/hash.h"
 #include "farmgate/platform.h"
 #include "farmgate/stack.h"
@@ -133,6 +134,15 @@ static __always_inline __u32 flow_claim(struct fg_env *env, struct fg_flow_set *
 	return way;
 }
 
+/* The row's first word, in one store: the agent may be about to set a flag on the connection that had
+ * the row before. */
+static __always_inline void flow_begin(struct fg_flow *row, enum fg_proof proof)
+{
+	struct fg_flow next = { .generation = row->generation + 1, .proof = proof };
+
+	*(volatile __u64 *)&row->head = next.head;
+}
+
 /* A fresh row for this connection; NULL where the set is full, which the caller counts. An older
  * connection of the same 4-tuple keeps its row until the agent has taken its counts, under a tag
  * that no look-up asks for. */
@@ -159,12 +169,9 @@ static __always_inline struct fg_flow *flow_make(struct fg_env *env, const struc
 	__builtin_memcpy(row->server, k->server, 16);
 	row->client_port_be = fg_ntohs(k->client_port);
 	row->server_port_be = fg_ntohs(k->server_port);
-	row->flags = 0;
-	row->proof = proof;
-	row->record_have = 0;
+	flow_begin(row, proof);
 	row->record_len = 0;
 	row->reply = 0;
-	row->generation++;
 	row->touched = env->epoch;
 	row->turn_bytes = 0;
 	row->exchanges = 0;
@@ -293,10 +300,9 @@ static __always_inline enum fg_action flow_syn(struct fg_env *env, const struct 
 	struct fg_flow *flow;
 
 	fg_event(env, syns);
-	if (env->meta->source_blocks && fg_source_blocked(env, k)) {
-		fg_event(env, dropped_source);
+	if (gate_address(env, k)) {
 		*ret_outcome = FG_FRAME_blocked;
-		return FG_DROP;
+		return gate_drop(env, f);
 	}
 	flow = flow_find(env, k, hash);
 	if (flow && flow->client_isn != f->seq)

@@ -4,6 +4,7 @@
  *
  *   frame.h ─► direction ─► flow.h ─► stream.h + hello.h ─► fingerprint.h ─► account.h
  *                            SYN, proof   hello bytes           keys            rows
+ *                            ├► gate.h: what a block stops, also behind the hello
  *                            ├► turn.h: exchanges
  *                            └► timing.h: when what happened
  *
@@ -130,9 +131,8 @@ fg_client_payload(struct fg_env *env, const struct fg_frame *f, const struct fg_
 	if (f->payload_len)
 		*ret_outcome = FG_FRAME_data;
 	if (flow->flags & FG_FLOW_DROPPED) {
-		fg_event(env, dropped_client);
 		*ret_outcome = FG_FRAME_blocked;
-		return FG_DROP;
+		return gate_dropped(env, f, flow);
 	}
 	if (!f->payload_len || fresh > FG_WINDOW_MAX_BYTES)
 		fresh = 0; /* seen before, or not of this connection */
@@ -203,14 +203,19 @@ static __always_inline enum fg_action fg_from_client(struct fg_env *env, const s
 		flow_server_progress(env, flow, f->ack);
 	if (f->payload_len || fg_wakes_hello(f, flow))
 		action = fg_client_payload(env, f, k, flow, hash, ret_outcome);
+	/* else what follows would be followed for each pair of these */
+	env->scratch->action = action;
+	env->scratch->outcome = *ret_outcome;
+	fg_reload();
 	if (flow->reply & FG_REPLY_CLOCK)
 		timing_ack(env, f, flow);
-	if (f->tcp_flags & (FG_TCP_FIN | FG_TCP_RST)) {
+	if (f->tcp_flags & (FG_TCP_FIN | FG_TCP_RST))
 		fg_client_close(env, f, k, flow);
-		if (*ret_outcome == FG_FRAME_ack || *ret_outcome == FG_FRAME_data)
-			*ret_outcome = FG_FRAME_close;
-	}
-	return action;
+	*ret_outcome = env->scratch->outcome;
+	if (f->tcp_flags & (FG_TCP_FIN | FG_TCP_RST) &&
+	    (*ret_outcome == FG_FRAME_ack || *ret_outcome == FG_FRAME_data))
+		*ret_outcome = FG_FRAME_close;
+	return env->scratch->action;
 }
 
 static __always_inline void fg_from_server(struct fg_env *env, const struct fg_frame *f,
@@ -306,5 +311,5 @@ static __always_inline enum fg_action fg_pipeline(struct fg_env *env, __u32 fram
 	if ((__u32)outcome < _FG_OUTCOME_MAX)
 		env->totals->frames[outcome]++;
 	env->totals->bytes += wire_len;
-	return action;
+	return action == FG_DROP && env->scratch->reset ? FG_RESET : action;
 }

@@ -21,7 +21,8 @@
  *   fg_copy_payload(env, off, dst, n)   n <= FG_STASH_BYTES of it to dst; false where any is missing
  *   fg_stream_run(env)     fg_stream_step() until it answers 0
  *   fg_socket_proof(env, f, k)  enum fg_socket
- *   fg_source_blocked(env, k), fg_client_blocked(env, k, stem, stack)
+ *   fg_source_blocked(env, k), fg_prefix_blocked(env, k, lengths), fg_client_blocked(env, k, stem,
+ *                          stack)   whether an entry of that drop map holds now
  *   fg_emit(env, k, flow, h, status)   hands the agent a sample
  */
 #pragma once
@@ -49,6 +50,11 @@ struct fg_scratch {
 	__u32 flow_at; /* place of the flow found or made last: set * FG_WAYS + way */
 	__u32 now_us; /* timing.h: of the hello segment in hand */
 	__u32 clock_tick, clocks; /* fine clock reads left in this tick, timing_may_clock() */
+	__u64 reset_start; /* tick at which the second of the resets below began */
+	__u32 resets;
+	__u8 reset; /* of a frame that is dropped: it is to be answered with a RST */
+	__u8 action; /* enum fg_action, and */
+	__u8 outcome; /* enum fg_outcome of the client's segment in hand */
 	__u32 active; /* tick of the connection's last activity before the segment in hand */
 	__u8 second_hello; /* the segment in hand began one */
 	__u64 best_tag; /* claim_consider() */
@@ -101,5 +107,6 @@ enum fg_direction {
 /* Sensor's answer for a frame. */
 enum fg_action {
 	FG_PASS,
-	FG_DROP
+	FG_DROP,
+	FG_RESET /* drop, and answer with a RST */
 };

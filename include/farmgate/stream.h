@@ -282,9 +282,9 @@ static __always_inline void stream_wait(struct fg_env *env, const struct fg_fram
 	}
 }
 
-/* The hello is read, or never will be. */
-static __always_inline enum fg_action stream_end(struct fg_env *env, const struct fg_key *k,
-						 struct fg_flow *flow)
+/* The hello is read, or never will be. One that will not passes: nobody can tell whose it is. */
+static __always_inline enum fg_action stream_end(struct fg_env *env, const struct fg_frame *f,
+						 const struct fg_key *k, struct fg_flow *flow)
 {
 	struct fg_hello *h = &env->scratch->hello;
 	int ask = 0;
@@ -297,13 +297,9 @@ static __always_inline enum fg_action stream_end(struct fg_env *env, const struc
 	stream_count(env, k, flow, h);
 	if ((ask || FG_CFG(env)->sample_all) && h->reason < _FG_INCOMPLETE_MAX)
 		fg_emit(env, k, flow, h, h->result == FG_HELLO_COMPLETE ? 0 : 1 + h->reason);
-	if (h->result == FG_HELLO_COMPLETE && env->meta->client_blocks &&
-	    fg_client_blocked(env, k, flow->stem, flow->stack)) {
-		flow->flags |= FG_FLOW_DROPPED;
-		fg_event(env, dropped_client);
-		return FG_DROP;
-	}
-	return FG_PASS;
+	if (h->result != FG_HELLO_COMPLETE || !gate_hello(env, k, flow))
+		return FG_PASS;
+	return gate_drop(env, f);
 }
 
 /**
@@ -338,7 +334,7 @@ static __always_inline enum fg_action stream_feed(struct fg_env *env, const stru
 		return FG_PASS;
 	stream_release(env, flow, hash);
 	if (h->result != FG_HELLO_NOT)
-		return stream_end(env, k, flow);
+		return stream_end(env, f, k, flow);
 	flow->flags |= FG_FLOW_NOT_TLS;
 	fg_event(env, not_tls);
 	*ret_outcome = FG_FRAME_data;

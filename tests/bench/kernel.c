@@ -217,6 +217,31 @@ static void same_hello(const char *what, const struct frames *f, size_t to)
 	print_row(what, "one client", net, ROUNDS);
 }
 
+static void put_block(uint32_t addr, uint8_t bits, uint64_t stem);
+
+/* The same hello with a block of another client of its source, of itself, and of its source. */
+static void blocked_hellos(const struct frames *small)
+{
+	uint64_t stem;
+
+	open_sensor(true, false);
+	for (size_t k = 0; k < 4; k++)
+		run(small, k, 1);
+	stem = only_flow()->row[0].stem;
+	for (size_t way = 0; way < FG_WAYS && !stem; way++)
+		stem = only_flow()->row[way].stem;
+	open_sensor(true, false);
+	put_block(1, 32, stem + 1);
+	same_hello("hello, another client of it is blocked", small, 4);
+	open_sensor(true, false);
+	put_block(1, 32, stem);
+	same_hello("hello of a blocked client, to XDP_DROP", small, 4);
+	open_sensor(true, false);
+	for (uint32_t i = 0; i < 100000; i++)
+		put_block(0x200000 + i, 32, stem);
+	same_hello("hello, 100,000 other clients blocked", small, 4);
+}
+
 /* All four combinations, each on tables of its own. */
 static void same_hellos(const struct frames *small, const struct frames *large)
 {
@@ -312,16 +337,58 @@ static void not_ours(void)
 	forget(&f);
 }
 
+/* A block of 10.x.y.z, without end. */
+static void put_block(uint32_t addr, uint8_t bits, uint64_t stem)
+{
+	struct fg_gate_key key = { .bits = (uint8_t)(96 + bits), .stem = stem };
+
+	memcpy(key.addr, fg_end_of("10.0.0.0", 0).addr, sizeof(key.addr));
+	key.addr[13] = (uint8_t)(addr >> 16);
+	key.addr[14] = (uint8_t)(addr >> 8);
+	key.addr[15] = (uint8_t)addr;
+	if (fg_sensor_gate_put(sensor, &key, UINT64_MAX, 0))
+		die("no block");
+}
+
+static void remove_block(uint32_t addr, uint8_t bits)
+{
+	struct fg_gate_key key = { .bits = (uint8_t)(96 + bits) };
+
+	memcpy(key.addr, fg_end_of("10.0.0.0", 0).addr, sizeof(key.addr));
+	key.addr[13] = (uint8_t)(addr >> 16);
+	key.addr[14] = (uint8_t)(addr >> 8);
+	key.addr[15] = (uint8_t)addr;
+	if (fg_sensor_gate_remove(sensor, &key))
+		die("no block to remove");
+}
+
+/* What blocks cost those that they stop, and those that they do not. */
 static void blocked(void)
 {
 	struct frames f = { .n = 0 };
-	uint64_t now = 0;
+	char what[64];
 
-	connection(&f, 999999, false);
-	fg_sensor_ticks(sensor, &now);
-	if (fg_sensor_block(sensor, fg_end_of("10.15.66.63", 0).addr, now + 1000000))
-		die("no block");
+	connection(&f, 999999, false); /* 10.15.66.63 */
+	put_block(999999, 32, 0);
 	hot("SYN of a blocked source, to XDP_DROP", &f, 0);
+	for (uint32_t i = 0; i < 100000; i++)
+		put_block(0x200000 + i, 32, 0);
+	hot("the same, of 100,001 sources", &f, 0);
+	remove_block(999999, 32);
+	hot("SYN of another source, 100,000 blocked", &f, 0);
+	singles("SYN of a new source, 100,000 blocked", "fresh", 900000, false, 0, 1, false);
+	for (uint32_t i = 0; i < 100000; i++)
+		remove_block(0x200000 + i, 32);
+	hot("SYN, no block", &f, 0);
+	for (uint8_t n = 1; n <= FG_PREFIX_LENGTHS; n++) {
+		put_block(0x800000, (uint8_t)(16 + n), 0);
+		if (n & (n - 1))
+			continue;
+		snprintf(what, sizeof(what), "SYN, %u prefix length%s in use", n, n > 1 ? "s" : "");
+		hot(what, &f, 0);
+	}
+	put_block(0x0f4200, 24, 0);
+	hot("SYN of a blocked prefix, 8 lengths, to XDP_DROP", &f, 0);
 	forget(&f);
 }
 
@@ -352,6 +419,7 @@ int main(void)
 	hot("ACK of an open connection, volume off", &small, 4);
 	new_data("new data, volume off, one connection", 200000, 1);
 	same_hellos(&small, &large);
+	blocked_hellos(&small);
 	open_sensor(true, true);
 	singles("hello, one segment, bpf_loop", "fresh", 500000, false, 3, 4, false);
 	singles("hello, two segments, bpf_loop", "fresh", 600000, true, 3, 5, false);

@@ -24,6 +24,7 @@ static void configure(struct bpf_object *object)
 			continue;
 		c->socket_proof = 1;
 		c->volume = 1;
+		c->reset = 1;
 		c->n_ifaces = 1;
 		c->tick_ns = 4000000;
 		c->ports[443 >> 6] = 1ULL << (443 & 63);

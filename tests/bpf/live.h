@@ -61,6 +61,9 @@ static inline int live_find_egress(void)
 	return -1;
 }
 
+/* Sensors opened from now on answer what they drop with a RST. */
+static bool live_resets;
+
 static inline int live_open(enum fg_role role, bool force_loop, const struct fg_tables *sizes)
 {
 	struct fg_sensor_conf conf = { .force_loop = force_loop };
@@ -72,6 +75,7 @@ static inline int live_open(enum fg_role role, bool force_loop, const struct fg_
 	conf.config.role = (uint8_t)role;
 	conf.config.volume = 1;
 	conf.config.sample_all = 1;
+	conf.config.reset = live_resets;
 	if (sizes)
 		conf.sizes = *sizes;
 	else

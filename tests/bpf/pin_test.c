@@ -168,18 +168,19 @@ static struct {
 	uint64_t hits;
 } held;
 
-static void count_block(void *arg, const struct fg_sensor_block *b)
+static int count_block(void *arg, const struct fg_gate_key *key, const struct fg_block *block)
 {
 	(void)arg;
-	*(b->stem ? &held.clients : &held.sources) += 1;
-	held.hits += b->hits;
-	assert_true(b->until_ticks == FOREVER);
+	*(key->stem ? &held.clients : &held.sources) += 1;
+	held.hits += block->hits;
+	assert_true(block->until_ticks == FOREVER);
+	return 0;
 }
 
 static void list_blocks(void)
 {
 	memset(&held, 0, sizeof(held));
-	assert_int_equal(fg_sensor_each_block(live.sensor, count_block, NULL), 0);
+	assert_int_equal(fg_sensor_gate_each(live.sensor, count_block, NULL), 0);
 }
 
 static void took(void)

@@ -114,6 +114,7 @@ static void test_conf_reads_every_key(void **state)
 		"warmup: 36h\n"
 		"history: 30d\n"
 		"exports: [nft]\n"
+		"drop: reset\n"
 		"allow: [198.51.100.0/24, '2001:db8:1::/64']\n"
 		"allow_files: [/etc/farmgate/office.txt, /var/lib/crawlers]\n"
 		"guards: {collateral: 2.5, max_blocks: 300, max_blocks_network: 30,\n"
@@ -166,6 +167,7 @@ static void test_conf_reads_every_key(void **state)
 	assert_true(conf.detect.enforce_days == 1.5);
 	assert_true(conf.export_nft);
 	assert_false(conf.export_xdp);
+	assert_true(conf.reset);
 	assert_int_equal(conf.n_allow, 2);
 	assert_string_equal(conf.allow[1], "2001:db8:1::/64");
 	assert_int_equal(conf.n_allow_files, 2);
@@ -502,6 +504,7 @@ static void test_conf_example_is_the_defaults(void **state)
 	assert_int_equal(conf.ttl_s, defaults.ttl_s);
 	assert_int_equal(conf.export_nft, defaults.export_nft);
 	assert_int_equal(conf.export_xdp, defaults.export_xdp);
+	assert_int_equal(conf.reset, defaults.reset);
 	assert_int_equal(conf.mode, defaults.mode);
 	assert_int_equal(conf.log_level, defaults.log_level);
 	assert_int_equal(conf.targets.nft_udp, defaults.targets.nft_udp);

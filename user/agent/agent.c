@@ -91,6 +91,12 @@ static void on_changed(void *core)
 	fg_exports_run(agent_of(core)->exports, unix_ns());
 }
 
+static int view_gate_hits(void *core, const struct fg_verdict *v, uint64_t *ret_hits,
+			  uint64_t *ret_last_ns)
+{
+	return fg_exports_hits(agent_of(core)->exports, v, unix_ns(), ret_hits, ret_last_ns);
+}
+
 static void find_balancer(struct agent *a)
 {
 	uint64_t all = 0, most = 0;
@@ -247,6 +253,11 @@ static int open_sensor(struct agent *a)
 		sc.config.ports[a->conf->ports[i] >> 6] |= 1ULL << (a->conf->ports[i] & 63);
 	sc.config.role = (uint8_t)a->conf->role;
 	sc.config.volume = 1;
+	sc.config.reset = a->conf->reset && a->conf->role != FG_ROLE_MIRROR;
+	if (a->conf->reset && !sc.config.reset)
+		fg_core_degraded(&a->core,
+				 "drop: reset means silence on a mirror: what comes there "
+				 "are copies, and nobody is to answer them");
 	sc.config.n_prefixes = (uint32_t)a->conf->n_prefixes;
 	memcpy(sc.config.prefixes, a->conf->prefixes, sizeof(sc.config.prefixes));
 	fg_tables_size(bytes, &sc.sizes);
@@ -334,7 +345,7 @@ static void clear_blocks(struct agent *a, char *why, size_t n_why)
 {
 	struct fg_export_set none = { .n = 0 };
 	struct fg_xdp *xdp;
-	int r = fg_xdp_new(a->sensor, &xdp);
+	int r = fg_xdp_new(a->sensor, NULL, &xdp);
 
 	if (!r) {
 		r = fg_xdp_apply(xdp, &none, unix_ns(), why, n_why);
@@ -389,6 +400,7 @@ static int start(struct agent *a)
 	a->core.view.now_ns = view_now;
 	a->core.view.refresh = refresh;
 	a->core.view.changed = on_changed;
+	a->core.view.gate_hits = view_gate_hits;
 	/* the socket first: two agents on one host would fight over the interfaces */
 	if (fg_http_open(a->conf->socket_path, &a->core.view, &a->http, a->why, a->n_why))
 		return fail(a, a->conf->socket_path);

@@ -39,6 +39,10 @@ enum format {
 	FORMAT_TEXT,
 	FORMAT_JSON
 };
+enum drop {
+	DROP_SILENCE,
+	DROP_RESET
+};
 enum export {
 	EXPORT_NFT,
 	EXPORT_XDP,
@@ -73,6 +77,7 @@ struct raw {
 	} protect;
 	enum fg_mode mode;
 	char *ttl, *warmup, *history;
+	enum drop drop;
 	enum export *exports;
 	unsigned int exports_count;
 	char **allow;
@@ -150,6 +155,7 @@ static const cyaml_strval_t exports[] = {
 static const cyaml_strval_t flags[] = { { "false", FLAG_FALSE }, { "true", FLAG_TRUE } };
 static const cyaml_strval_t decisions[] = { { "profile", DECISIONS_PROFILE },
 					    { "push", DECISIONS_PUSH } };
+static const cyaml_strval_t drops[] = { { "silence", DROP_SILENCE }, { "reset", DROP_RESET } };
 static const cyaml_strval_t formats[] = { { "text", FORMAT_TEXT }, { "json", FORMAT_JSON } };
 static const cyaml_strval_t levels[] = { { "error", FG_LOG_ERROR },
 					 { "warning", FG_LOG_WARNING },
@@ -268,6 +274,7 @@ static const cyaml_schema_field_t root_fields[] = {
 	TEXT("ttl", struct raw, ttl),
 	TEXT("warmup", struct raw, warmup),
 	TEXT("history", struct raw, history),
+	ENUM("drop", struct raw, drop, drops),
 	CYAML_FIELD_SEQUENCE("exports", CYAML_FLAG_POINTER | OPTIONAL, struct raw, exports,
 			     &export_entry, 0, COUNT(exports)),
 	TEXTS("allow", struct raw, allow, 0, MAX_ALLOW),
@@ -580,6 +587,8 @@ static void apply_choices(struct fg_conf *conf, const struct raw *raw, const str
 		conf->on_stop = raw->on_stop;
 	if (fg_yaml_line(y, "mode"))
 		conf->mode = raw->mode;
+	if (fg_yaml_line(y, "drop"))
+		conf->reset = raw->drop == DROP_RESET;
 	if (fg_yaml_line(y, "log.format"))
 		conf->log_json = raw->log.format == FORMAT_JSON;
 	if (fg_yaml_line(y, "log.level"))

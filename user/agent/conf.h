@@ -74,6 +74,7 @@ struct fg_conf {
 	char *crowdsec_url, *crowdsec_machine, *crowdsec_password_file;
 	bool crowdsec_push; /* decisions are ours, not the profiles' */
 	char *crowdsec_ca_file; /* NULL = the system's certificates */
+	bool reset; /* drop: reset; a blocked SYN or hello gets a RST, else silence */
 	char *allow[256]; /* allowlist prefixes of the file */
 	size_t n_allow;
 	char *allow_files[FG_CONF_MAX_ALLOW_FILES]; /* agent/allowfiles.h */

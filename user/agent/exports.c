@@ -23,7 +23,7 @@
 #define FULL_CHECK_MAX	  100000
 #define FULL_CHECK_EPOCHS 3600
 
-#define XDP_NARROW	  "export xdp holds single sources only"
+#define XDP_LEFT	  "export xdp holds not all blocks"
 
 struct fg_exports {
 	struct fg_core *core;
@@ -204,7 +204,7 @@ int fg_exports_open(struct fg_core *core, struct fg_sensor *sensor, const struct
 		e->xdp_status.name = name;
 	}
 	if (!r && conf->export_xdp)
-		r = fg_xdp_new(sensor, &e->xdp);
+		r = fg_xdp_new(sensor, NULL, &e->xdp);
 	if (!r)
 		r = make_targets(e, conf, &name);
 	if (r) {
@@ -329,20 +329,31 @@ void fg_exports_refresh(struct fg_exports *e)
 {
 	struct fg_view *v = &e->core->view;
 	struct fg_target_status s;
+	char left[160];
 
 	v->n_exports = 0;
 	if (e->xdp) {
 		show(v, &e->xdp_status);
 		degrade(e->core, &e->xdp_status);
-		fg_core_restored(e->core, XDP_NARROW);
+		fg_core_restored(e->core, XDP_LEFT);
 		if (e->xdp_status.unexportable)
-			fg_core_degraded(e->core, XDP_NARROW ": wider blocks need another export");
+			fg_core_degraded(e->core, XDP_LEFT " (another export would): %s",
+					 fg_xdp_left_text(e->xdp, left, sizeof(left)));
 	}
 	for (size_t i = 0; i < e->n; i++) {
 		fg_target_status(e->targets[i], &s);
 		show(v, &s);
 		degrade(e->core, &s);
 	}
+}
+
+int fg_exports_hits(struct fg_exports *e, const struct fg_verdict *v, uint64_t now_ns,
+		    uint64_t *ret_hits, uint64_t *ret_last_ns)
+{
+	if (!e || !e->xdp)
+		return -ENOENT;
+	return fg_xdp_hits(e->xdp, v->addr, v->bits, v->stem, v->stack, now_ns, ret_hits,
+			   ret_last_ns);
 }
 
 /* Once for each change: a failure, its end, a rewrite, and what was done. */

@@ -30,5 +30,9 @@ void fg_exports_run(struct fg_exports *exports, uint64_t now_ns);
 /** Brings the view up to date, logs what changed, and now and then has the targets looked at; for
  * each epoch. */
 void fg_exports_epoch(struct fg_exports *exports);
+/** What the gate dropped for a verdict, and when last (unix). @return 0, -ENOENT where it is not in the
+ * gate, -errno. */
+int fg_exports_hits(struct fg_exports *exports, const struct fg_verdict *verdict, uint64_t now_ns,
+		    uint64_t *ret_hits, uint64_t *ret_last_ns);
 /** Brings only the view up to date, for who reads a status between epochs. */
 void fg_exports_refresh(struct fg_exports *exports);

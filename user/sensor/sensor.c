@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "farmgate.skel.h"
+#include "lib/ip.h"
 #include "lib/mem.h"
 #include "sensor/attach.h"
 #include "sensor/clock.h"
@@ -52,6 +53,8 @@ struct fg_sensor {
 	char notes[MAX_NOTES][TEXT_BYTES];
 	size_t n_notes;
 	uint32_t n_source_blocks, n_client_blocks;
+	uint32_t n_prefix_blocks[129]; /* of each length */
+	uint64_t late_block; /* FG_EVENT_late_block: what the agent counts of it */
 };
 
 static void say_degraded(struct fg_sensor *s, const char *fmt, ...)
@@ -307,31 +310,6 @@ static void set_up_meta(struct fg_sensor *s)
 		__atomic_store_n(&m->epoch, 8, __ATOMIC_RELEASE);
 }
 
-static uint32_t count_entries(const struct bpf_map *map)
-{
-	int fd = bpf_map__fd(map);
-	unsigned char key[64];
-	void *last = NULL;
-	uint32_t n = 0;
-
-	if (bpf_map__key_size(map) > sizeof(key))
-		return 0;
-	for (; !bpf_map_get_next_key(fd, last, key); n++)
-		last = key;
-	return n;
-}
-
-/* Entries that go on; the agent before us may have died between an entry and its count. */
-static void count_blocks(struct fg_sensor *s)
-{
-	struct fg_meta *m = s->tables.meta;
-
-	s->n_source_blocks = count_entries(s->skel->maps.fg_drop_sources);
-	s->n_client_blocks = count_entries(s->skel->maps.fg_drop_clients);
-	__atomic_store_n(&m->source_blocks, s->n_source_blocks, __ATOMIC_RELEASE);
-	__atomic_store_n(&m->client_blocks, s->n_client_blocks, __ATOMIC_RELEASE);
-}
-
 static void subtract_totals(struct fg_totals *from, const struct fg_totals *less)
 {
 	__u64 *to = (__u64 *)from;
@@ -372,10 +350,12 @@ static int open_maps(struct fg_sensor *s, char *why, size_t n_why)
 		return -errno;
 	}
 	set_up_meta(s);
-	count_blocks(s);
-	r = begin_totals(s);
+	/* entries that go on; the agent before us may have died between an entry and its count */
+	r = fg_sensor_gate_recount(s);
+	if (!r)
+		r = begin_totals(s);
 	if (r)
-		snprintf(why, n_why, "the totals cannot be read: %s", strerror(-r));
+		snprintf(why, n_why, "what stands in the maps cannot be read: %s", strerror(-r));
 	return r;
 }
 
@@ -620,6 +600,7 @@ int fg_sensor_totals(const struct fg_sensor *s, struct fg_totals *ret_received,
 	subtract_totals(&replies, &s->base_replies);
 	for (size_t i = 0; packets && i < FG_MAX_IFACES; i++)
 		packets[i] -= s->base_packets[i];
+	received.events[FG_EVENT_late_block] += s->late_block;
 	*ret_received = received;
 	*ret_replies = replies;
 	return 0;
@@ -662,122 +643,353 @@ int fg_sensor_drain(struct fg_sensor *s)
 	return ring_buffer__consume(s->ring);
 }
 
-static int set_block(int map_fd, const void *key, uint64_t until_ticks, uint32_t *count,
-		     uint32_t *meta_count)
-{
-	struct fg_block block = { .until_ticks = until_ticks }, old;
-	bool known = !bpf_map_lookup_elem(map_fd, key, &old);
+/* --- Blocks ----------------------------------------------------------------------------------- */
 
+/* A block's key as its drop map has it. */
+union drop_key {
+	struct fg_block_source source;
+	struct fg_block_prefix prefix;
+	struct fg_block_client client;
+};
+
+enum drop_kind {
+	DROP_SOURCE,
+	DROP_PREFIX,
+	DROP_CLIENT
+};
+
+static int drop_map(const struct fg_sensor *s, enum drop_kind kind)
+{
+	const struct bpf_map *const maps[] = {
+		[DROP_SOURCE] = s->skel->maps.fg_drop_sources,
+		[DROP_PREFIX] = s->skel->maps.fg_drop_prefix,
+		[DROP_CLIENT] = s->skel->maps.fg_drop_clients,
+	};
+
+	return bpf_map__fd(maps[kind]);
+}
+
+static int drop_key_of(const struct fg_gate_key *key, union drop_key *ret_key,
+		       enum drop_kind *ret_kind)
+{
+	bool is4 = fg_ip_is4(key->addr);
+	uint8_t host[16];
+
+	memset(ret_key, 0, sizeof(*ret_key));
+	memcpy(host, key->addr, sizeof(host));
+	fg_ip_mask(host, key->bits);
+	if (memcmp(host, key->addr, sizeof(host)))
+		return -EINVAL;
+	if (key->stem) {
+		*ret_kind = DROP_CLIENT;
+		ret_key->client =
+			(struct fg_block_client){ .stem = key->stem, .stack = key->stack };
+		memcpy(ret_key->client.addr, host, sizeof(host));
+		return key->bits == (is4 ? 128 : 64) ? 0 : -EINVAL;
+	}
+	if (key->bits == (is4 ? 128 : 64)) {
+		*ret_kind = DROP_SOURCE;
+		memcpy(ret_key->source.addr, host, sizeof(host));
+		return 0;
+	}
+	if (key->bits < (is4 ? FG_PREFIX4_MIN : FG_PREFIX6_MIN) ||
+	    key->bits > (is4 ? FG_PREFIX4_MAX : FG_PREFIX6_MAX))
+		return -EINVAL;
+	*ret_kind = DROP_PREFIX;
+	ret_key->prefix.bits = key->bits;
+	memcpy(ret_key->prefix.addr, host, sizeof(host));
+	return 0;
+}
+
+static bool is_prefix4(uint8_t bits)
+{
+	return bits >= FG_PREFIX4_MIN;
+}
+
+/* The prefix lengths in use of one family, as the programs read them: the longest first. */
+static uint64_t lengths_in_use(const struct fg_sensor *s, bool is4, size_t *ret_n)
+{
+	uint64_t lengths = 0;
+	size_t n = 0;
+
+	for (int bits = is4 ? FG_PREFIX4_MAX : FG_PREFIX6_MAX;
+	     bits >= (is4 ? FG_PREFIX4_MIN : FG_PREFIX6_MIN) && n < FG_PREFIX_LENGTHS; bits--)
+		if (s->n_prefix_blocks[bits])
+			lengths |= (uint64_t)bits << 8 * n++;
+	*ret_n = n;
+	return lengths;
+}
+
+/* Tells the programs what there is to look up. */
+static void publish_blocks(struct fg_sensor *s)
+{
+	struct fg_meta *m = s->tables.meta;
+	size_t n;
+
+	__atomic_store_n(&m->source_blocks, s->n_source_blocks, __ATOMIC_RELEASE);
+	__atomic_store_n(&m->client_blocks, s->n_client_blocks, __ATOMIC_RELEASE);
+	__atomic_store_n(&m->lengths4, lengths_in_use(s, true, &n), __ATOMIC_RELEASE);
+	__atomic_store_n(&m->lengths6, lengths_in_use(s, false, &n), __ATOMIC_RELEASE);
+}
+
+static uint32_t *count_of(struct fg_sensor *s, const struct fg_gate_key *key, enum drop_kind kind)
+{
+	return kind == DROP_SOURCE ? &s->n_source_blocks :
+	       kind == DROP_CLIENT ? &s->n_client_blocks :
+				     &s->n_prefix_blocks[key->bits];
+}
+
+int fg_sensor_gate_put(struct fg_sensor *s, const struct fg_gate_key *key, uint64_t until_ticks,
+		       uint32_t flags)
+{
+	struct fg_block block = { .until_ticks = until_ticks, .flags = flags }, old;
+	enum drop_kind kind;
+	union drop_key raw;
+	int r = drop_key_of(key, &raw, &kind);
+	size_t lengths;
+	bool known;
+
+	if (r)
+		return r;
+	if (kind == DROP_PREFIX && !s->n_prefix_blocks[key->bits]) {
+		lengths_in_use(s, is_prefix4(key->bits), &lengths);
+		if (lengths == FG_PREFIX_LENGTHS)
+			return -ENOSPC;
+	}
+	known = !bpf_map_lookup_elem(drop_map(s, kind), &raw, &old);
 	if (known) {
 		block.hits = old.hits;
 		block.last_ticks = old.last_ticks;
 	}
-	if (bpf_map_update_elem(map_fd, key, &block, BPF_ANY))
+	if (bpf_map_update_elem(drop_map(s, kind), &raw, &block, BPF_ANY))
 		return -errno;
-	if (!known)
-		__atomic_store_n(meta_count, ++*count, __ATOMIC_RELEASE);
+	if (!known) {
+		++*count_of(s, key, kind);
+		publish_blocks(s);
+	}
 	return 0;
 }
 
-static int clear_block(int map_fd, const void *key, uint32_t *count, uint32_t *meta_count)
+int fg_sensor_gate_remove(struct fg_sensor *s, const struct fg_gate_key *key)
 {
-	if (bpf_map_delete_elem(map_fd, key))
+	enum drop_kind kind;
+	union drop_key raw;
+	int r = drop_key_of(key, &raw, &kind);
+	uint32_t *count;
+
+	if (r)
+		return r;
+	if (bpf_map_delete_elem(drop_map(s, kind), &raw))
 		return -errno;
+	count = count_of(s, key, kind);
 	if (*count)
-		__atomic_store_n(meta_count, --*count, __ATOMIC_RELEASE);
+		--*count;
+	publish_blocks(s);
 	return 0;
+}
+
+int fg_sensor_gate_read(const struct fg_sensor *s, const struct fg_gate_key *key,
+			struct fg_block *ret_block)
+{
+	enum drop_kind kind;
+	union drop_key raw;
+	int r = drop_key_of(key, &raw, &kind);
+
+	if (r)
+		return r;
+	return bpf_map_lookup_elem(drop_map(s, kind), &raw, ret_block) ? -errno : 0;
+}
+
+static struct fg_gate_key gate_key_of(const union drop_key *raw, enum drop_kind kind)
+{
+	struct fg_gate_key key = { .bits = 0 };
+
+	/* the address is the first member of each */
+	memcpy(key.addr, raw->source.addr, sizeof(key.addr));
+	key.bits = kind == DROP_PREFIX ? (uint8_t)raw->prefix.bits : fg_ip_is4(key.addr) ? 128 : 64;
+	if (kind == DROP_CLIENT) {
+		key.stem = raw->client.stem;
+		key.stack = raw->client.stack;
+	}
+	return key;
+}
+
+static int each_of_kind(const struct fg_sensor *s, enum drop_kind kind, fg_sensor_gate_fn fn,
+			void *arg)
+{
+	union drop_key at = { 0 }, next = { 0 };
+	void *from = NULL;
+	int r;
+
+	while (!bpf_map_get_next_key(drop_map(s, kind), from, &next)) {
+		struct fg_gate_key key = gate_key_of(&next, kind);
+		struct fg_block block;
+
+		if (!bpf_map_lookup_elem(drop_map(s, kind), &next, &block)) {
+			r = fn(arg, &key, &block);
+			if (r)
+				return r;
+		}
+		at = next;
+		from = &at;
+	}
+	return errno == ENOENT ? 0 : -errno;
+}
+
+int fg_sensor_gate_each(const struct fg_sensor *s, fg_sensor_gate_fn fn, void *arg)
+{
+	for (enum drop_kind kind = DROP_SOURCE; kind <= DROP_CLIENT; kind++) {
+		int r = each_of_kind(s, kind, fn, arg);
+
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+static int count_block(void *arg, const struct fg_gate_key *key, const struct fg_block *block)
+{
+	enum drop_kind kind;
+	union drop_key raw;
+
+	(void)block;
+	if (!drop_key_of(key, &raw, &kind))
+		++*count_of(arg, key, kind);
+	return 0;
+}
+
+int fg_sensor_gate_recount(struct fg_sensor *s)
+{
+	int r;
+
+	s->n_source_blocks = s->n_client_blocks = 0;
+	memset(s->n_prefix_blocks, 0, sizeof(s->n_prefix_blocks));
+	r = fg_sensor_gate_each(s, count_block, s);
+	publish_blocks(s);
+	return r;
+}
+
+static struct fg_gate_key source_key(const uint8_t addr[16])
+{
+	struct fg_gate_key key = { .bits = fg_ip_is4(addr) ? 128 : 64 };
+
+	memcpy(key.addr, addr, sizeof(key.addr));
+	return key;
 }
 
 int fg_sensor_block(struct fg_sensor *s, const uint8_t addr[16], uint64_t until_ticks)
 {
-	struct fg_block_source key;
+	struct fg_gate_key key = source_key(addr);
 
-	memcpy(key.addr, addr, sizeof(key.addr));
-	return set_block(bpf_map__fd(s->skel->maps.fg_drop_sources), &key, until_ticks,
-			 &s->n_source_blocks, &s->tables.meta->source_blocks);
+	return fg_sensor_gate_put(s, &key, until_ticks, 0);
 }
 
 int fg_sensor_unblock(struct fg_sensor *s, const uint8_t addr[16])
 {
-	struct fg_block_source key;
+	struct fg_gate_key key = source_key(addr);
 
-	memcpy(key.addr, addr, sizeof(key.addr));
-	return clear_block(bpf_map__fd(s->skel->maps.fg_drop_sources), &key, &s->n_source_blocks,
-			   &s->tables.meta->source_blocks);
+	return fg_sensor_gate_remove(s, &key);
 }
 
 int fg_sensor_block_client(struct fg_sensor *s, const uint8_t addr[16], uint64_t stem,
 			   uint64_t stack, uint64_t until_ticks)
 {
-	struct fg_block_client key = { .stem = stem, .stack = stack };
+	struct fg_gate_key key = source_key(addr);
 
-	memcpy(key.addr, addr, sizeof(key.addr));
-	return set_block(bpf_map__fd(s->skel->maps.fg_drop_clients), &key, until_ticks,
-			 &s->n_client_blocks, &s->tables.meta->client_blocks);
+	key.stem = stem;
+	key.stack = stack;
+	return fg_sensor_gate_put(s, &key, until_ticks, 0);
 }
 
 int fg_sensor_unblock_client(struct fg_sensor *s, const uint8_t addr[16], uint64_t stem,
 			     uint64_t stack)
 {
-	struct fg_block_client key = { .stem = stem, .stack = stack };
+	struct fg_gate_key key = source_key(addr);
+
+	key.stem = stem;
+	key.stack = stack;
+	return fg_sensor_gate_remove(s, &key);
+}
+
+/* Payload of a full segment on an Ethernet path, with timestamps. */
+#define SEGMENT_BYTES 1448
+/* A program that read the flags just before they were marked writes the old ones back. It is done
+ * long before the next pass over the table comes by. */
+#define MARK_PASSES 4
+
+/*
+ * Marks one connection; false where there is nothing to do. The row may be another's by the time that
+ * we write: the exchange compares its generation, flags and proof with what was read in front of the
+ * key, and a program that claims the row writes all of these anew in one store, behind the key.
+ * Whatever became of the row between, the mark is on the connection that fn saw, or gone.
+ */
+static bool mark_flow(struct fg_flow *row, const __u64 *tag, fg_sensor_match_fn fn, void *arg,
+		      struct fg_flow *ret_flow)
+{
+	uint64_t name = __atomic_load_n(tag, __ATOMIC_ACQUIRE), head;
+	struct fg_flow next;
+
+	if (name == FG_TAG_FREE || name == FG_TAG_BUSY)
+		return false;
+	head = __atomic_load_n(&row->head, __ATOMIC_ACQUIRE);
+	memcpy(ret_flow, row, sizeof(*ret_flow));
+	ret_flow->head = head;
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	if (__atomic_load_n(tag, __ATOMIC_RELAXED) != name ||
+	    ret_flow->flags & (FG_FLOW_DROPPED | FG_FLOW_CLOSED) || !fn(arg, ret_flow))
+		return false;
+	next = *ret_flow;
+	next.flags |= FG_FLOW_DROPPED;
+	return __atomic_compare_exchange_n(&row->head, &head, next.head, false, __ATOMIC_SEQ_CST,
+					   __ATOMIC_RELAXED);
+}
+
+uint64_t fg_sensor_drop_flows_if(struct fg_sensor *s, fg_sensor_match_fn fn, void *arg)
+{
+	const struct fg_tables *t = &s->tables;
+	uint64_t n = 0, last = 1;
+
+	for (int pass = 0; pass < MARK_PASSES && last; pass++) {
+		last = 0;
+		for (size_t i = 0; i < (size_t)t->n_flows * FG_WAYS; i++) {
+			struct fg_flow_set *set = &t->flows[i / FG_WAYS];
+			struct fg_flow flow;
+
+			if (!mark_flow(&set->row[i % FG_WAYS], &set->tag[i % FG_WAYS], fn, arg,
+				       &flow))
+				continue;
+			last++;
+			if (pass)
+				continue; /* lost once, or one more: it was counted, or is new */
+			s->late_block += (flow.bytes_in + SEGMENT_BYTES - 1) / SEGMENT_BYTES;
+			n++;
+		}
+	}
+	return n;
+}
+
+static bool is_inside(void *arg, const struct fg_flow *flow)
+{
+	const struct fg_gate_key *key = arg;
+
+	return fg_ip_contains(key->addr, key->bits, flow->client, 128) &&
+	       (!key->stem ||
+		(flow->stem == key->stem && (!key->stack || flow->stack == key->stack)));
+}
+
+int fg_sensor_drop_flows(struct fg_sensor *s, const uint8_t addr[16], uint8_t bits, uint64_t stem,
+			 uint64_t stack, uint64_t *ret_n)
+{
+	struct fg_gate_key key = { .bits = bits, .stem = stem, .stack = stack };
+	enum drop_kind kind;
+	union drop_key raw;
+	int r;
 
 	memcpy(key.addr, addr, sizeof(key.addr));
-	return clear_block(bpf_map__fd(s->skel->maps.fg_drop_clients), &key, &s->n_client_blocks,
-			   &s->tables.meta->client_blocks);
-}
-
-/* --- What the drop maps hold ------------------------------------------------------------------- */
-
-struct listing {
-	fg_sensor_block_fn fn;
-	void *arg;
-	void (*take_key)(const void *key, struct fg_sensor_block *ret_block);
-};
-
-static void take_source_key(const void *key, struct fg_sensor_block *ret_block)
-{
-	memcpy(ret_block->addr, ((const struct fg_block_source *)key)->addr, 16);
-}
-
-static void take_client_key(const void *key, struct fg_sensor_block *ret_block)
-{
-	const struct fg_block_client *client = key;
-
-	memcpy(ret_block->addr, client->addr, 16);
-	ret_block->stem = client->stem;
-	ret_block->stack = client->stack;
-}
-
-static int list_map(const struct bpf_map *map, const struct listing *listing)
-{
-	int fd = bpf_map__fd(map);
-	__u64 key[8]; /* as aligned as any key */
-	struct fg_block block;
-	void *last = NULL;
-
-	if (bpf_map__key_size(map) > sizeof(key))
-		return -E2BIG;
-	while (!bpf_map_get_next_key(fd, last, key)) {
-		struct fg_sensor_block told = { 0 };
-
-		last = key;
-		if (bpf_map_lookup_elem(fd, key, &block))
-			continue;
-		listing->take_key(key, &told);
-		told.until_ticks = block.until_ticks;
-		told.hits = block.hits;
-		listing->fn(listing->arg, &told);
-	}
-	return errno == ENOENT ? 0 : -errno;
-}
-
-int fg_sensor_each_block(const struct fg_sensor *s, fg_sensor_block_fn fn, void *arg)
-{
-	const struct listing sources = { fn, arg, take_source_key },
-			     clients = { fn, arg, take_client_key };
-	int r = list_map(s->skel->maps.fg_drop_sources, &sources);
-
-	return r ? r : list_map(s->skel->maps.fg_drop_clients, &clients);
+	r = drop_key_of(&key, &raw, &kind);
+	if (!r)
+		*ret_n = fg_sensor_drop_flows_if(s, is_inside, &key);
+	return r;
 }
 
 int fg_sensor_prog_fd(const struct fg_sensor *s)

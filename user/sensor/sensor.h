@@ -86,29 +86,57 @@ int fg_sensor_sample_fd(const struct fg_sensor *sensor);
 /** @return number handed over, -errno. */
 int fg_sensor_drain(struct fg_sensor *sensor);
 
-/** Blocks a source (IPv4 /32, IPv6 /64) until so many ticks; a later call renews it.
- * @return 0, -E2BIG (map full), -errno. */
+/* --- Blocks ----------------------------------------------------------------------------------- */
+
+/* What a block is of: one client where stem is not 0, else a source (128 bits of IPv4, 64 of IPv6),
+ * else a prefix (FG_PREFIX4_MIN..MAX, FG_PREFIX6_MIN..MAX). */
+struct fg_gate_key {
+	uint8_t addr[16]; /* host bits zero */
+	uint8_t bits; /* of 128 */
+	uint64_t stem, stack; /* stack 0 = any */
+};
+
+/** Puts a block until so many ticks, or renews it (its counts stay, but for hits of the microseconds
+ * that takes). flags: FG_BLOCK_*; they are kept for whoever reads the entry, and end no connection:
+ * see fg_sensor_drop_flows(). @return 0, -EINVAL (no such key), -E2BIG (map full), -ENOSPC (one prefix
+ * length more than FG_PREFIX_LENGTHS), -errno. */
+int fg_sensor_gate_put(struct fg_sensor *sensor, const struct fg_gate_key *key,
+		       uint64_t until_ticks, uint32_t flags);
+/** @return 0, -ENOENT, -EINVAL, -errno. */
+int fg_sensor_gate_remove(struct fg_sensor *sensor, const struct fg_gate_key *key);
+/** The entry as it stands: end, hits and the tick of the last. @return 0, -ENOENT, -EINVAL, -errno. */
+int fg_sensor_gate_read(const struct fg_sensor *sensor, const struct fg_gate_key *key,
+			struct fg_block *ret_block);
+
+typedef int (*fg_sensor_gate_fn)(void *arg, const struct fg_gate_key *key,
+				 const struct fg_block *block);
+/** Each entry of the drop maps, expired ones too, until fn answers not 0, which is returned then; one
+ * that comes or goes meanwhile may be seen twice or not at all. @return 0, -errno. */
+int fg_sensor_gate_each(const struct fg_sensor *sensor, fg_sensor_gate_fn fn, void *arg);
+/** Counts the entries anew: for drop maps that an earlier agent filled. @return 0, -errno. */
+int fg_sensor_gate_recount(struct fg_sensor *sensor);
+
+/** The same for one source (IPv4 /32, IPv6 /64), and for one client of it. */
 int fg_sensor_block(struct fg_sensor *sensor, const uint8_t addr[16], uint64_t until_ticks);
-/** @return 0, -ENOENT. */
 int fg_sensor_unblock(struct fg_sensor *sensor, const uint8_t addr[16]);
-/** Same for one client of a source; stack 0 = any. */
 int fg_sensor_block_client(struct fg_sensor *sensor, const uint8_t addr[16], uint64_t stem,
 			   uint64_t stack, uint64_t until_ticks);
 int fg_sensor_unblock_client(struct fg_sensor *sensor, const uint8_t addr[16], uint64_t stem,
 			     uint64_t stack);
 
-/* An entry of a drop map. */
-struct fg_sensor_block {
-	uint8_t addr[16];
-	uint64_t stem, stack; /* stem 0 = the whole source */
-	uint64_t until_ticks, hits;
-};
-typedef void (*fg_sensor_block_fn)(void *arg, const struct fg_sensor_block *block);
-/** Tells what the drop maps hold, ended entries too. fn must not change them. @return 0, -errno. */
-int fg_sensor_each_block(const struct fg_sensor *sensor, fg_sensor_block_fn fn, void *arg);
+/** Is this connection to be ended? *flow is a copy. */
+typedef bool (*fg_sensor_match_fn)(void *arg, const struct fg_flow *flow);
+/** Marks standing connections, so that the programs drop their payload from now on: one pass over the
+ * flow table (5 ms for a million), no cost for other connections. Never marks another connection
+ * than the one that fn saw. What had passed on them is added to the event late_block: their payload
+ * in full Ethernet segments, which is at least how many there were. @return number marked now. */
+uint64_t fg_sensor_drop_flows_if(struct fg_sensor *sensor, fg_sensor_match_fn fn, void *arg);
+/** Those of a source or prefix, or of a client: stem 0 = all, stack 0 = any. @return 0, -EINVAL. */
+int fg_sensor_drop_flows(struct fg_sensor *sensor, const uint8_t addr[16], uint8_t bits,
+			 uint64_t stem, uint64_t stack, uint64_t *ret_n);
 
 /** Runs one frame (at most 32 kB behind its metadata) through the XDP program, times > 1 for
- * measuring. *ret_action: XDP_PASS or XDP_DROP; *ret_ns: mean time, may be NULL. @return 0, -errno. */
+ * measuring. *ret_action: XDP_PASS, XDP_DROP or XDP_TX; *ret_ns: mean time, may be NULL. @return 0, -errno. */
 int fg_sensor_run(struct fg_sensor *sensor, const struct fg_replay_meta *meta, const void *frame,
 		  size_t len, uint32_t times, uint32_t *ret_action, uint32_t *ret_ns);
 int fg_sensor_prog_fd(const struct fg_sensor *sensor);

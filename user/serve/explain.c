@@ -85,6 +85,22 @@ static void say_evidence(struct fg_jsonw *w, const struct fg_evidence *e)
 		fg_jsonw_string(w, fg_evidence_benign_text(e, benign, sizeof(benign)));
 }
 
+/* What became of a block in the kernel. */
+static void say_hits(struct fg_jsonw *w, const struct fg_view *view, const struct fg_verdict *v)
+{
+	const char *what = v->stem ? "hellos" : "SYNs and hellos";
+	uint64_t hits, last_ns;
+	char last[32];
+
+	if (!fg_report_hits(view, v, &hits, &last_ns))
+		return;
+	if (hits)
+		fg_jsonw_stringf(w, "The gate dropped %llu of its %s, the last at %s.",
+				 (unsigned long long)hits, what, fg_num_time(last_ns, last));
+	else
+		fg_jsonw_stringf(w, "The gate has dropped none of its %s yet.", what);
+}
+
 static void say_verdict(struct fg_jsonw *w, const struct fg_view *view, const struct fg_verdict *v)
 {
 	bool by_operator = v->origin == FG_ORIGIN_OPERATOR;
@@ -113,6 +129,7 @@ static void say_verdict(struct fg_jsonw *w, const struct fg_view *view, const st
 	if (!by_operator)
 		say_tier(w, v);
 	fg_guarded_say(w, view, v);
+	say_hits(w, view, v);
 }
 
 /* Verdicts of the past that still matter. */

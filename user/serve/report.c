@@ -56,6 +56,33 @@ const char *fg_report_subject(const struct fg_verdict *v, char *buf)
 	return whole ? fg_ip_source(v->addr, buf) : fg_ip_prefix(v->addr, v->bits, buf);
 }
 
+/* What the gate stopped for it; null where it has no block of it, or nothing came. */
+static void write_hits(struct fg_jsonw *w, const struct fg_view *view, const struct fg_verdict *v)
+{
+	uint64_t hits, last_ns = 0;
+	bool held = fg_report_hits(view, v, &hits, &last_ns);
+
+	fg_jsonw_key(w, "hits");
+	if (held)
+		fg_jsonw_u64(w, hits);
+	else
+		fg_jsonw_null(w);
+	if (last_ns) {
+		fg_jsonw_key_time(w, "last_hit", last_ns);
+	} else {
+		fg_jsonw_key(w, "last_hit");
+		fg_jsonw_null(w);
+	}
+}
+
+bool fg_report_hits(const struct fg_view *view, const struct fg_verdict *v, uint64_t *ret_hits,
+		    uint64_t *ret_last_ns)
+{
+	/* what is not to be enforced is in no drop map: no need to ask the kernel */
+	return view->gate_hits && v->tier == FG_TIER_ENFORCE &&
+	       !view->gate_hits(view->agent, v, ret_hits, ret_last_ns);
+}
+
 void fg_report_verdict(struct fg_jsonw *w, const struct fg_view *view, const struct fg_verdict *v)
 {
 	char buf[FG_IP_TEXT], cohort[FG_COHORT_TEXT];
@@ -85,6 +112,7 @@ void fg_report_verdict(struct fg_jsonw *w, const struct fg_view *view, const str
 	fg_jsonw_key_bool(w, "shared", v->shared);
 	fg_jsonw_key_string(w, "reason", v->reason);
 	fg_guarded_write(w, view, v);
+	write_hits(w, view, v);
 	fg_evidence_write_flag(w, view, v);
 	fg_jsonw_key(w, "evidence");
 	fg_jsonw_array(w);

@@ -2,6 +2,8 @@
 /* The documents with a fixed shape: replay report, flagged, status, one verdict. */
 #pragma once
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "lib/jsonw.h"
@@ -27,5 +29,8 @@ int fg_report_status(FILE *out, struct fg_view *view);
 /** One element of "flagged". */
 void fg_report_verdict(struct fg_jsonw *w, const struct fg_view *view,
 		       const struct fg_verdict *verdict);
+/** What the gate stopped for a verdict, as fg_view.gate_hits; false where there is nothing to say. */
+bool fg_report_hits(const struct fg_view *view, const struct fg_verdict *verdict,
+		    uint64_t *ret_hits, uint64_t *ret_last_ns);
 /** "source" or "prefix" text of a verdict. */
 const char *fg_report_subject(const struct fg_verdict *verdict, char *buf);

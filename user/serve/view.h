@@ -136,6 +136,10 @@ struct fg_view {
 	uint64_t (*blocks_revision)(void *agent);
 	/** Proven connections of a source counted while it had no row; never too low. */
 	uint64_t (*overflow)(void *agent, const uint8_t source[16]);
+	/** What the kernel's gate stopped for a verdict, and when the last came (unix ns, 0 = nothing
+	 * yet); NULL = there is no gate. @return 0, -ENOENT where it holds no block of it, -errno. */
+	int (*gate_hits)(void *agent, const struct fg_verdict *verdict, uint64_t *ret_hits,
+			 uint64_t *ret_last_ns);
 	/** Called after each operator decision so that exports follow at once. */
 	void (*changed)(void *agent);
 };

@@ -145,6 +145,14 @@ static inline int fg_source_blocked(struct fg_env *env, const struct fg_key *k)
 	return 0;
 }
 
+static inline int fg_prefix_blocked(struct fg_env *env, const struct fg_key *k, uint64_t lengths)
+{
+	(void)env;
+	(void)k;
+	(void)lengths;
+	return 0;
+}
+
 static inline int fg_client_blocked(struct fg_env *env, const struct fg_key *k, uint64_t stem,
 				    uint64_t stack)
 {
