@@ -75,7 +75,9 @@
 	X(not_ip) /* ARP, LLDP and others */                                          \
 	X(other_protocol) /* IP, neither TCP nor UDP */                               \
 	X(other_port) /* no protected port or prefix, or not this hook's direction */ \
-	X(udp) /* UDP on a protected port */                                          \
+	X(udp) /* UDP on a protected port that is no QUIC of a known connection */    \
+	X(quic) /* client datagram of QUIC: Initial, or of a known connection */      \
+	X(quic_server) /* server datagram of a known connection */                    \
 	X(syn) /* client SYN */                                                       \
 	X(syn_ack) /* server SYN-ACK */                                               \
 	X(ack) /* client segment without payload on a known connection */             \
@@ -154,6 +156,11 @@ enum fg_incomplete {
 	X(stashed) /* segments of a hello kept until those in front come */                 \
 	X(hellos_second) /* hellos after a HelloRetryRequest: not fingerprinted */          \
 	X(record_lost) /* record boundary lost behind the hello: exchanges not counted */   \
+	X(quic_initials) /* datagrams with an Initial of a client */                        \
+	X(quic_lost) /* ... that the agent did not get: ring full, or too large */          \
+	X(quic_unreadable) /* ... that no key opens: forged, or its beginning was missed */ \
+	X(quic_unknown_version) /* long headers of versions that are not read */            \
+	X(dtls_hellos) /* hellos of DTLS: counted, not read */                              \
 	X(clock_back) /* capture time went back and was clamped */
 
 #define FG_NAME_ENUM(name) FG_EVENT_##name,
@@ -230,6 +237,7 @@ enum fg_proof {
 #define FG_FLOW_NO_SYN	    (1U << 8) /* begun by a payload, the SYN was not kept */
 #define FG_FLOW_RECORD_LOST (1U << 9) /* record boundaries unknown: no exchanges */
 #define FG_FLOW_STASHED	    (1U << 10) /* segments of its hello wait in the stash */
+#define FG_FLOW_QUIC	    (1U << 11) /* see quic.h for what the fields mean */
 
 /*
  * A connection, client side first. Written by the programs, one CPU at a time in the usual case
@@ -253,7 +261,7 @@ struct fg_flow {
 	__u32 record_seq; /* client sequence number of the next TLS record header */
 	__u32 turn_bytes; /* client payload since the last server payload */
 	__u32 exchanges;
-	__u32 stream; /* row of the hello being read, plus one; 0 = none */
+	__u32 stream; /* row of the hello being read, plus one; 0 = none. QUIC: FG_QUIC_* */
 	__u64 bytes_in;
 	__u64 bytes_out;
 	__u64 stack; /* struct-free packing, see stack.h; 0 = no SYN seen */
@@ -359,6 +367,24 @@ struct fg_knock {
 	__u8 pad[4];
 };
 _Static_assert(sizeof(struct fg_knock) == 40, "fg_knock");
+
+/* The same row, of a QUIC connection whose client has only sent Initials. */
+struct fg_quic_knock {
+	__u64 stem; /* valid with FG_QUIC_HELLO_KNOWN, as print, hello_flags and order */
+	__u64 cid; /* keyed hash of the connection ID that the server chose */
+	__u32 ticks; /* as in fg_knock */
+	__u8 handed; /* datagrams that the agent got */
+	__u8 cid_len; /* 0 = the server's packet was not seen */
+	__u16 hello_flags;
+	__u64 print;
+	__u8 state; /* FG_QUIC_* */
+	__u8 pad[3];
+	__u32 order;
+};
+_Static_assert(sizeof(struct fg_quic_knock) == sizeof(struct fg_knock) &&
+		       __builtin_offsetof(struct fg_quic_knock, ticks) ==
+			       __builtin_offsetof(struct fg_knock, ticks),
+	       "fg_quic_knock: rows of one table, which go by their ticks");
 
 /* Counters of one proven source. bytes and exchanges are not here: the agent adds them from the
  * connections, so that data segments touch one row only. */
@@ -519,6 +545,21 @@ struct fg_sample {
 	__u8 pad;
 	__u64 stack;
 	struct fg_hello hello;
+};
+
+/* Largest datagram handed to the agent: a path of 1,500 bytes, and of jumbo frames those that are not
+ * used for it (RFC 9000 section 14: Initials are sent before any larger size was probed). */
+#define FG_DATAGRAM_BYTES 2048
+
+/* A client's datagram that begins with an Initial. */
+struct fg_datagram {
+	__u64 time_ns;
+	__u8 client[16];
+	__u8 server[16];
+	__be16 client_port_be;
+	__be16 server_port_be;
+	__u32 len;
+	__u8 bytes[FG_DATAGRAM_BYTES];
 };
 
 /* --- Blocks (the gate) ------------------------------------------------------------------------ */

@@ -19,7 +19,8 @@
 #define S 1000000000ULL
 
 static const uint64_t seed[4] = { 1, 2, 3, 4 };
-static const struct fg_quic_cid rfc_dcid = { 8, { 0x83, 0x94, 0xc8, 0xf0, 0x3e, 0x51, 0x57, 0x08 } };
+static const struct fg_quic_cid rfc_dcid = { 8,
+					     { 0x83, 0x94, 0xc8, 0xf0, 0x3e, 0x51, 0x57, 0x08 } };
 static struct fg_quic *quic;
 static struct fg_hello hello;
 static unsigned int lost[_FG_INCOMPLETE_MAX];
@@ -370,9 +371,9 @@ static void test_quic_refuses_frames_that_lie(void **state)
 	refuse(&f, FG_INCOMPLETE_too_long);
 	f = (struct fg_quic_frames){ .bytes = { 0x06, 0x00, 0x44, 0xff, 1, 2, 3, 4 }, .n = 8 };
 	refuse(&f, FG_INCOMPLETE_malformed); /* CRYPTO beyond the packet */
-	f = (struct fg_quic_frames){ .bytes = { 0x02, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-						0xff, 0 },
-				     .n = 12 };
+	f = (struct fg_quic_frames){
+		.bytes = { 0x02, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0 }, .n = 12
+	};
 	refuse(&f, FG_INCOMPLETE_malformed); /* ACK with 2^62 ranges */
 	f = (struct fg_quic_frames){ .bytes = { 0x1c, 0, 0, 0 }, .n = 4 };
 	refuse(&f, FG_INCOMPLETE_closed);

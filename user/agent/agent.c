@@ -22,6 +22,7 @@
 #include "sensor/probe.h"
 #include "sensor/sensor.h"
 #include "serve/http.h"
+#include "source/quic_take.h"
 #include "source/take.h"
 
 #define EPOCH_NS 1000000000ULL
@@ -39,6 +40,7 @@ struct agent {
 	struct fg_core core;
 	struct fg_sensor *sensor;
 	struct fg_taker *taker;
+	struct fg_quic_take *quic;
 	struct fg_loop *loop;
 	struct fg_http *http;
 	struct fg_agent_feed *feed; /* NULL = off */
@@ -59,6 +61,15 @@ static uint64_t unix_ns(void)
 	struct timespec ts;
 
 	clock_gettime(CLOCK_REALTIME, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
+}
+
+/* The programs' fine clock. */
+static uint64_t boot_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_BOOTTIME, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
 }
 
@@ -195,6 +206,8 @@ static int take_epoch(struct agent *a)
 	if (r >= 0)
 		r = fg_sensor_ticks(a->sensor, &ticks);
 	if (!r)
+		fg_quic_take_expire(a->quic, boot_ns(), ticks, false);
+	if (!r)
 		r = fg_taker_take(a->taker, ticks, fg_sensor_tick_ns(a->sensor), false, &epoch);
 	if (!r)
 		r = fg_sensor_totals(a->sensor, &epoch.received, &epoch.replies, packets);
@@ -202,6 +215,7 @@ static int take_epoch(struct agent *a)
 		return r;
 	for (size_t i = 0; i < _FG_INCOMPLETE_MAX; i++)
 		epoch.received.incomplete[i] += fg_taker_incomplete(a->taker)[i];
+	fg_quic_take_add(a->quic, &epoch.received);
 	for (size_t i = 0; i < v->n_interfaces; i++) {
 		v->interfaces[i].packets = packets[i];
 		all += packets[i];
@@ -283,6 +297,24 @@ static int fail(struct agent *a, const char *what)
 	return -1;
 }
 
+static int open_quic(struct agent *a)
+{
+	const struct fg_quic_take_conf qc = {
+		.config = fg_sensor_config(a->sensor),
+		.tables = fg_sensor_tables(a->sensor),
+		.on_sample = fg_core_sample,
+		.arg = &a->core,
+	};
+	int r = fg_quic_take_new(&qc, &a->quic);
+
+	if (r)
+		snprintf(a->why, a->n_why, "QUIC cannot be read: %s",
+			 r == -ENOTSUP ? "libcrypto has no AES-128-GCM or HMAC" : strerror(-r));
+	else
+		fg_sensor_on_datagram(a->sensor, fg_quic_take_datagram, a->quic);
+	return r;
+}
+
 static int open_sensor(struct agent *a)
 {
 	struct fg_sensor_conf sc = { .n_interfaces = a->conf->n_interfaces };
@@ -308,7 +340,8 @@ static int open_sensor(struct agent *a)
 	if (r)
 		return r;
 	fg_sensor_on_sample(a->sensor, fg_core_sample, &a->core);
-	return fg_taker_new(fg_sensor_tables(a->sensor), &a->taker);
+	r = fg_taker_new(fg_sensor_tables(a->sensor), &a->taker);
+	return r ? r : open_quic(a);
 }
 
 /* Says how each interface is attached and what works worse than it could. */
@@ -442,6 +475,7 @@ int fg_agent_run(const struct fg_conf *conf, char *what, size_t n_what, char *wh
 	fg_nft_free(&a.nft);
 	fg_sensor_close(&a.sensor);
 	fg_taker_free(&a.taker);
+	fg_quic_take_free(&a.quic);
 	/* a core that never opened has learned nothing */
 	save_r = a.core.store ? fg_core_save(&a.core) : 0;
 	if (save_r)

@@ -101,8 +101,7 @@ bool fg_quic_packet_parse(const uint8_t *bytes, size_t n, struct fg_quic_packet 
 	number = (uint32_t)bytes[1] << 24 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 8 |
 		 bytes[4];
 	p.version = fg_quic_version_of(number);
-	if (p.version == _FG_QUIC_VERSION_MAX ||
-	    (bytes[0] & 0x30) == versions[p.version].retry)
+	if (p.version == _FG_QUIC_VERSION_MAX || (bytes[0] & 0x30) == versions[p.version].retry)
 		return false;
 	p.initial = (bytes[0] & 0x30) == versions[p.version].initial;
 	got = take_cid(bytes + at, n - at, &p.dcid);
