@@ -232,7 +232,7 @@ enum fg_proof {
 #define FG_FLOW_APP_SEEN    (1U << 2) /* an application-data record of the client was seen */
 #define FG_FLOW_TURNING	    (1U << 3) /* the hello is complete, its answer awaits the client's */
 #define FG_FLOW_CLOSED	    (1U << 4) /* client's FIN or RST in sequence */
-#define FG_FLOW_KNOCKED	    (1U << 5) /* a SYN with another ISN came on this 4-tuple */
+#define FG_FLOW_KNOCKED	    (1U << 5) /* a SYN with another ISN, or an Initial, came on this 4-tuple */
 #define FG_FLOW_DROPPED	    (1U << 6) /* client block: payload is dropped from now on */
 #define FG_FLOW_NO_SYN	    (1U << 8) /* begun by a payload, the SYN was not kept */
 #define FG_FLOW_RECORD_LOST (1U << 9) /* record boundaries unknown: no exchanges */
@@ -251,11 +251,17 @@ struct fg_flow {
 	__be16 server_port_be;
 	__u16 flags;
 	__u8 proof; /* enum fg_proof */
-	__u8 record_have; /* bytes of a TLS record header carried over from the last segment */
+	/* bytes of a TLS record header carried over from the last segment; QUIC: bytes of that ID */
+	__u8 record_have;
 	__u32 generation; /* grows whenever the row is claimed */
 	__u32 touched; /* epoch of the last change */
-	__u32 client_isn;
-	__u32 server_isn;
+	union {
+		struct {
+			__u32 client_isn;
+			__u32 server_isn;
+		};
+		__u64 cid; /* QUIC: keyed hash of the connection ID that the server chose */
+	};
 	__u32 client_next; /* next new client byte */
 	__u32 server_next; /* next new server byte */
 	__u32 record_seq; /* client sequence number of the next TLS record header */

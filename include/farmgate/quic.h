@@ -47,7 +47,6 @@ struct quic_head {
 	__u8 is_long, is_initial, known;
 	__u8 dcid_len, scid_len;
 	__u32 payload_off, payload_len;
-	__u64 scid; /* hash */
 };
 
 /* Apart from a TCP connection of the same addresses and ports. */
@@ -116,11 +115,10 @@ static __always_inline int quic_read_head(struct fg_env *env, const struct fg_fr
 	return 1;
 }
 
-static __always_inline struct fg_quic_knock *quic_knock_find(struct fg_env *env, __u64 hash)
+static __always_inline struct fg_quic_knock *quic_knock_find(struct fg_env *env, __u64 hash,
+							     __u64 **ret_tag)
 {
-	__u64 *tag;
-
-	return (struct fg_quic_knock *)knock_find(env, hash, &tag);
+	return (struct fg_quic_knock *)knock_find(env, hash, ret_tag);
 }
 
 static __always_inline struct fg_quic_knock *quic_knock_make(struct fg_env *env, __u64 hash)
@@ -143,7 +141,7 @@ quic_direction_of(struct fg_env *env, const struct fg_frame *f, struct fg_key *k
 {
 	int to = fg_port_protected(env, f->dport) && fg_prefix_protected(env, k->server);
 	int from = fg_port_protected(env, f->sport) && fg_prefix_protected(env, k->client);
-	__u64 hash;
+	__u64 hash, *tag;
 
 	if (FG_CFG(env)->role == FG_ROLE_TERMINATE) {
 		to = to && env->hook == FG_HOOK_INGRESS;
@@ -157,7 +155,7 @@ quic_direction_of(struct fg_env *env, const struct fg_frame *f, struct fg_key *k
 	if (!to)
 		return FG_FROM_SERVER;
 	hash = quic_hash(env, k);
-	if (quic_knock_find(env, hash) || flow_find(env, k, hash))
+	if (quic_knock_find(env, hash, &tag) || flow_find(env, k, hash))
 		return FG_FROM_SERVER;
 	fg_key_swap(k);
 	return FG_FROM_CLIENT;
@@ -202,10 +200,11 @@ static __always_inline struct fg_hello *quic_hello_of(struct fg_env *env,
 	return h;
 }
 
-/* The client used the server's connection ID: the waiting Initial becomes a connection. */
+/* The client used the server's connection ID: the waiting Initial becomes a connection. One of the
+ * same ports, if any, is over. */
 static __always_inline struct fg_flow *quic_open(struct fg_env *env, const struct fg_key *k,
 						 __u64 hash, struct fg_quic_knock *knock,
-						 int *ret_full)
+						 __u64 *tag, int *ret_full)
 {
 	struct fg_flow *flow = flow_make(env, k, hash, FG_PROOF_HANDSHAKE);
 
@@ -216,7 +215,8 @@ static __always_inline struct fg_flow *quic_open(struct fg_env *env, const struc
 		return 0;
 	}
 	flow->flags = FG_FLOW_QUIC | (knock->state & FG_QUIC_KNOCK_DROPS ? FG_FLOW_DROPPED : 0);
-	flow->client_isn = flow->server_isn = 0;
+	flow->cid = knock->cid;
+	flow->record_have = knock->cid_len;
 	flow->client_next = flow->server_next = flow->record_seq = 0;
 	flow->stack = FG_STACK_QUIC;
 	flow->syns = 0;
@@ -228,7 +228,29 @@ static __always_inline struct fg_flow *quic_open(struct fg_env *env, const struc
 	fg_reload();
 	if (*(const volatile __u8 *)&knock->state & FG_QUIC_HELLO_KNOWN)
 		quic_credit(env, k, flow, quic_hello_of(env, knock));
+	fg_tag_publish(tag, FG_TAG_FREE);
 	return flow;
+}
+
+/* Leaves the hello with the Initials that wait for their proof. */
+static __always_inline void quic_leave(struct fg_env *env, __u64 hash, const struct fg_hello *h,
+				       int blocked)
+{
+	struct fg_quic_knock *knock;
+	__u64 *tag;
+
+	knock = quic_knock_find(env, hash, &tag);
+	if (!knock)
+		knock = quic_knock_make(env, hash);
+	if (!knock)
+		return;
+	knock->stem = h->stem;
+	knock->print = h->print;
+	knock->order = h->order_fold;
+	knock->hello_flags = h->flags;
+	fg_reload();
+	knock->state = FG_QUIC_HELLO_KNOWN | (blocked ? FG_QUIC_KNOCK_DROPS : 0);
+	fg_reload();
 }
 
 /**
@@ -241,28 +263,14 @@ static __always_inline int fg_quic_hello(struct fg_env *env, const struct fg_key
 	__u64 hash = quic_hash(env, k);
 	struct fg_flow *flow = flow_find(env, k, hash);
 	int blocked = fg_client_blocked(env, k, h->stem, FG_STACK_QUIC);
-	struct fg_quic_knock *knock;
 
 	fg_event(env, hellos);
 	if (!flow || flow->stream & FG_QUIC_HELLO_KNOWN) {
-		/* of an older connection with the same ports: it is over */
-		if (flow)
-			flow->flags |= FG_FLOW_CLOSED;
-		knock = quic_knock_find(env, hash);
-		if (!knock)
-			knock = quic_knock_make(env, hash);
-		if (!knock)
-			return blocked;
-		knock->stem = h->stem;
-		knock->print = h->print;
-		knock->order = h->order_fold;
-		knock->hello_flags = h->flags;
-		fg_reload();
-		knock->state = FG_QUIC_HELLO_KNOWN | (blocked ? FG_QUIC_KNOCK_DROPS : 0);
-		fg_reload();
+		quic_leave(env, hash, h, blocked);
 		flow = flow_find(env, k, hash);
 	}
-	if (!flow || flow->flags & FG_FLOW_CLOSED)
+	/* one that has a hello is an older connection of the same ports, until this one is proven */
+	if (!flow || flow->stream & FG_QUIC_HELLO_KNOWN)
 		return blocked;
 	quic_credit(env, k, flow, h);
 	if (blocked)
@@ -300,17 +308,15 @@ static __always_inline void quic_server_bytes(struct fg_env *env, struct fg_flow
 		flow->turn_bytes = 0;
 }
 
-/* Does the datagram go to the connection ID that the server chose? */
-static __always_inline int quic_proves(struct fg_env *env, const struct fg_quic_knock *knock,
-				       const struct quic_head *h)
+/* Does the datagram go to the connection ID with this hash? */
+static __always_inline int quic_goes_to(struct fg_env *env, const struct quic_head *h, __u64 cid,
+					__u32 len)
 {
-	__u32 len = knock->cid_len, off = h->payload_off + (h->is_long ? 6 : 1);
+	__u32 off = h->payload_off + (h->is_long ? 6 : 1);
 
-	if (len < FG_QUIC_MIN_PROOF_BYTES || len > FG_QUIC_MAX_CID_BYTES)
+	if (len > FG_QUIC_MAX_CID_BYTES || (h->is_long && h->dcid_len != len))
 		return 0;
-	if (h->is_long && h->dcid_len != len)
-		return 0;
-	return quic_cid(env, off, len) == knock->cid;
+	return quic_cid(env, off, len) == cid;
 }
 
 /* An Initial: the agent gets it, until it must have had the whole hello. */
@@ -324,15 +330,17 @@ static __always_inline void quic_hand(struct fg_env *env, const struct fg_key *k
 	fg_hand_datagram(env, k, h->payload_off, h->payload_len);
 }
 
-/* A client whose address is not proven yet. */
+/* A client whose address is not proven yet, on this connection. */
 static __always_inline enum fg_action quic_knocks(struct fg_env *env, const struct fg_key *k,
 						  __u64 hash, const struct quic_head *h,
 						  int *ret_outcome)
 {
-	struct fg_quic_knock *knock = quic_knock_find(env, hash);
+	struct fg_quic_knock *knock;
 	struct fg_flow *flow;
 	int full = 0;
+	__u64 *tag;
 
+	knock = quic_knock_find(env, hash, &tag);
 	if (!knock && !h->is_initial)
 		return FG_PASS;
 	*ret_outcome = FG_FRAME_quic;
@@ -341,10 +349,13 @@ static __always_inline enum fg_action quic_knocks(struct fg_env *env, const stru
 		*ret_outcome = FG_FRAME_blocked;
 		return FG_DROP;
 	}
-	if (!knock)
+	if (!knock) {
 		knock = quic_knock_make(env, hash);
-	if (!knock)
-		return FG_PASS; /* gave way to newer ones: knock_replaced */
+		if (!knock)
+			return FG_PASS; /* gave way to newer ones: knock_replaced */
+		quic_hand(env, k, &knock->handed, h);
+		return FG_PASS;
+	}
 	knock->ticks = env->ticks;
 	if (knock->state & FG_QUIC_KNOCK_DROPS) {
 		fg_event(env, dropped_client);
@@ -354,15 +365,31 @@ static __always_inline enum fg_action quic_knocks(struct fg_env *env, const stru
 	if (h->is_initial)
 		quic_hand(env, k, &knock->handed, h);
 	fg_reload();
-	if (!quic_proves(env, knock, h))
+	if (knock->cid_len < FG_QUIC_MIN_PROOF_BYTES ||
+	    !quic_goes_to(env, h, knock->cid, knock->cid_len))
 		return FG_PASS;
 	fg_reload();
-	flow = quic_open(env, k, hash, knock, &full);
+	flow = quic_open(env, k, hash, knock, tag, &full);
 	if (flow)
 		quic_client_bytes(env, flow, h);
 	else if (full)
 		*ret_outcome = FG_FRAME_flow_table_full;
 	return FG_PASS;
+}
+
+/* Does it belong to a newer connection than the flow of the same ports? An Initial to another ID than
+ * the server's begins one, and until that is proven both are asked. Anybody can send such an Initial:
+ * it takes nothing from the flow. */
+static __always_inline int quic_is_newer(struct fg_env *env, struct fg_flow *flow,
+					 const struct quic_head *h)
+{
+	if (!h->is_initial && !(flow->flags & FG_FLOW_KNOCKED))
+		return 0;
+	if (quic_goes_to(env, h, flow->cid, flow->record_have))
+		return 0;
+	if (h->is_initial)
+		flow->flags |= FG_FLOW_KNOCKED;
+	return 1;
 }
 
 static __always_inline enum fg_action quic_from_client(struct fg_env *env, const struct fg_key *k,
@@ -371,7 +398,7 @@ static __always_inline enum fg_action quic_from_client(struct fg_env *env, const
 	__u64 hash = quic_hash(env, k);
 	struct fg_flow *flow = flow_find(env, k, hash);
 
-	if (!flow || flow->flags & FG_FLOW_CLOSED)
+	if (!flow || quic_is_newer(env, flow, h))
 		return quic_knocks(env, k, hash, h, ret_outcome);
 	*ret_outcome = FG_FRAME_quic;
 	if (flow->flags & FG_FLOW_DROPPED) {
@@ -388,7 +415,7 @@ static __always_inline enum fg_action quic_from_client(struct fg_env *env, const
 static __always_inline void quic_from_server(struct fg_env *env, const struct fg_key *k,
 					     const struct quic_head *h, int *ret_outcome)
 {
-	__u64 hash = quic_hash(env, k);
+	__u64 hash = quic_hash(env, k), *tag;
 	struct fg_flow *flow = flow_find(env, k, hash);
 	struct fg_quic_knock *knock;
 
@@ -399,7 +426,7 @@ static __always_inline void quic_from_server(struct fg_env *env, const struct fg
 	if (!h->is_long || !h->known)
 		return;
 	fg_reload();
-	knock = quic_knock_find(env, hash);
+	knock = quic_knock_find(env, hash, &tag);
 	if (!knock)
 		return;
 	*ret_outcome = FG_FRAME_quic_server;

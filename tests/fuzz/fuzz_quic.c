@@ -32,8 +32,10 @@ static void on_lost(void *arg, const struct fg_quic_path *path, enum fg_incomple
 /* What the client sends: the bytes, or an Initial with them as frames. */
 static size_t datagram_of(uint8_t how, const uint8_t *bytes, size_t n, uint8_t *to, size_t room)
 {
+	static const uint32_t versions[4] = { FG_QUIC_NUMBER_1, FG_QUIC_NUMBER_2, FG_QUIC_NUMBER_29,
+					      FG_QUIC_NUMBER_1 };
 	struct fg_quic_initial initial = {
-		.version = (enum fg_quic_version)((how >> 4 & 3) % _FG_QUIC_VERSION_MAX),
+		.version = versions[how >> 4 & 3],
 		.dcid = { 8, { how >> 6 } },
 		.number = n & 0xff,
 		.n_number = 4,

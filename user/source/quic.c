@@ -395,6 +395,7 @@ static struct row *open_packet(struct fg_quic *q, const struct fg_quic_path *pat
 			       const uint8_t *bytes, const struct fg_quic_packet *p, int *ret_n)
 {
 	struct row *row = find(q, path), fresh = { .version = p->version, .largest = -1 };
+	bool done;
 
 	if (row) {
 		*ret_n = open_with(q, row, bytes, p);
@@ -409,9 +410,14 @@ static struct row *open_packet(struct fg_quic *q, const struct fg_quic_path *pat
 	*ret_n = open_with(q, &fresh, bytes, p);
 	if (*ret_n < 0)
 		return NULL;
-	if (row)
+	/* behind a Retry the same hello comes again, and counts once */
+	done = row && row->done && p->token;
+	if (row && p->token)
+		drop(q, row);
+	else if (row)
 		lose(q, row, FG_INCOMPLETE_closed);
 	row = claim(q, path, now_ns);
+	row->done = done;
 	row->dcid = fresh.dcid;
 	row->version = fresh.version;
 	row->keys = fresh.keys;

@@ -115,6 +115,7 @@ bool fg_quic_packet_parse(const uint8_t *bytes, size_t n, struct fg_quic_packet 
 		if (!got || token > n - at)
 			return false;
 		at += token;
+		p.token = token != 0;
 	}
 	got = fg_quic_varint(bytes + at, n - at, &length);
 	at += got;

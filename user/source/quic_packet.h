@@ -36,6 +36,7 @@ struct fg_quic_cid {
 struct fg_quic_packet {
 	enum fg_quic_version version;
 	bool initial; /* else another one, which is only jumped over */
+	bool token; /* an Initial with what a server gave the client: in a Retry, or for later */
 	struct fg_quic_cid dcid;
 	size_t n; /* bytes of the whole packet: the next one begins behind them */
 	size_t number_off; /* of the protected packet number */
