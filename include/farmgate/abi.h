@@ -26,6 +26,10 @@
 #define FG_MAX_PREFIXES 16
 /* VLAN tags accepted in front of the IP header (802.1Q inside 802.1ad, one to spare). */
 #define FG_MAX_VLANS 3
+/* MPLS labels in front of it: real paths push one to three. */
+#define FG_MAX_LABELS 4
+/* Prefixes of peers that may tunnel: walked one by one on what may be a tunnel. */
+#define FG_MAX_PEERS 16
 /* IPv6 extension headers walked: real traffic carries at most two or three. */
 #define FG_MAX_IP6_EXTS 6
 
@@ -160,6 +164,7 @@ enum fg_incomplete {
 	X(quic_lost) /* ... that the agent did not get: ring full, or too large */          \
 	X(quic_unreadable) /* ... that no key opens: forged, or its beginning was missed */ \
 	X(quic_unknown_version) /* long headers of versions that are not read */            \
+	X(tunnelled) /* packets inside others, each level of them */                        \
 	X(dtls_hellos) /* hellos of DTLS: counted, not read */                              \
 	X(clock_back) /* capture time went back and was clamped */
 
@@ -203,6 +208,8 @@ struct fg_config {
 	__u64 ports[1024]; /* bitmap of protected ports, host order */
 	struct fg_prefix prefixes[FG_MAX_PREFIXES];
 	__u32 n_prefixes; /* 0 = any */
+	struct fg_prefix peers[FG_MAX_PEERS]; /* whose tunnels are opened */
+	__u32 n_peers; /* 0 = nobody's */
 	__u32 ifindex[FG_MAX_IFACES];
 	__u32 n_ifaces;
 	__u32 tick_ns; /* length of a jiffy */

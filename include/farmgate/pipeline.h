@@ -2,7 +2,7 @@
 /*
  * One frame through all stages, the same on every side:
  *
- *   frame.h ─► direction ─► flow.h ─► stream.h + hello.h ─► fingerprint.h ─► account.h
+ *   frame.h ─► tunnel.h ─► direction ─► flow.h ─► stream.h + hello.h ─► fingerprint.h ─► account.h
  *                            SYN, proof   hello bytes           keys            rows
  *                            ├► turn.h: exchanges
  *                            └► timing.h: when what happened
@@ -17,6 +17,7 @@
 #include "farmgate/platform.h"
 #include "farmgate/quic.h"
 #include "farmgate/stream.h"
+#include "farmgate/tunnel.h"
 #include "farmgate/turn.h"
 
 /*
@@ -261,6 +262,8 @@ static __always_inline enum fg_action fg_pipeline(struct fg_env *env, __u32 fram
 	fg_headers(env, &data, &data_end);
 	outcome = fg_frame_parse(data, data_end, frame_len, f);
 	fg_reload();
+	if (FG_CFG(env)->n_peers)
+		outcome = fg_unwrap(env, frame_len, f, outcome);
 	if (outcome == FG_FRAME_OK)
 		action = fg_transport(env, f, &outcome);
 	if ((__u32)outcome < _FG_OUTCOME_MAX)

@@ -32,6 +32,9 @@ static void fill_config(const struct replay *p, struct fg_config *config)
 		memset(config->ports, 0xff, sizeof(config->ports));
 	for (size_t i = 0; i < conf->n_ports; i++)
 		config->ports[conf->ports[i] >> 6] |= 1ULL << (conf->ports[i] & 63);
+	/* a capture blocks nobody: whatever was tunnelled is looked at */
+	config->n_peers = 1;
+	config->peers[0] = (struct fg_prefix){ .bits = 0 };
 	config->n_prefixes = (uint32_t)conf->n_prefixes;
 	memcpy(config->prefixes, conf->prefixes, sizeof(config->prefixes));
 }
