@@ -44,7 +44,7 @@ files = $(wildcard $(patsubst %,user/$1/%.c,$2))
 group = $(call files,$1,$2) $(filter-out $(call files,$1,$2),$(sort $(wildcard user/$1/*.c)))
 
 SENSOR := $(call group,sensor,probe sensor pins attach tables clock)
-SOURCE := $(call group,source,capture engine_host engine_kernel take)
+SOURCE := $(call group,source,capture engine_host engine_kernel quic_packet quic quic_take take)
 MODEL := $(call group,model,model summary remember signals stems hosts networks networks_mmdb traits cells reach usual accounts ja4 stack family)
 DETECT := $(call group,detect,detect benign volume families cell_tests cohort clock handover lockstep cohort_daily members cohort_members cohort_text cohort_save accounts communities replacement)
 VERDICT := $(call group,verdict,store life notes decisions undo allows guard open disk disk_past disk_summaries instance)

@@ -21,6 +21,7 @@
  *   fg_meta          the one row              agent               never                cannot
  *   fg_scratch       a CPU's working memory   ingress             never                cannot
  *   fg_samples       hellos to be named       ingress             agent reads          sample_lost
+ *   fg_datagrams     Initials of QUIC         ingress             agent reads          quic_lost
  *   fg_drop_sources  a blocked source         agent               agent, and expiry    agent is told
  *                                                                 makes it void
  *   fg_drop_prefix   a blocked prefix         agent               same                 same
@@ -80,6 +81,12 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 20);
 } fg_samples SEC(".maps");
+
+/* Some 1,900 datagrams. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4 << 20);
+} fg_datagrams SEC(".maps");
 
 #define FG_DROP_MAP(name, key_type)                   \
 	struct {                                      \

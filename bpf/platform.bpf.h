@@ -62,6 +62,7 @@ static __always_inline __u32 fg_forget(struct fg_env *env, __u32 x)
 }
 
 #define fg_add(p, n)	       ((void)__sync_fetch_and_add(p, n))
+#define fg_or32(p, bits)       __sync_fetch_and_or(p, bits)
 #define fg_swap32(p, old, new) (__sync_val_compare_and_swap(p, old, new) == (old))
 
 static __always_inline __u64 fg_now_ns(struct fg_env *env)
@@ -261,4 +262,29 @@ static __always_inline void fg_emit(struct fg_env *env, const struct fg_key *k,
 	s->stack = flow->stack;
 	fg_hello_copy(&s->hello, h);
 	bpf_ringbuf_submit(s, 0);
+}
+
+static __always_inline void fg_hand_datagram(struct fg_env *env, const struct fg_key *k, __u32 off,
+					     __u32 n)
+{
+	struct fg_datagram *d = 0;
+
+	if (n <= FG_DATAGRAM_BYTES)
+		d = bpf_ringbuf_reserve(&fg_datagrams, sizeof(*d), 0);
+	if (!d) {
+		env->totals->events[FG_EVENT_quic_lost]++;
+		return;
+	}
+	d->time_ns = fg_now_ns(env);
+	__builtin_memcpy(d->client, k->client, 16);
+	__builtin_memcpy(d->server, k->server, 16);
+	d->client_port_be = fg_ntohs(k->client_port);
+	d->server_port_be = fg_ntohs(k->server_port);
+	d->len = n;
+	if (fg_copy_payload(env, off, d->bytes, n)) {
+		bpf_ringbuf_submit(d, 0);
+	} else {
+		bpf_ringbuf_discard(d, 0);
+		env->totals->events[FG_EVENT_quic_lost]++;
+	}
 }

@@ -26,6 +26,10 @@
 #define FG_MAX_PREFIXES 16
 /* VLAN tags accepted in front of the IP header (802.1Q inside 802.1ad, one to spare). */
 #define FG_MAX_VLANS 3
+/* MPLS labels in front of it: real paths push one to three. */
+#define FG_MAX_LABELS 4
+/* Prefixes of peers that may tunnel: walked one by one on what may be a tunnel. */
+#define FG_MAX_PEERS 16
 /* IPv6 extension headers walked: real traffic carries at most two or three. */
 #define FG_MAX_IP6_EXTS 6
 
@@ -75,7 +79,9 @@
 	X(not_ip) /* ARP, LLDP and others */                                          \
 	X(other_protocol) /* IP, neither TCP nor UDP */                               \
 	X(other_port) /* no protected port or prefix, or not this hook's direction */ \
-	X(udp) /* UDP on a protected port */                                          \
+	X(udp) /* UDP on a protected port that is no QUIC of a known connection */    \
+	X(quic) /* client datagram of QUIC: Initial, or of a known connection */      \
+	X(quic_server) /* server datagram of a known connection */                    \
 	X(syn) /* client SYN */                                                       \
 	X(syn_ack) /* server SYN-ACK */                                               \
 	X(ack) /* client segment without payload on a known connection */             \
@@ -160,6 +166,12 @@ enum fg_incomplete {
 	X(stashed) /* segments of a hello kept until those in front come */                 \
 	X(hellos_second) /* hellos after a HelloRetryRequest: not fingerprinted */          \
 	X(record_lost) /* record boundary lost behind the hello: exchanges not counted */   \
+	X(quic_initials) /* datagrams with an Initial of a client */                        \
+	X(quic_lost) /* ... that the agent did not get: ring full, or too large */          \
+	X(quic_unreadable) /* ... that no key opens: forged, or its beginning was missed */ \
+	X(quic_unknown_version) /* long headers of versions that are not read */            \
+	X(tunnelled) /* packets inside others, each level of them */                        \
+	X(dtls_hellos) /* hellos of DTLS: counted, not read */                              \
 	X(clock_back) /* capture time went back and was clamped */
 
 #define FG_NAME_ENUM(name) FG_EVENT_##name,
@@ -202,6 +214,8 @@ struct fg_config {
 	__u64 ports[1024]; /* bitmap of protected ports, host order */
 	struct fg_prefix prefixes[FG_MAX_PREFIXES];
 	__u32 n_prefixes; /* 0 = any */
+	struct fg_prefix peers[FG_MAX_PEERS]; /* whose tunnels are opened */
+	__u32 n_peers; /* 0 = nobody's */
 	__u32 ifindex[FG_MAX_IFACES];
 	__u32 n_ifaces;
 	__u32 tick_ns; /* length of a jiffy */
@@ -232,11 +246,12 @@ enum fg_proof {
 #define FG_FLOW_APP_SEEN    (1U << 2) /* an application-data record of the client was seen */
 #define FG_FLOW_TURNING	    (1U << 3) /* the hello is complete, its answer awaits the client's */
 #define FG_FLOW_CLOSED	    (1U << 4) /* client's FIN or RST in sequence */
-#define FG_FLOW_KNOCKED	    (1U << 5) /* a SYN with another ISN came on this 4-tuple */
+#define FG_FLOW_KNOCKED	    (1U << 5) /* a SYN with another ISN, or an Initial, came on this 4-tuple */
 #define FG_FLOW_DROPPED	    (1U << 6) /* a block: payload is dropped from now on */
 #define FG_FLOW_NO_SYN	    (1U << 8) /* begun by a payload, the SYN was not kept */
 #define FG_FLOW_RECORD_LOST (1U << 9) /* record boundaries unknown: no exchanges */
 #define FG_FLOW_STASHED	    (1U << 10) /* segments of its hello wait in the stash */
+#define FG_FLOW_QUIC	    (1U << 11) /* see quic.h for what the fields mean */
 
 /*
  * A connection, client side first. Written by the programs, one CPU at a time in the usual case
@@ -251,7 +266,8 @@ struct fg_flow {
 			__u32 generation; /* grows whenever the row is claimed */
 			__u16 flags;
 			__u8 proof; /* enum fg_proof */
-			/* bytes of a TLS record header carried over from the last segment */
+			/* bytes of a TLS record header carried over from the last segment; QUIC: bytes
+			 * of the server's connection ID */
 			__u8 record_have;
 		};
 		/* All of these in one store or exchange: what the agent sets in flags is set on the
@@ -261,14 +277,19 @@ struct fg_flow {
 	__be16 client_port_be;
 	__be16 server_port_be;
 	__u32 touched; /* epoch of the last change */
-	__u32 client_isn;
-	__u32 server_isn;
+	union {
+		struct {
+			__u32 client_isn;
+			__u32 server_isn;
+		};
+		__u64 cid; /* QUIC: keyed hash of that ID */
+	};
 	__u32 client_next; /* next new client byte */
 	__u32 server_next; /* next new server byte */
 	__u32 record_seq; /* client sequence number of the next TLS record header */
 	__u32 turn_bytes; /* client payload since the last server payload */
 	__u32 exchanges;
-	__u32 stream; /* row of the hello being read, plus one; 0 = none */
+	__u32 stream; /* row of the hello being read, plus one; 0 = none. QUIC: FG_QUIC_* */
 	__u64 bytes_in;
 	__u64 bytes_out;
 	__u64 stack; /* struct-free packing, see stack.h; 0 = no SYN seen */
@@ -374,6 +395,24 @@ struct fg_knock {
 	__u8 pad[4];
 };
 _Static_assert(sizeof(struct fg_knock) == 40, "fg_knock");
+
+/* The same row, of a QUIC connection whose client has only sent Initials. */
+struct fg_quic_knock {
+	__u64 stem; /* valid with FG_QUIC_HELLO_KNOWN, as print, hello_flags and order */
+	__u64 cid; /* keyed hash of the connection ID that the server chose */
+	__u32 ticks; /* as in fg_knock */
+	__u8 handed; /* datagrams that the agent got */
+	__u8 cid_len; /* 0 = the server's packet was not seen */
+	__u16 hello_flags;
+	__u64 print;
+	__u8 state; /* FG_QUIC_* */
+	__u8 pad[3];
+	__u32 order;
+};
+_Static_assert(sizeof(struct fg_quic_knock) == sizeof(struct fg_knock) &&
+		       __builtin_offsetof(struct fg_quic_knock, ticks) ==
+			       __builtin_offsetof(struct fg_knock, ticks),
+	       "fg_quic_knock: rows of one table, which go by their ticks");
 
 /* Counters of one proven source. bytes and exchanges are not here: the agent adds them from the
  * connections, so that data segments touch one row only. */
@@ -534,6 +573,21 @@ struct fg_sample {
 	__u8 pad;
 	__u64 stack;
 	struct fg_hello hello;
+};
+
+/* Largest datagram handed to the agent: a path of 1,500 bytes, and of jumbo frames those that are not
+ * used for it (RFC 9000 section 14: Initials are sent before any larger size was probed). */
+#define FG_DATAGRAM_BYTES 2048
+
+/* A client's datagram that begins with an Initial. */
+struct fg_datagram {
+	__u64 time_ns;
+	__u8 client[16];
+	__u8 server[16];
+	__be16 client_port_be;
+	__be16 server_port_be;
+	__u32 len;
+	__u8 bytes[FG_DATAGRAM_BYTES];
 };
 
 /* --- Blocks (the gate) ------------------------------------------------------------------------ */

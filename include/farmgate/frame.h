@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * From a frame to its transport header: Ethernet, VLAN tags, IPv4 with options, IPv6 with
- * extension headers, TCP, UDP. Cursor in, values out; no TLS, no tables. Reads only headers, and
+ * From a frame to its transport header: Ethernet, VLAN tags, MPLS labels, PPPoE, IPv4 with options,
+ * IPv6 with extension headers, TCP, UDP. Cursor in, values out; no TLS, no tables. Reads only headers, and
  * only between data and data_end: the payload may lie elsewhere (multi-buffer frames), so it is
  * described by offset and length from the IP header, never by what follows in memory.
  *
@@ -18,16 +18,22 @@
 #define FG_ETH_8021Q	0x8100
 #define FG_ETH_8021AD	0x88a8
 #define FG_ETH_QINQ_OLD 0x9100
+#define FG_ETH_MPLS	0x8847
+#define FG_ETH_MPLS_UP	0x8848
+#define FG_ETH_PPPOE	0x8864
 
-#define FG_IPPROTO_TCP	6
-#define FG_IPPROTO_UDP	17
+/* Furthest place of an IP header, a mask: behind tags and labels 48, inside tunnels more. */
+#define FG_MAX_IP_OFF  0x1ff
 
-#define FG_TCP_FIN	0x01
-#define FG_TCP_SYN	0x02
-#define FG_TCP_RST	0x04
-#define FG_TCP_ACK	0x10
-#define FG_TCP_ECE	0x40
-#define FG_TCP_CWR	0x80
+#define FG_IPPROTO_TCP 6
+#define FG_IPPROTO_UDP 17
+
+#define FG_TCP_FIN     0x01
+#define FG_TCP_SYN     0x02
+#define FG_TCP_RST     0x04
+#define FG_TCP_ACK     0x10
+#define FG_TCP_ECE     0x40
+#define FG_TCP_CWR     0x80
 
 struct fg_frame {
 	__u32 ip_off; /* of the IP header, from the start of the frame */
@@ -191,6 +197,39 @@ static __always_inline int fg_frame_parse_ip(const void *data, const void *data_
 	return FG_FRAME_OK;
 }
 
+/* Labels in front of an IP packet (RFC 3032); what else they may be in front of does not begin with
+ * its version. @return the EtherType behind them, 0 = none. */
+static __always_inline __u32 fg_frame_mpls(const void *data, const void *data_end, __u32 *off)
+{
+	const __u8 *label;
+	int i;
+
+	for (i = 0; i < FG_MAX_LABELS; i++) {
+		label = data + (*off & 0x3f);
+		/* one byte more: the packet's first */
+		if ((const void *)(label + 5) > data_end)
+			return 0;
+		*off += 4;
+		if (!(label[2] & 1))
+			continue;
+		return label[4] >> 4 == 4 ? FG_ETH_IPV4 : label[4] >> 4 == 6 ? FG_ETH_IPV6 : 0;
+	}
+	return 0;
+}
+
+/* A session's data (RFC 2516 section 4, RFC 1661 section 2). */
+static __always_inline __u32 fg_frame_pppoe(const void *data, const void *data_end, __u32 *off)
+{
+	const __u8 *session = data + (*off & 0x3f);
+	__u32 protocol;
+
+	if ((const void *)(session + 8) > data_end || session[0] != 0x11 || session[1])
+		return 0;
+	*off += 8;
+	protocol = fg_load_be16(session + 6);
+	return protocol == 0x0021 ? FG_ETH_IPV4 : protocol == 0x0057 ? FG_ETH_IPV6 : 0;
+}
+
 /**
  * Parses an Ethernet frame up to its transport header.
  *
@@ -219,6 +258,10 @@ static __always_inline int fg_frame_parse(const void *data, const void *data_end
 		kind = fg_load_be16(eth + off + 2);
 		off += 4;
 	}
+	if (kind == FG_ETH_MPLS || kind == FG_ETH_MPLS_UP)
+		kind = fg_frame_mpls(data, data_end, &off);
+	else if (kind == FG_ETH_PPPOE)
+		kind = fg_frame_pppoe(data, data_end, &off);
 	f->ip_off = off;
 	f->kind = kind;
 	fg_reload();
@@ -230,7 +273,7 @@ static __always_inline int fg_frame_parse(const void *data, const void *data_end
 static __always_inline int fg_frame_addresses(const void *data, const void *data_end,
 					      const struct fg_frame *f, __u64 src[2], __u64 dst[2])
 {
-	const __u8 *ip = data + (f->ip_off & 0x3f);
+	const __u8 *ip = data + (f->ip_off & FG_MAX_IP_OFF);
 
 	if (f->ipv6) {
 		if ((const void *)(ip + 40) > data_end)

@@ -2,61 +2,24 @@
 /*
  * One frame through all stages, the same on every side:
  *
- *   frame.h ─► direction ─► flow.h ─► stream.h + hello.h ─► fingerprint.h ─► account.h
+ *   frame.h ─► tunnel.h ─► direction ─► flow.h ─► stream.h + hello.h ─► fingerprint.h ─► account.h
  *                            SYN, proof   hello bytes           keys            rows
  *                            ├► gate.h: what a block stops, also behind the hello
  *                            ├► turn.h: exchanges
  *                            └► timing.h: when what happened
+ *           quic.h: datagrams ─► the agent, which reads their hellos
  *
  * Each frame ends in exactly one outcome (abi.h), counted at the end of fg_pipeline().
  */
 #pragma once
 
+#include "farmgate/direction.h"
 #include "farmgate/flow.h"
 #include "farmgate/platform.h"
+#include "farmgate/quic.h"
 #include "farmgate/stream.h"
+#include "farmgate/tunnel.h"
 #include "farmgate/turn.h"
-
-static __always_inline int fg_port_protected(struct fg_env *env, __u16 port)
-{
-	return FG_CFG(env)->ports[port >> 6] >> (port & 63) & 1;
-}
-
-/* Is the server's address inside a protected prefix? True where none is configured. */
-static __always_inline int fg_prefix_protected(struct fg_env *env, const __u64 server[2])
-{
-	__u32 i;
-
-	if (!FG_CFG(env)->n_prefixes)
-		return 1;
-	for (i = 0; i < FG_MAX_PREFIXES; i++) {
-		__u64 high, low, mask_high, mask_low;
-		__u32 bits;
-
-		if (i >= FG_CFG(env)->n_prefixes)
-			break;
-		bits = FG_CFG(env)->prefixes[i].bits;
-		mask_high = bits >= 64 ? ~0ULL : bits ? ~0ULL << (64 - bits) : 0;
-		mask_low = bits >= 128 ? ~0ULL : bits > 64 ? ~0ULL << (128 - bits) : 0;
-		high = *(const volatile __u64 *)&FG_CFG(env)->prefixes[i].addr[0] ^ server[0];
-		low = *(const volatile __u64 *)&FG_CFG(env)->prefixes[i].addr[8] ^ server[1];
-		if (!(fg_be64(high) & mask_high) && !(fg_be64(low) & mask_low))
-			return 1;
-	}
-	return 0;
-}
-
-static __always_inline void fg_key_swap(struct fg_key *k)
-{
-	struct fg_key old = *k;
-
-	k->client[0] = old.server[0];
-	k->client[1] = old.server[1];
-	k->server[0] = old.client[0];
-	k->server[1] = old.client[1];
-	k->client_port = old.server_port;
-	k->server_port = old.client_port;
-}
 
 /*
  * Who sent it? By the protected port; where both ports are protected the SYN decides, then a known
@@ -267,15 +230,13 @@ static __always_inline enum fg_action fg_transport(struct fg_env *env, const str
 	*ret_outcome = FG_FRAME_other_port;
 	if (!fg_port_protected(env, f->dport) && !fg_port_protected(env, f->sport))
 		return FG_PASS;
-	if (f->proto == FG_IPPROTO_UDP) {
-		*ret_outcome = FG_FRAME_udp;
-		return FG_PASS;
-	}
 	if (!fg_read_key(env, f)) {
 		*ret_outcome = FG_FRAME_internal;
 		return FG_PASS;
 	}
 	fg_reload();
+	if (f->proto == FG_IPPROTO_UDP)
+		return fg_datagram(env, f, k, ret_outcome);
 	switch (fg_direction_of(env, f, k)) {
 	case FG_FROM_CLIENT:
 		fg_reload();
@@ -306,6 +267,8 @@ static __always_inline enum fg_action fg_pipeline(struct fg_env *env, __u32 fram
 	fg_headers(env, &data, &data_end);
 	outcome = fg_frame_parse(data, data_end, frame_len, f);
 	fg_reload();
+	if (FG_CFG(env)->n_peers)
+		outcome = fg_unwrap(env, frame_len, f, outcome);
 	if (outcome == FG_FRAME_OK)
 		action = fg_transport(env, f, &outcome);
 	if ((__u32)outcome < _FG_OUTCOME_MAX)

@@ -15,6 +15,7 @@
  *   fg_forget(env, x)      x; the kernel's verifier loses its value, so that paths converge
  *   fg_add(p, n)           adds to a counter that other CPUs may add to
  *   fg_swap32(p, old, new) compare-and-swap, true when it stored
+ *   fg_or32(p, bits)       sets bits, answers what was there before
  *   fg_now_ns(env)         fine clock; costs about 150 ns on a cold path, so: hellos only
  *   fg_peek(env, off, dst, n)   n <= 8 bytes of the frame into dst; false where they are missing
  *   fg_payload(env, off, n)     n bytes of the frame into scratch->segment; answers how many
@@ -24,6 +25,7 @@
  *   fg_source_blocked(env, k), fg_prefix_blocked(env, k, lengths), fg_client_blocked(env, k, stem,
  *                          stack)   whether an entry of that drop map holds now
  *   fg_emit(env, k, flow, h, status)   hands the agent a sample
+ *   fg_hand_datagram(env, k, off, n)   hands the agent n bytes of the frame
  */
 #pragma once
 

@@ -19,6 +19,8 @@
 
 #define FG_STACK_MAX_OPTIONS 10
 #define FG_STACK_VALID	     (1ULL << 60)
+/* Of every QUIC client: there is no SYN to tell its system by. */
+#define FG_STACK_QUIC 2ULL
 
 enum fg_stack_option {
 	FG_OPT_NONE,

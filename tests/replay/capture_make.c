@@ -14,6 +14,7 @@
 #include "capture.h"
 #include "connection.h"
 #include "hello_build.h"
+#include "quic_build.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -436,6 +437,107 @@ static void not_for_us(void)
 	fg_pkt_free(p);
 }
 
+/* --- QUIC ------------------------------------------------------------------------------------- */
+
+static const struct fg_quic_id first_id = { 8, { 1, 2, 3, 4, 5, 6, 7, 8 } },
+			       client_id = { 4, { 9, 9, 9, 9 } };
+
+struct quic_pair {
+	struct fg_end client, server;
+	uint64_t now_ns;
+	struct fg_quic_id server_id;
+};
+
+static void datagram(struct quic_pair *q, bool to_server, const uint8_t *bytes, size_t n)
+{
+	struct fg_pkt *p = fg_pkt_new();
+	const struct fg_end *from = to_server ? &q->client : &q->server;
+
+	fg_pkt_eth(p);
+	fg_pkt_ip(p, from, to_server ? &q->server : &q->client, NULL);
+	fg_pkt_udp(p, 0, 0);
+	fg_pkt_payload(p, bytes, n);
+	fg_pkt_end(p);
+	write_now(&writer, q->now_ns, p->buf, p->len);
+	q->now_ns += SECOND_NS / 50;
+	fg_pkt_free(p);
+}
+
+/* The browser's hello in two datagrams, shuffled; id is what the keys are of. */
+static void quic_hello(struct quic_pair *q, const struct fg_quic_id *id, size_t n_token)
+{
+	struct fg_quic_initial initial = { .dcid = *id, .scid = client_id, .n_token = n_token };
+	struct fg_hello_desc d;
+	uint8_t msg[FG_HELLO_BUILD_MAX], bytes[1500];
+	size_t n;
+
+	fg_hello_browser(&d, "api.example.com");
+	n = fg_hello_build(&d, msg);
+	for (uint32_t i = 0; i < 2; i++) {
+		struct fg_quic_frames f = { .n = 0 };
+
+		fg_quic_put_crypto(&f, i ? 100 : 900, msg + (i ? 100 : 900), i ? 800 : n - 900);
+		if (i)
+			fg_quic_put_crypto(&f, 0, msg, 100);
+		fg_quic_put_bytes(&f, 0, 1150 - f.n);
+		initial.number = i;
+		datagram(q, true, bytes, fg_quic_build(&initial, &f, bytes, sizeof(bytes)));
+	}
+}
+
+/* The server's flight, the client's end of the handshake to the server's ID, and three questions. */
+static void quic_rest(struct quic_pair *q)
+{
+	uint8_t bytes[1500];
+
+	q->server_id.len = 11;
+	q->server_id.bytes[0]++;
+	datagram(q, false, bytes, fg_quic_long(0, &client_id, &q->server_id, 1100, bytes));
+	datagram(q, false, bytes, fg_quic_long(2, &client_id, &q->server_id, 900, bytes));
+	datagram(q, true, bytes, fg_quic_long(2, &q->server_id, &client_id, 80, bytes));
+	for (int i = 0; i < 3; i++) {
+		datagram(q, true, bytes, fg_quic_short(&q->server_id, 300, bytes));
+		datagram(q, false, bytes, fg_quic_short(&client_id, 30, bytes));
+		datagram(q, false, bytes, fg_quic_short(&client_id, 1200, bytes));
+		datagram(q, true, bytes, fg_quic_short(&q->server_id, 25, bytes));
+	}
+	q->now_ns += SECOND_NS;
+}
+
+/* Connections in both families, behind a Retry and on a port used before; then Initials that nobody
+ * answers, a server's packets that nobody asked for, another version, DTLS and what is nothing. */
+static void quic(void)
+{
+	static const uint8_t dtls[40] = { 22, 0xfe, 0xfd, [13] = 1 };
+	struct quic_pair v4 = { fg_end_of("192.0.2.1", 40001), server4(), START_NS, { 0 } },
+			 v6 = { fg_end_of("2001:db8:1::1", 40002), server6(), START_NS, { 0 } };
+	uint8_t bytes[1500];
+	struct fg_quic_id retried = { 8, { 5 } };
+
+	quic_hello(&v4, &first_id, 0);
+	quic_rest(&v4);
+	v6.now_ns = v4.now_ns;
+	quic_hello(&v6, &first_id, 0);
+	datagram(&v6, false, bytes, fg_quic_long(3, &client_id, &retried, 60, bytes));
+	quic_hello(&v6, &retried, 40);
+	quic_rest(&v6);
+	v4.now_ns = v6.now_ns;
+	retried.bytes[1] = 1;
+	quic_hello(&v4, &retried, 0);
+	quic_rest(&v4);
+	for (uint16_t i = 0; i < 20; i++) {
+		v4.client = fg_end_of("192.0.2.77", (uint16_t)(50000 + i));
+		quic_hello(&v4, &first_id, 0);
+	}
+	v4.client = fg_end_of("192.0.2.78", 50000);
+	quic_rest(&v4);
+	fg_quic_long(0, &first_id, &client_id, 1100, bytes);
+	memcpy(bytes + 1, "\x1a\x2a\x3a\x4a", 4);
+	datagram(&v4, true, bytes, 1130);
+	datagram(&v4, true, dtls, sizeof(dtls));
+	datagram(&v4, true, dtls, 3);
+}
+
 /* --- Cases ------------------------------------------------------------------------------------ */
 
 static const struct {
@@ -463,6 +565,7 @@ static const struct {
 	{ "many-pieces", many_pieces, FG_LINK_ETHERNET, 1000, 0 },
 	{ "retransmissions", retransmissions, FG_LINK_ETHERNET, 1000, 0 },
 	{ "not-for-us", not_for_us, FG_LINK_ETHERNET, 1000, 0 },
+	{ "quic", quic, FG_LINK_ETHERNET, 1000, 0 },
 };
 
 int main(int argc, char **argv)

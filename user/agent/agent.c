@@ -23,6 +23,7 @@
 #include "sensor/probe.h"
 #include "sensor/sensor.h"
 #include "serve/http.h"
+#include "source/quic_take.h"
 #include "source/take.h"
 
 #define EPOCH_NS 1000000000ULL
@@ -37,6 +38,7 @@ struct agent {
 	struct fg_core core;
 	struct fg_sensor *sensor;
 	struct fg_taker *taker;
+	struct fg_quic_take *quic;
 	struct fg_loop *loop;
 	struct fg_http *http;
 	struct fg_agent_api *api;
@@ -55,6 +57,15 @@ static uint64_t unix_ns(void)
 	struct timespec ts;
 
 	clock_gettime(CLOCK_REALTIME, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
+}
+
+/* The programs' fine clock. */
+static uint64_t boot_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_BOOTTIME, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
 }
 
@@ -144,6 +155,8 @@ static int take_epoch(struct agent *a)
 	if (r >= 0)
 		r = fg_sensor_ticks(a->sensor, &ticks);
 	if (!r)
+		fg_quic_take_expire(a->quic, boot_ns(), ticks, false);
+	if (!r)
 		r = fg_taker_take(a->taker, ticks, fg_sensor_tick_ns(a->sensor), false, &epoch);
 	if (!r)
 		r = fg_sensor_totals(a->sensor, &epoch.received, &epoch.replies, packets);
@@ -152,6 +165,7 @@ static int take_epoch(struct agent *a)
 	fg_sensor_took(a->sensor, &epoch.received);
 	for (size_t i = 0; i < _FG_INCOMPLETE_MAX; i++)
 		epoch.received.incomplete[i] += fg_taker_incomplete(a->taker)[i];
+	fg_quic_take_add(a->quic, &epoch.received);
 	for (size_t i = 0; i < v->n_interfaces; i++) {
 		v->interfaces[i].packets = packets[i];
 		all += packets[i];
@@ -240,6 +254,34 @@ static int fail(struct agent *a, const char *what)
 	return -1;
 }
 
+/* Clients that speak QUIC are told apart here: the programs cannot read their hellos. */
+static int is_blocked(void *agent, const uint8_t source[16], uint64_t stem, uint64_t stack)
+{
+	const struct agent *a = agent;
+
+	return a->exports && fg_exports_block(a->exports, source, stem, stack, unix_ns());
+}
+
+static int open_quic(struct agent *a)
+{
+	const struct fg_quic_take_conf qc = {
+		.config = fg_sensor_config(a->sensor),
+		.tables = fg_sensor_tables(a->sensor),
+		.on_sample = fg_core_sample,
+		.arg = &a->core,
+		.is_blocked = is_blocked,
+		.blocked_arg = a,
+	};
+	int r = fg_quic_take_new(&qc, &a->quic);
+
+	if (r)
+		snprintf(a->why, a->n_why, "QUIC cannot be read: %s",
+			 r == -ENOTSUP ? "libcrypto has no AES-128-GCM or HMAC" : strerror(-r));
+	else
+		fg_sensor_on_datagram(a->sensor, fg_quic_take_datagram, a->quic);
+	return r;
+}
+
 static int open_sensor(struct agent *a)
 {
 	struct fg_sensor_conf sc = { .n_interfaces = a->conf->n_interfaces, .pins = a->conf->pins };
@@ -273,7 +315,7 @@ static int open_sensor(struct agent *a)
 	r = fg_taker_new(fg_sensor_tables(a->sensor), &a->taker);
 	if (!r && fg_sensor_found(a->sensor)->tables)
 		r = fg_taker_adopt(a->taker);
-	return r;
+	return r ? r : open_quic(a);
 }
 
 /* What an agent before this one left, and what became of it. */
@@ -467,6 +509,7 @@ int fg_agent_run(const struct fg_conf *conf, char *what, size_t n_what, char *wh
 		fg_sensor_keep(a.sensor);
 	fg_sensor_close(&a.sensor);
 	fg_taker_free(&a.taker);
+	fg_quic_take_free(&a.quic);
 	/* a core that never opened has learned nothing */
 	save_r = a.core.store ? fg_core_save(&a.core) : 0;
 	if (save_r)

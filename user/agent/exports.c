@@ -15,6 +15,7 @@
 #include "export/nginx.h"
 #include "export/target.h"
 #include "export/xdp.h"
+#include "lib/ip.h"
 #include "lib/log.h"
 
 /* Epochs between looks at what others may have done to a target. */
@@ -354,6 +355,17 @@ int fg_exports_hits(struct fg_exports *e, const struct fg_verdict *v, uint64_t n
 		return -ENOENT;
 	return fg_xdp_hits(e->xdp, v->addr, v->bits, v->stem, v->stack, now_ns, ret_hits,
 			   ret_last_ns);
+}
+
+bool fg_exports_block(struct fg_exports *e, const uint8_t source[16], uint64_t stem, uint64_t stack,
+		      uint64_t now_ns)
+{
+	uint8_t bits = fg_ip_is4(source) ? 128 : 64;
+	uint64_t hits, last_ns;
+
+	return e->xdp &&
+	       (!fg_xdp_hits(e->xdp, source, bits, stem, stack, now_ns, &hits, &last_ns) ||
+		!fg_xdp_hits(e->xdp, source, bits, stem, 0, now_ns, &hits, &last_ns));
 }
 
 /* Once for each change: a failure, its end, a rewrite, and what was done. */

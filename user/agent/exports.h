@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,5 +35,8 @@ void fg_exports_epoch(struct fg_exports *exports);
  * gate, -errno. */
 int fg_exports_hits(struct fg_exports *exports, const struct fg_verdict *verdict, uint64_t now_ns,
 		    uint64_t *ret_hits, uint64_t *ret_last_ns);
+/** Does the gate stop this client now? */
+bool fg_exports_block(struct fg_exports *exports, const uint8_t source[16], uint64_t stem,
+		      uint64_t stack, uint64_t now_ns);
 /** Brings only the view up to date, for who reads a status between epochs. */
 void fg_exports_refresh(struct fg_exports *exports);

@@ -30,6 +30,7 @@ int fg_hello_line_of(const struct fg_sample *s, bool raw, struct fg_hello_line *
 
 	if (s->status > _FG_INCOMPLETE_MAX)
 		return -EINVAL;
+	l->proto = s->proto == 'q' ? "quic" : "tcp";
 	fg_ip_prefix(s->client, 128, l->source);
 	fg_ip_prefix(s->server, 128, l->server);
 	l->sport = ntohs(s->client_port_be);

@@ -8,6 +8,7 @@
 #include "lib/ip.h"
 
 struct fg_hello_line {
+	const char *proto; /* tcp, quic */
 	char source[FG_IP_TEXT], server[FG_IP_TEXT];
 	unsigned int sport, dport;
 	char sni[FG_MAX_SNI + 1]; /* "-" where there is none; one word whatever was sent */

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "source/quic_take.h"
+
 #define EPOCH_NS 1000000000ULL
 /* The kernel engine's ring holds some 600 samples: emptied long before. */
 #define DRAIN_FRAMES 256
@@ -14,6 +16,7 @@ struct replay {
 	const struct fg_replay_conf *conf;
 	void *engine;
 	struct fg_taker *taker;
+	struct fg_quic_take *quic;
 	uint64_t epoch_start_ns, last_ns;
 	uint64_t frames;
 };
@@ -29,6 +32,9 @@ static void fill_config(const struct replay *p, struct fg_config *config)
 		memset(config->ports, 0xff, sizeof(config->ports));
 	for (size_t i = 0; i < conf->n_ports; i++)
 		config->ports[conf->ports[i] >> 6] |= 1ULL << (conf->ports[i] & 63);
+	/* a capture blocks nobody: whatever was tunnelled is looked at */
+	config->n_peers = 1;
+	config->peers[0] = (struct fg_prefix){ .bits = 0 };
 	config->n_prefixes = (uint32_t)conf->n_prefixes;
 	memcpy(config->prefixes, conf->prefixes, sizeof(config->prefixes));
 }
@@ -53,6 +59,24 @@ static void on_given_up(void *arg, const struct fg_stream *stream, enum fg_incom
 		p->conf->on_hello(p->conf->arg, &s);
 }
 
+/* The engine has its callback before there are tables to make the taker of. */
+static void on_datagram(void *arg, const struct fg_datagram *d)
+{
+	fg_quic_take_datagram(((struct replay *)arg)->quic, d);
+}
+
+static int open_quic(struct replay *p, const struct fg_engine_conf *ec)
+{
+	const struct fg_quic_take_conf qc = {
+		.config = p->conf->engine->config(p->engine),
+		.tables = p->conf->engine->tables(p->engine),
+		.on_sample = ec->on_sample,
+		.arg = ec->arg,
+	};
+
+	return fg_quic_take_new(&qc, &p->quic);
+}
+
 static int open_engine(struct replay *p, char *why, size_t n_why)
 {
 	struct fg_engine_conf ec = {
@@ -60,6 +84,8 @@ static int open_engine(struct replay *p, char *why, size_t n_why)
 		.force_loop = p->conf->force_loop,
 		.on_sample = p->conf->on_hello ? p->conf->on_hello : fg_core_sample,
 		.arg = p->conf->on_hello ? p->conf->arg : p->core,
+		.on_datagram = on_datagram,
+		.datagram_arg = p,
 	};
 	uint64_t seed[4];
 	int r = 0;
@@ -78,8 +104,13 @@ static int open_engine(struct replay *p, char *why, size_t n_why)
 	if (r)
 		return r;
 	r = fg_taker_new(p->conf->engine->tables(p->engine), &p->taker);
+	if (!r)
+		r = open_quic(p, &ec);
 	if (r)
-		snprintf(why, n_why, "no memory for shadow counts");
+		snprintf(why, n_why,
+			 r == -ENOTSUP ?
+				 "libcrypto has no AES-128-GCM or HMAC: QUIC cannot be read" :
+				 "no memory for shadow counts");
 	else
 		fg_taker_on_given_up(p->taker, on_given_up, p);
 	return r;
@@ -90,6 +121,7 @@ static int end_epoch(struct replay *p, uint64_t end_ns, bool all)
 	struct fg_epoch epoch = { .start_ns = p->epoch_start_ns, .end_ns = end_ns };
 	int r = p->conf->engine->drain(p->engine);
 
+	fg_quic_take_expire(p->quic, end_ns, end_ns / FG_REPLAY_TICK_NS, all);
 	if (!r && p->conf->on_hello) {
 		fg_taker_skip(p->taker, end_ns / FG_REPLAY_TICK_NS, FG_REPLAY_TICK_NS, all);
 		return 0;
@@ -103,6 +135,7 @@ static int end_epoch(struct replay *p, uint64_t end_ns, bool all)
 		return r;
 	for (size_t i = 0; i < _FG_INCOMPLETE_MAX; i++)
 		epoch.received.incomplete[i] += fg_taker_incomplete(p->taker)[i];
+	fg_quic_take_add(p->quic, &epoch.received);
 	return fg_core_epoch(p->core, &epoch, p->taker);
 }
 
@@ -191,6 +224,7 @@ int fg_replay(struct fg_core *core, const struct fg_replay_conf *conf, char *why
 out:
 	core->taker = NULL;
 	fg_taker_free(&p.taker);
+	fg_quic_take_free(&p.quic);
 	if (p.engine)
 		conf->engine->close(p.engine);
 	fg_capture_close(&capture);

@@ -21,7 +21,7 @@ struct printer {
 static void print_json(struct fg_jsonw *w, const struct fg_hello_line *l, bool raw)
 {
 	fg_jsonw_object(w);
-	fg_jsonw_key_string(w, "proto", "tcp");
+	fg_jsonw_key_string(w, "proto", l->proto);
 	fg_jsonw_key_string(w, "src", l->source);
 	fg_jsonw_key_u64(w, "sport", l->sport);
 	fg_jsonw_key_string(w, "dst", l->server);
@@ -46,8 +46,8 @@ static void on_hello(void *arg, const struct fg_sample *s)
 		print_json(p->json, &l, p->raw);
 		return;
 	}
-	printf("tcp\t%s\t%u\t%s\t%u\t%s\t%s\t%s\t%s", l.source, l.sport, l.server, l.dport, l.sni,
-	       l.ja4, l.stem, l.status);
+	printf("%s\t%s\t%u\t%s\t%u\t%s\t%s\t%s\t%s", l.proto, l.source, l.sport, l.server, l.dport,
+	       l.sni, l.ja4, l.stem, l.status);
 	if (p->raw)
 		printf("\t%s", l.raw);
 	putchar('\n');

@@ -33,6 +33,8 @@ const char *fg_stack_text(uint64_t stack, char buf[FG_STACK_TEXT])
 
 	if (!stack)
 		return "-";
+	if (stack == FG_STACK_QUIC)
+		return "quic";
 	if (stack >> 22 & 31)
 		snprintf(ws, sizeof(ws), "ws%u", (unsigned int)(stack >> 22 & 31) - 1);
 	for (int i = 0; i < FG_STACK_MAX_OPTIONS && (stack >> (30 + 3 * i) & 7); i++)

@@ -37,6 +37,8 @@ struct fg_sensor {
 	uint64_t tick_ns;
 	struct ring_buffer *ring;
 	fg_sensor_sample_fn on_sample;
+	fg_sensor_datagram_fn on_datagram;
+	void *datagram_arg;
 	void *arg;
 	struct fg_pins *pins; /* NULL = nothing is pinned */
 	struct fg_sensor_found found;
@@ -197,6 +199,16 @@ static int on_ring(void *arg, void *data, size_t len)
 	return 0;
 }
 
+static int on_datagram_ring(void *arg, void *data, size_t len)
+{
+	struct fg_sensor *s = arg;
+	const struct fg_datagram *d = data;
+
+	if (len >= sizeof(*d) && d->len <= FG_DATAGRAM_BYTES && s->on_datagram)
+		s->on_datagram(s->datagram_arg, d);
+	return 0;
+}
+
 static int load(struct fg_sensor *s, char *why, size_t n_why)
 {
 	int r = farmgate_bpf__load(s->skel);
@@ -345,7 +357,8 @@ static int open_maps(struct fg_sensor *s, char *why, size_t n_why)
 		return r;
 	}
 	s->ring = ring_buffer__new(bpf_map__fd(s->skel->maps.fg_samples), on_ring, s, NULL);
-	if (!s->ring) {
+	if (!s->ring || ring_buffer__add(s->ring, bpf_map__fd(s->skel->maps.fg_datagrams),
+					 on_datagram_ring, s)) {
 		snprintf(why, n_why, "the sample ring cannot be opened: %s", strerror(errno));
 		return -errno;
 	}
@@ -631,6 +644,12 @@ void fg_sensor_on_sample(struct fg_sensor *s, fg_sensor_sample_fn fn, void *arg)
 {
 	s->on_sample = fn;
 	s->arg = arg;
+}
+
+void fg_sensor_on_datagram(struct fg_sensor *s, fg_sensor_datagram_fn fn, void *arg)
+{
+	s->on_datagram = fn;
+	s->datagram_arg = arg;
 }
 
 int fg_sensor_sample_fd(const struct fg_sensor *s)

@@ -81,7 +81,10 @@ uint64_t fg_sensor_tick_ns(const struct fg_sensor *sensor);
 
 typedef void (*fg_sensor_sample_fn)(void *arg, const struct fg_sample *sample);
 void fg_sensor_on_sample(struct fg_sensor *sensor, fg_sensor_sample_fn fn, void *arg);
-/** Readable when samples wait. */
+typedef void (*fg_sensor_datagram_fn)(void *arg, const struct fg_datagram *datagram);
+/** Told about clients' Initials of QUIC; NULL = nobody is. */
+void fg_sensor_on_datagram(struct fg_sensor *sensor, fg_sensor_datagram_fn fn, void *arg);
+/** Readable when samples or datagrams wait. */
 int fg_sensor_sample_fd(const struct fg_sensor *sensor);
 /** @return number handed over, -errno. */
 int fg_sensor_drain(struct fg_sensor *sensor);

@@ -24,10 +24,11 @@ struct fg_capture {
 
 static const struct {
 	int link;
-	uint32_t header; /* bytes in front of the network layer */
+	uint32_t header; /* bytes in front of the network layer, where it is fixed */
 } links[] = {
 	{ DLT_EN10MB, 0 },     { DLT_RAW, 0 },	       { DLT_IPV4, 0 }, { DLT_IPV6, 0 },
 	{ DLT_LINUX_SLL, 16 }, { DLT_LINUX_SLL2, 20 }, { DLT_NULL, 4 }, { DLT_LOOP, 4 },
+	{ DLT_PPP, 0 }, /* its length varies: ppp_header() */
 };
 
 static int link_header(int link, uint32_t *ret_bytes)
@@ -70,7 +71,7 @@ int fg_capture_open(const char *path, struct fg_capture **ret_capture, char *why
 	if (link_header(c->link, &header)) {
 		snprintf(
 			why, n_why,
-			"link type %d is not read (Ethernet, raw IP, Linux cooked and null/loop are)",
+			"link type %d is not read (Ethernet, raw IP, Linux cooked, null/loop and PPP are)",
 			c->link);
 		fg_capture_close(&c);
 		return -EINVAL;
@@ -96,38 +97,52 @@ const char *fg_capture_error(const struct fg_capture *c)
 	return c->error;
 }
 
-/* EtherType behind a link header that is not Ethernet's; 0 = nothing we know. */
-static uint16_t ethertype_of(int link, const uint8_t *data, uint32_t len)
+/* PPP (RFC 1661 section 2, RFC 1662 section 3.1): address and control may be left out, and the first
+ * byte of the protocol where it is zero, which is told by the lowest bits. @return bytes in front of
+ * the network layer. */
+static uint32_t ppp_header(const uint8_t *data, uint32_t len, uint16_t *ret_kind)
+{
+	uint32_t at = len >= 2 && data[0] == 0xff && data[1] == 0x03 ? 2 : 0;
+	uint16_t protocol;
+
+	*ret_kind = 0;
+	if (len < at + 2)
+		return len;
+	protocol = data[at] & 1 ? data[at] : fg_load_be16(data + at);
+	at += data[at] & 1 ? 1 : 2;
+	*ret_kind = protocol == 0x0021 ? FG_ETH_IPV4 : protocol == 0x0057 ? FG_ETH_IPV6 : 0;
+	return at;
+}
+
+/* Bytes of a link header that is not Ethernet's, and the EtherType behind it; 0 = nothing we know. */
+static uint32_t read_link(int link, const uint8_t *data, uint32_t len, uint16_t *ret_kind)
 {
 	uint32_t header = 0;
 
+	*ret_kind = 0;
+	if (link == DLT_PPP)
+		return ppp_header(data, len, ret_kind);
 	link_header(link, &header);
 	if (len < header + 1)
-		return 0;
+		return len < header ? len : header;
 	if (link == DLT_LINUX_SLL)
-		return fg_load_be16(data + 14);
-	if (link == DLT_LINUX_SLL2)
-		return fg_load_be16(data);
+		*ret_kind = fg_load_be16(data + 14);
+	else if (link == DLT_LINUX_SLL2)
+		*ret_kind = fg_load_be16(data);
 	/* raw and loop: the IP version is surer than the host-specific family number */
-	switch (data[header] >> 4) {
-	case 4:
-		return FG_ETH_IPV4;
-	case 6:
-		return FG_ETH_IPV6;
-	default:
-		return 0;
-	}
+	else if (data[header] >> 4 == 4)
+		*ret_kind = FG_ETH_IPV4;
+	else if (data[header] >> 4 == 6)
+		*ret_kind = FG_ETH_IPV6;
+	return header;
 }
 
 /* Puts an Ethernet header in the link header's place. */
 static void to_ethernet(struct fg_capture *c, const uint8_t *data, struct fg_capture_frame *f)
 {
-	uint16_t kind = ethertype_of(c->link, data, f->len);
-	uint32_t header = 0, body;
+	uint16_t kind;
+	uint32_t header = read_link(c->link, data, f->len, &kind), body;
 
-	link_header(c->link, &header);
-	if (header > f->len)
-		header = f->len;
 	body = f->len - header;
 	if (body > MAX_RECORD_BYTES)
 		body = MAX_RECORD_BYTES;

@@ -16,6 +16,8 @@
 #define FG_REPLAY_TICK_NS 1000000ULL
 
 typedef void (*fg_sample_fn)(void *arg, const struct fg_sample *sample);
+/* A client's datagram that begins with an Initial. */
+typedef void (*fg_datagram_fn)(void *arg, const struct fg_datagram *datagram);
 
 struct fg_engine_conf {
 	struct fg_config config; /* seed, ports, role; masks are filled in by the engine */
@@ -23,6 +25,8 @@ struct fg_engine_conf {
 	bool force_loop; /* kernel: bpf_loop even where may_goto is accepted */
 	fg_sample_fn on_sample;
 	void *arg;
+	fg_datagram_fn on_datagram;
+	void *datagram_arg;
 };
 
 struct fg_engine_ops {
@@ -30,9 +34,11 @@ struct fg_engine_ops {
 	int (*open)(const struct fg_engine_conf *conf, void **ret_engine, char *why, size_t n_why);
 	void (*close)(void *engine);
 	int (*frame)(void *engine, const struct fg_capture_frame *frame);
-	/** Hands pending samples to on_sample. */
+	/** Hands pending samples to on_sample, datagrams to on_datagram. */
 	int (*drain)(void *engine);
 	const struct fg_tables *(*tables)(void *engine);
+	/** With seed, masks and tick as the tables have them. */
+	const struct fg_config *(*config)(void *engine);
 	int (*totals)(void *engine, struct fg_totals *ret_totals);
 };
 

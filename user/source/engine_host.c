@@ -16,7 +16,23 @@ struct host {
 	struct fg_totals totals;
 	struct fg_meta meta;
 	struct fg_env env;
+	struct fg_engine_conf conf; /* whom to tell */
 };
+
+static void tell_sample(void *arg, const struct fg_sample *sample)
+{
+	struct host *h = arg;
+
+	h->conf.on_sample(h->conf.arg, sample);
+}
+
+static void tell_datagram(void *arg, const struct fg_datagram *datagram)
+{
+	struct host *h = arg;
+
+	if (h->conf.on_datagram)
+		h->conf.on_datagram(h->conf.datagram_arg, datagram);
+}
 
 static void host_close(void *engine)
 {
@@ -82,9 +98,11 @@ static int host_open(const struct fg_engine_conf *conf, void **ret_engine, char 
 		.meta = &h->meta,
 		.config = &h->config,
 		.tables = &h->tables,
-		.on_sample = conf->on_sample,
-		.arg = conf->arg,
+		.on_sample = tell_sample,
+		.on_datagram = tell_datagram,
+		.arg = h,
 	};
+	h->conf = *conf;
 	*ret_engine = h;
 	return 0;
 
@@ -119,6 +137,11 @@ static const struct fg_tables *host_tables(void *engine)
 	return &((struct host *)engine)->tables;
 }
 
+static const struct fg_config *host_config(void *engine)
+{
+	return &((struct host *)engine)->config;
+}
+
 static int host_totals(void *engine, struct fg_totals *ret_totals)
 {
 	*ret_totals = ((struct host *)engine)->totals;
@@ -132,5 +155,6 @@ const struct fg_engine_ops fg_engine_host = {
 	.frame = host_frame,
 	.drain = host_drain,
 	.tables = host_tables,
+	.config = host_config,
 	.totals = host_totals,
 };

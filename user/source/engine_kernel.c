@@ -49,6 +49,7 @@ static int kernel_open(const struct fg_engine_conf *conf, void **ret_engine, cha
 		return r;
 	}
 	fg_sensor_on_sample(k->sensor, conf->on_sample, conf->arg);
+	fg_sensor_on_datagram(k->sensor, conf->on_datagram, conf->datagram_arg);
 	*ret_engine = k;
 	return 0;
 }
@@ -95,6 +96,11 @@ static const struct fg_tables *kernel_tables(void *engine)
 	return fg_sensor_tables(((struct kernel *)engine)->sensor);
 }
 
+static const struct fg_config *kernel_config(void *engine)
+{
+	return fg_sensor_config(((struct kernel *)engine)->sensor);
+}
+
 static int kernel_totals(void *engine, struct fg_totals *ret_totals)
 {
 	struct kernel *k = engine;
@@ -118,5 +124,6 @@ const struct fg_engine_ops fg_engine_kernel = {
 	.frame = kernel_frame,
 	.drain = kernel_drain,
 	.tables = kernel_tables,
+	.config = kernel_config,
 	.totals = kernel_totals,
 };
