@@ -388,13 +388,13 @@ garbage() {
 		wait_until 10 listens || fail "lapi_bad.py does not listen"
 		n=$((n + 1))
 		fg block "198.51.100.$n" --ttl 10m >/dev/null || fail "block"
-		wait_until 40 degraded_says "$(said "$how")" ||
+		wait_until 90 degraded_says "$(said "$how")" ||
 			fail "$how is told as: $(query status '.degraded[]')"
 		finish "$BAD_PID" KILL
 		echo "ok: $how: $(query status '.degraded[]' | grep crowdsec)"
 	done
 	start_lapi
-	wait_until 60 not_degraded || fail "does not recover: $(query status '.degraded[]')"
+	wait_until 90 not_degraded || fail "does not recover: $(query status '.degraded[]')"
 	expect "decisions on one address after all that" 1 most_on_one
 }
 

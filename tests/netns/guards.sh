@@ -74,7 +74,12 @@ wait_until 10 answer_is 0 query status '.degraded | map(select(test("allow file"
 	fail "the fault stays: $(fg status)"
 echo "ok: a bad line and a vanished file keep the old list"
 
-# its window still holds what it was flagged for
+# a tier that was lowered rises again a minute after nothing speaks against it any more
+sleep 61
+in_clients "$TLSLOAD" --connect "$SERVER4:443" --sources 10.20.0.0/16 --count 200 \
+	--per-source 1-2 || fail "ordinary load again"
+in_clients "$TLSLOAD" --connect "$SERVER4:443" --sources 10.21.0.7 --per-source 80 ||
+	fail "loud load again"
 wait_until 20 in_set 10.21.0.7 || fail "not blocked again: $(fg flagged --format json)"
 in_clients "$TLSLOAD" --connect "$SERVER4:443" --sources 10.21.0.8 --per-source 80 ||
 	fail "second loud load"
