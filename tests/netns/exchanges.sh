@@ -13,6 +13,7 @@
 #       requests, at most three more
 #   <   requests of less than 200 bytes (short headers; HTTP/2 sends a header it has sent before as
 #       a byte): fewer than there were, and none is made up
+# Runs alone: it measures times.
 set -u
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib_delay.sh"

@@ -3,6 +3,7 @@
 # Small tables, and more than they hold: SYNs of sources that do not exist, then real handshakes of
 # ever new sources. What is proven and open stays and goes on being counted to the byte; who found no
 # room is counted in a sketch, never too low; status says which table is full, and that it is over.
+# Runs alone: it measures times.
 set -u
 . "$(dirname "$0")/lib.sh"
 lab_private "$@"

@@ -4,11 +4,12 @@
 # nothing is blocked that has no verdict in the state file, and blocks hold and end by themselves; the
 # next one takes the programs over, and gate, firewall and state file say the same.
 # `make kill` does it 200 times.
+# Runs alone: it takes the whole machine.
 set -u
 . "$(dirname "$0")/lib.sh"
 lab_private "$@"
 need_programs curl jq bpftool nft python3
-ROUNDS=${FG_KILL_ROUNDS:-20}
+ROUNDS=${FG_KILL_ROUNDS:-8}
 lab_begin
 make_network
 start_server

@@ -8,6 +8,7 @@
 # start. Then what this kernel does of itself (since 6.18 or so the offset depends on the ports too:
 # no two connections have the same), hosts that surely begin anew with each connection (from another
 # private address each), hosts of both sorts, and hosts without timestamps.
+# Runs alone: it measures times.
 set -u
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib_delay.sh"

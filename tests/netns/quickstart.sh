@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # The lab of scripts/quickstart, smaller: it counts what its clients did, flags its farm and nobody
 # else, and leaves nothing behind, whether it ends by itself or by ^C. Bad arguments are refused.
+# Runs alone: it takes the whole machine.
 set -u
 . "$(dirname "$0")/lib.sh"
 [ "$(id -u)" = 0 ] || skip "needs root"

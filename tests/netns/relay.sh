@@ -12,6 +12,7 @@
 #   inspect   nginx ends TCP and TLS, and opens both anew              not relayed: both are the gateway's
 #
 # With CAPTURE=DIR the captures stay there, one a scenario and pair of distances.
+# Runs alone: it measures times.
 set -u
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib_clients.sh"
