@@ -302,6 +302,8 @@ static int open_sensor(struct agent *a)
 				 "are copies, and nobody is to answer them");
 	sc.config.n_prefixes = (uint32_t)a->conf->n_prefixes;
 	memcpy(sc.config.prefixes, a->conf->prefixes, sizeof(sc.config.prefixes));
+	sc.config.n_peers = (uint32_t)a->conf->n_peers;
+	memcpy(sc.config.peers, a->conf->peers, sizeof(sc.config.peers));
 	fg_tables_size(bytes, &sc.sizes);
 	r = fg_core_seed(&a->core, (uint64_t *)sc.config.seed);
 	if (r) {

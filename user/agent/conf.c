@@ -75,6 +75,8 @@ struct raw {
 		char **prefixes;
 		unsigned int prefixes_count;
 	} protect;
+	char **tunnels;
+	unsigned int tunnels_count;
 	enum fg_mode mode;
 	char *ttl, *warmup, *history;
 	enum drop drop;
@@ -270,6 +272,7 @@ static const cyaml_schema_field_t root_fields[] = {
 	TEXT("pins", struct raw, pins),
 	ENUM("on_stop", struct raw, on_stop, on_stops),
 	CYAML_FIELD_MAPPING("protect", OPTIONAL, struct raw, protect, protect_fields),
+	TEXTS("tunnels", struct raw, tunnels, 0, FG_MAX_PEERS),
 	ENUM("mode", struct raw, mode, modes),
 	TEXT("ttl", struct raw, ttl),
 	TEXT("warmup", struct raw, warmup),
@@ -534,6 +537,28 @@ static int apply_prefixes(struct fg_conf *conf, const struct raw *raw, const str
 			return r;
 	}
 	conf->n_prefixes = raw->protect.prefixes_count;
+	return 0;
+}
+
+static int apply_tunnels(struct fg_conf *conf, const struct raw *raw, const struct fg_yaml *y)
+{
+	char path[FG_YAML_MAX_PATH];
+
+	if (!fg_yaml_line(y, "tunnels"))
+		return 0;
+	for (unsigned int i = 0; i < raw->tunnels_count; i++) {
+		int r;
+
+		snprintf(path, sizeof(path), "tunnels[%u]", i);
+		r = check_prefix(y, path, raw->tunnels[i], &conf->peers[i]);
+		if (r < 0)
+			return r;
+		/* who may tunnel may choose every address that counts here */
+		if (conf->peers[i].bits < (fg_ip_is4(conf->peers[i].addr) ? 96 + 8 : 16))
+			return fg_yaml_refuse(y, path, "'%.60s' is wider than any network of peers",
+					      raw->tunnels[i]);
+	}
+	conf->n_peers = raw->tunnels_count;
 	return 0;
 }
 
@@ -1017,6 +1042,8 @@ static int apply_raw(struct fg_conf *conf, const struct raw *raw, const struct f
 		r = apply_ports(conf, raw, y);
 	if (r == 0)
 		r = apply_prefixes(conf, raw, y);
+	if (r == 0)
+		r = apply_tunnels(conf, raw, y);
 	if (r == 0)
 		r = apply_allow(conf, raw, y);
 	if (r == 0)
