@@ -14,6 +14,7 @@
 
 #include "farmgate/pipeline.h"
 
+#include "apart.bpf.h"
 #include "reset.bpf.h"
 
 /* tcx verdicts (kernel 6.6); the same numbers mean the same to clsact. */
@@ -34,21 +35,6 @@ static __always_inline __u32 slot_of(__u32 ifindex)
 	return i < FG_MAX_IFACES ? i : 0;
 }
 
-static __always_inline int env_init(struct fg_env *env, void *ctx, __u32 slot)
-{
-	__u32 zero = 0;
-
-	env->ctx = ctx;
-	env->totals = bpf_map_lookup_elem(&fg_totals, &slot);
-	env->meta = bpf_map_lookup_elem(&fg_meta, &zero);
-	env->scratch = bpf_map_lookup_elem(&fg_scratch, &zero);
-	if (!env->totals || !env->meta || !env->scratch)
-		return 0;
-	env->epoch = env->meta->epoch;
-	env->ticks = bpf_jiffies64();
-	return 1;
-}
-
 /* Replay: packet time, tick and lengths travel in front of the frame. */
 static __always_inline int env_from_metadata(struct fg_env *env, struct xdp_md *ctx,
 					     __u32 *ret_frame_len, __u32 *ret_wire_len)
@@ -59,6 +45,7 @@ static __always_inline int env_from_metadata(struct fg_env *env, struct xdp_md *
 		return 0;
 	env->replay_ns = m->time_ns;
 	env->ticks = (__u64)m->ticks_hi << 32 | m->ticks_lo;
+	env->scratch->ticks = env->ticks;
 	*ret_frame_len = m->frame_len;
 	*ret_wire_len = m->wire_len;
 	return 1;

@@ -21,6 +21,26 @@ struct fg_env {
 
 #define FG_CFG(env) ((void)(env), &fg_config)
 
+/* slot: of the totals. */
+static __always_inline int env_init(struct fg_env *env, void *ctx, __u32 slot)
+{
+	__u32 zero = 0;
+
+	env->ctx = ctx;
+	env->totals = bpf_map_lookup_elem(&fg_totals, &slot);
+	env->meta = bpf_map_lookup_elem(&fg_meta, &zero);
+	env->scratch = bpf_map_lookup_elem(&fg_scratch, &zero);
+	if (!env->totals || !env->meta || !env->scratch)
+		return 0;
+	env->epoch = env->meta->epoch;
+	env->ticks = bpf_jiffies64();
+	if (fg_config.n_peers || fg_config.n_balancers) {
+		env->scratch->ticks = env->ticks;
+		env->scratch->slot = slot;
+	}
+	return 1;
+}
+
 #define FG_TABLE_LOOKUP(name, type, map)                                      \
 	static __always_inline struct type *name(struct fg_env *env, __u32 i) \
 	{                                                                     \
@@ -125,8 +145,46 @@ static __always_inline int fg_copy_payload(struct fg_env *env, __u32 off, __u8 *
 }
 
 static __always_inline void fg_stream_run(struct fg_env *env);
+static __always_inline void fg_proxy_run(struct fg_env *env);
 
+/* Defined in apart.bpf.h. */
+int fg_unwrap_xdp(struct xdp_md *ctx, __u32 frame_len, int outcome);
+int fg_unwrap_ingress(struct __sk_buff *skb, __u32 frame_len, int outcome);
+int fg_unwrap_egress(struct __sk_buff *skb, __u32 frame_len, int outcome);
+int fg_proxy_xdp(struct xdp_md *ctx, __u32 seq, __u32 n);
+int fg_proxy_ingress(struct __sk_buff *skb, __u32 seq, __u32 n);
+
+static __always_inline int fg_unwrap_apart(struct fg_env *env, __u32 frame_len, int outcome)
+{
+	if (!env->tc)
+		return fg_unwrap_xdp(env->ctx, frame_len, outcome);
+	if (env->hook == FG_HOOK_EGRESS)
+		return fg_unwrap_egress(env->ctx, frame_len, outcome);
+	return fg_unwrap_ingress(env->ctx, frame_len, outcome);
+}
+
+static __always_inline __u32 fg_proxy_apart(struct fg_env *env, struct fg_flow *flow, __u32 seq,
+					    __u32 n)
+{
+	(void)flow; /* the one that was found last */
+	return env->tc ? fg_proxy_ingress(env->ctx, seq, n) : fg_proxy_xdp(env->ctx, seq, n);
+}
+
+#include "farmgate/proxy_header.h"
 #include "farmgate/stash.h"
+
+static long fg_proxy_turn(__u32 i, struct fg_env *env)
+{
+	(void)i;
+	return !fg_proxy_step(env->scratch);
+}
+
+static __always_inline void fg_proxy_run(struct fg_env *env)
+{
+	struct fg_env inner = { .scratch = env->scratch };
+
+	bpf_loop(FG_PROXY1_MAX_BYTES + 1, fg_proxy_turn, &inner, 0);
+}
 
 static long fg_stream_turn(__u32 i, struct fg_env *env)
 {

@@ -28,7 +28,8 @@
 #define FG_MAX_VLANS 3
 /* MPLS labels in front of it: real paths push one to three. */
 #define FG_MAX_LABELS 4
-/* Prefixes of peers that may tunnel: walked one by one on what may be a tunnel. */
+/* Prefixes of peers that may tunnel, and of balancers: walked one by one on what may be a tunnel, on a
+ * connection's first segment. */
 #define FG_MAX_PEERS 16
 /* IPv6 extension headers walked: real traffic carries at most two or three. */
 #define FG_MAX_IP6_EXTS 6
@@ -170,6 +171,9 @@ enum fg_incomplete {
 	X(quic_lost) /* ... that the agent did not get: ring full, or too large */          \
 	X(quic_unreadable) /* ... that no key opens: forged, or its beginning was missed */ \
 	X(quic_unknown_version) /* long headers of versions that are not read */            \
+	X(proxy_headers) /* connections of balancers, with their client's address */        \
+	X(proxy_local) /* ... without: the balancer's own */                                \
+	X(proxy_missing) /* ... with no header that can be read: counted for nobody */      \
 	X(tunnelled) /* packets inside others, each level of them */                        \
 	X(dtls_hellos) /* hellos of DTLS: counted, not read */                              \
 	X(clock_back) /* capture time went back and was clamped */
@@ -216,6 +220,8 @@ struct fg_config {
 	__u32 n_prefixes; /* 0 = any */
 	struct fg_prefix peers[FG_MAX_PEERS]; /* whose tunnels are opened */
 	__u32 n_peers; /* 0 = nobody's */
+	struct fg_prefix balancers[FG_MAX_PEERS]; /* whose connections begin with a PROXY header */
+	__u32 n_balancers;
 	__u32 ifindex[FG_MAX_IFACES];
 	__u32 n_ifaces;
 	__u32 tick_ns; /* length of a jiffy */
@@ -228,7 +234,8 @@ struct fg_config {
 	__u8 socket_proof; /* look connections up in the host's socket table */
 	__u8 volume; /* count bytes and exchanges */
 	__u8 reset; /* a blocked SYN or hello is answered with a RST, else with silence */
-	__u8 pad[2];
+	__u8 proxy_skip; /* a PROXY header of anybody is jumped over, and changes nothing */
+	__u8 pad[1];
 };
 
 /* --- Tables. A set is one array row: eight tags, then eight rows. ----------------------------- */
@@ -252,6 +259,10 @@ enum fg_proof {
 #define FG_FLOW_RECORD_LOST (1U << 9) /* record boundaries unknown: no exchanges */
 #define FG_FLOW_STASHED	    (1U << 10) /* segments of its hello wait in the stash */
 #define FG_FLOW_QUIC	    (1U << 11) /* see quic.h for what the fields mean */
+/* a balancer's, which has not said yet whose it is: nobody's */
+#define FG_FLOW_PROXY_AWAITED (1U << 12)
+/* client and port are those of a PROXY header; the row's tag has the balancer's */
+#define FG_FLOW_PROXIED (1U << 13)
 
 /*
  * A connection, client side first. Written by the programs, one CPU at a time in the usual case
@@ -297,7 +308,9 @@ struct fg_flow {
 	__u32 chunks; /* steps of the server's progress since the last request */
 	__u32 used; /* tick at which an unproven row was last found, low half */
 	union {
-		__u16 record_len; /* length bytes of a carried record header */
+		/* length bytes of a carried record header; with FG_FLOW_PROXY_AWAITED what is still
+		 * to come of a PROXY header */
+		__u16 record_len;
 		/* behind FG_FLOW_APP_SEEN: server payload since the client's latest */
 		__u16 answer_bytes;
 	};

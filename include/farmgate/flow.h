@@ -12,9 +12,11 @@
 #pragma once
 
 #include "farmgate/account.h"
+#include "farmgate/direction.h"
 #include "farmgate/gate.h"
 #include "farmgate/hash.h"
 #include "farmgate/platform.h"
+#include "farmgate/proxy_header.h"
 #include "farmgate/stack.h"
 #include "farmgate/stash.h"
 #include "farmgate/table.h"
@@ -26,10 +28,12 @@ static __always_inline __u64 flow_hash(struct fg_env *env, const struct fg_key *
 			    (__u32)k->client_port << 16 | k->server_port);
 }
 
+/* Behind a balancer row and frame name two clients, and the tag has to do: as for a knock, another
+ * 4-tuple has it once in 2^64. */
 static __always_inline int flow_is(const struct fg_flow *row, const struct fg_key *k)
 {
-	return fg_load_u64(row->client) == k->client[0] &&
-	       fg_load_u64(row->client + 8) == k->client[1] &&
+	return (row->flags & FG_FLOW_PROXIED || (fg_load_u64(row->client) == k->client[0] &&
+						 fg_load_u64(row->client + 8) == k->client[1])) &&
 	       fg_load_u64(row->server) == k->server[0] &&
 	       fg_load_u64(row->server + 8) == k->server[1];
 }
@@ -58,6 +62,21 @@ static __always_inline struct fg_flow *flow_find(struct fg_env *env, const struc
 	    !flow_use(env, &set->row[way], &set->tag[way], hash))
 		return 0;
 	return &set->row[way];
+}
+
+/* Does a connection of this client begin with the header of a balancer? */
+static __always_inline int flow_awaits_proxy(struct fg_env *env, const struct fg_key *k)
+{
+	return FG_CFG(env)->n_balancers &&
+	       fg_prefix_has(FG_CFG(env)->balancers, FG_CFG(env)->n_balancers, k->client);
+}
+
+/* What k calls the balancer's connection is from here on its client's. */
+static __always_inline void flow_rename(const struct fg_flow *flow, struct fg_key *k)
+{
+	k->client[0] = fg_load_u64(flow->client);
+	k->client[1] = fg_load_u64(flow->client + 8);
+	k->client_port = fg_ntohs(flow->client_port_be);
 }
 
 static __always_inline int flow_awaits_hello(const struct fg_flow *flow)
@@ -357,21 +376,12 @@ static __always_inline void flow_syn_ack(struct fg_env *env, const struct fg_fra
 	knock->syn_bytes = 0;
 }
 
-/* The connection's source address is real: only from here on anything counts against it. */
-static __always_inline void flow_prove(struct fg_env *env, const struct fg_key *k,
-				       struct fg_flow *flow, __u8 before, enum fg_proof proof)
+/* Counts a proven connection for its source. */
+static __always_inline void flow_credit(struct fg_env *env, const struct fg_key *k,
+					const struct fg_flow *flow)
 {
-	struct fg_source *source;
+	struct fg_source *source = account_source(env, k);
 
-	flow->proof = proof;
-	if (before != FG_PROOF_NONE)
-		return;
-	fg_event(env, proven);
-	if (proof == FG_PROOF_SOCKET)
-		fg_event(env, proven_socket);
-	else
-		fg_event(env, proven_handshake);
-	source = account_source(env, k);
 	if (!source) {
 		fg_event(env, overflow);
 		account_overflow(env, k);
@@ -381,6 +391,30 @@ static __always_inline void flow_prove(struct fg_env *env, const struct fg_key *
 	fg_add(&source->proven, 1);
 	fg_add(&source->syns, flow->syns);
 	env->totals->events[FG_EVENT_syns_proven] += flow->syns;
+}
+
+/* Writes down a proof. True with the connection's first. */
+static __always_inline int flow_note_proof(struct fg_env *env, struct fg_flow *flow, __u8 before,
+					   enum fg_proof proof)
+{
+	flow->proof = proof;
+	if (before != FG_PROOF_NONE)
+		return 0;
+	fg_event(env, proven);
+	if (proof == FG_PROOF_SOCKET)
+		fg_event(env, proven_socket);
+	else
+		fg_event(env, proven_handshake);
+	return 1;
+}
+
+/* The connection's source address is real: only from here on anything counts against it. */
+static __always_inline void flow_prove(struct fg_env *env, const struct fg_key *k,
+				       struct fg_flow *flow, __u8 before, enum fg_proof proof)
+{
+	if (flow_note_proof(env, flow, before, proof) &&
+	    !(flow->flags & FG_FLOW_PROXY_AWAITED))
+		flow_credit(env, k, flow);
 }
 
 /* Are bytes of the SYN part of the stream? Where the reply was not seen, the client's next sequence
@@ -447,6 +481,8 @@ static __always_inline struct fg_flow *flow_open(struct fg_env *env, const struc
 	flow->syns = knock->syns;
 	if (flow_takes_syn_bytes(env, knock, ahead, hash))
 		flow->flags = FG_FLOW_STASHED;
+	if (flow_awaits_proxy(env, k))
+		flow->flags |= FG_FLOW_PROXY_AWAITED;
 	timing_open(env, f, knock, flow);
 	fg_event(env, connections);
 	if (proof)
@@ -455,22 +491,37 @@ static __always_inline struct fg_flow *flow_open(struct fg_env *env, const struc
 	return flow;
 }
 
-/* Begins a connection whose SYN was not kept, at a payload that looks like a hello. */
+/* May a connection be seen to begin here? *ret_flags is its row's. */
+static __always_inline int flow_begins(struct fg_env *env, const struct fg_frame *f,
+				       const struct fg_key *k, __u16 *ret_flags)
+{
+	*ret_flags = FG_FLOW_NO_SYN;
+	if (!flow_awaits_proxy(env, k))
+		return flow_is_hello(env, f);
+	if (FG_CFG(env)->proxy_skip && flow_is_hello(env, f))
+		return 1;
+	*ret_flags |= FG_FLOW_PROXY_AWAITED;
+	return proxy_kind_of(env, f->payload_off, f->payload_len) != PROXY_NOT;
+}
+
+/* Begins a connection whose SYN was not kept, at a payload that looks like a hello, or like what a
+ * balancer has in front of one. */
 static __always_inline struct fg_flow *flow_open_midway(struct fg_env *env,
 							const struct fg_frame *f,
 							const struct fg_key *k, __u64 hash,
 							int *ret_full)
 {
 	struct fg_flow *flow;
+	__u16 flags;
 
-	if (!flow_is_hello(env, f))
+	if (!flow_begins(env, f, k, &flags))
 		return 0;
 	flow = flow_make(env, k, hash, FG_PROOF_NONE);
 	if (!flow) {
 		*ret_full = 1;
 		return 0;
 	}
-	flow->flags = FG_FLOW_NO_SYN;
+	flow->flags = flags;
 	flow->client_isn = f->seq - 1;
 	flow->server_isn = f->ack - 1;
 	flow->client_next = f->seq;

@@ -2,8 +2,9 @@
 /*
  * One frame through all stages, the same on every side:
  *
- *   frame.h ─► tunnel.h ─► direction ─► flow.h ─► stream.h + hello.h ─► fingerprint.h ─► account.h
- *                            SYN, proof   hello bytes           keys            rows
+ *   frame.h ─► tunnel.h ─► direction.h ─► flow.h ─► stream.h + hello.h ─► fingerprint.h ─► account.h
+ *                            │            SYN, proof   hello bytes           keys            rows
+ *                            ├► proxy.h: whom a balancer speaks for, in front of the hello
  *                            ├► gate.h: what a block stops, also behind the hello
  *                            ├► turn.h: exchanges
  *                            └► timing.h: when what happened
@@ -16,6 +17,7 @@
 #include "farmgate/direction.h"
 #include "farmgate/flow.h"
 #include "farmgate/platform.h"
+#include "farmgate/proxy.h"
 #include "farmgate/quic.h"
 #include "farmgate/stream.h"
 #include "farmgate/tunnel.h"
@@ -108,6 +110,10 @@ fg_client_payload(struct fg_env *env, const struct fg_frame *f, const struct fg_
 	}
 	if (fresh) {
 		flow->client_next = end;
+		if (FG_CFG(env)->n_balancers && flow->flags & FG_FLOW_PROXY_AWAITED) {
+			fresh = fg_proxy_apart(env, flow, next, fresh);
+			next = end - fresh;
+		}
 		env->scratch->active = flow->ticks;
 		timing_active(env, flow, fresh);
 		if (FG_CFG(env)->volume)
@@ -162,6 +168,8 @@ static __always_inline enum fg_action fg_from_client(struct fg_env *env, const s
 	if (!flow)
 		return FG_PASS;
 	*ret_outcome = FG_FRAME_ack;
+	if (FG_CFG(env)->n_balancers && flow->flags & FG_FLOW_PROXIED)
+		flow_rename(flow, &env->scratch->key);
 	if (f->tcp_flags & FG_TCP_ACK && !(flow->reply & FG_REPLY_SEEN) && FG_CFG(env)->volume)
 		flow_server_progress(env, flow, f->ack);
 	if (f->payload_len || fg_wakes_hello(f, flow))
@@ -268,7 +276,7 @@ static __always_inline enum fg_action fg_pipeline(struct fg_env *env, __u32 fram
 	outcome = fg_frame_parse(data, data_end, frame_len, f);
 	fg_reload();
 	if (FG_CFG(env)->n_peers)
-		outcome = fg_unwrap(env, frame_len, f, outcome);
+		outcome = fg_unwrap_apart(env, frame_len, outcome);
 	if (outcome == FG_FRAME_OK)
 		action = fg_transport(env, f, &outcome);
 	if ((__u32)outcome < _FG_OUTCOME_MAX)

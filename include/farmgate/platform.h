@@ -21,6 +21,10 @@
  *   fg_payload(env, off, n)     n bytes of the frame into scratch->segment; answers how many
  *   fg_copy_payload(env, off, dst, n)   n <= FG_STASH_BYTES of it to dst; false where any is missing
  *   fg_stream_run(env)     fg_stream_step() until it answers 0
+ *   fg_proxy_run(env)      fg_proxy_step() until it answers 0
+ *   fg_unwrap_apart(env, frame_len, outcome)   fg_unwrap() of the frame in the scratch, and
+ *   fg_proxy_apart(env, flow, seq, n)   proxy_take(): what few installations ask for, in functions of
+ *                          their own, so that the kernel's verifier does not follow all else twice
  *   fg_socket_proof(env, f, k)  enum fg_socket
  *   fg_source_blocked(env, k), fg_prefix_blocked(env, k, lengths), fg_client_blocked(env, k, stem,
  *                          stack)   whether an entry of that drop map holds now
@@ -40,6 +44,22 @@ struct fg_key {
 	__u16 client_port, server_port;
 };
 
+/* A PROXY header being read; addresses in host order, high half first. */
+struct fg_proxy {
+	__u64 source[2]; /* results */
+	__u32 length; /* of the whole header */
+	__u16 port;
+	__u8 named; /* it is somebody's: source and port are valid */
+	/* proxy_line.h */
+	__u8 ipv6;
+	__u8 field; /* enum proxy_field */
+	__u8 digits, quads, colons, has_gap, n_front, n_back;
+	__u8 pad;
+	__u32 at, end; /* of the segment */
+	__u32 hex, decimal, quad; /* the number in hand; four bytes in decimal */
+	__u64 front[2], back[2]; /* groups before a "::", groups since */
+};
+
 /*
  * One CPU's working memory: what is too large for a program's stack, and what the verifier should
  * not follow. It tracks each value on the stack along each path; of values here it knows nothing,
@@ -47,6 +67,8 @@ struct fg_key {
  */
 struct fg_scratch {
 	__u64 zero; /* always 0; its value is unknown to the verifier */
+	__u64 ticks; /* of env, and the slot of its totals: for the functions apart */
+	__u32 slot;
 	struct fg_frame frame;
 	struct fg_key key;
 	__u32 flow_at; /* place of the flow found or made last: set * FG_WAYS + way */
@@ -63,6 +85,7 @@ struct fg_scratch {
 	__u32 best, best_rank, best_touched;
 	__u8 options[64];
 	__u32 ts_at; /* fg_stack_of_syn() */
+	struct fg_proxy proxy;
 	struct fg_hello hello;
 	__u8 segment[FG_SEGMENT_MAX_BYTES + 64];
 	/* of the stream in hand; read again behind its loop, see fg_stream_step() */

@@ -75,23 +75,24 @@ static __always_inline void stream_release(struct fg_env *env, struct fg_flow *f
 	flow->stream = 0;
 }
 
-/* Tries the socket table for a segment that starts or resumes a hello. */
-static __always_inline void stream_prove(struct fg_env *env, const struct fg_frame *f,
-					 const struct fg_key *k, struct fg_flow *flow)
+/* Does the socket table know the connection of this segment? It is asked for one that starts or resumes
+ * a hello, or that carries a PROXY header: behind that k is not what the host calls it. */
+static __always_inline int stream_socket_proves(struct fg_env *env, const struct fg_frame *f,
+						const struct fg_key *k, const struct fg_flow *flow)
 {
 	enum fg_socket answer;
 
-	if (!FG_CFG(env)->socket_proof || flow->proof == FG_PROOF_SOCKET)
-		return;
+	if (!FG_CFG(env)->socket_proof || flow->proof == FG_PROOF_SOCKET ||
+	    flow->flags & FG_FLOW_PROXIED)
+		return 0;
 	answer = fg_socket_proof(env, f, k);
-	if (answer == FG_SOCKET_PROVES)
-		flow_prove(env, k, flow, flow->proof, FG_PROOF_SOCKET);
-	else if (answer == FG_SOCKET_LISTENER)
+	if (answer == FG_SOCKET_LISTENER)
 		fg_event(env, socket_listener);
 	else if (answer == FG_SOCKET_NONE)
 		fg_event(env, socket_none);
-	else
+	else if (answer == FG_SOCKET_MISMATCH)
 		fg_event(env, socket_mismatch);
+	return answer == FG_SOCKET_PROVES;
 }
 
 /* A whole hello: its keys go into the flow, its counts where they belong. True where the agent
@@ -319,7 +320,8 @@ static __always_inline enum fg_action stream_feed(struct fg_env *env, const stru
 	*ret_outcome = FG_FRAME_hello;
 	env->scratch->want = n;
 	env->scratch->hash = hash;
-	stream_prove(env, f, k, flow);
+	if (stream_socket_proves(env, f, k, flow))
+		flow_prove(env, k, flow, flow->proof, FG_PROOF_SOCKET);
 	fg_hello_begin(h);
 	if (gap || (flow->stream && !stream_resume(env, flow, hash, &reason)))
 		fg_hello_fail(h, reason);

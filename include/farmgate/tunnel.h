@@ -152,14 +152,15 @@ static __always_inline __u32 tunnel_inside(struct fg_env *env, const struct fg_f
 /* Is the peer of this frame, its sender or on egress its receiver, one that may tunnel? */
 static __always_inline int tunnel_is_trusted(struct fg_env *env, const struct fg_frame *f)
 {
+	struct fg_key *k = &env->scratch->key;
 	const void *data, *data_end;
-	__u64 src[2], dst[2];
 
 	fg_headers(env, &data, &data_end);
-	if (!fg_frame_addresses(data, data_end, f, src, dst))
+	if (!fg_frame_addresses(data, data_end, f, k->client, k->server))
 		return 0;
+	fg_reload();
 	return fg_prefix_has(FG_CFG(env)->peers, FG_CFG(env)->n_peers,
-			     env->hook == FG_HOOK_EGRESS ? dst : src);
+			     env->hook == FG_HOOK_EGRESS ? k->server : k->client);
 }
 
 /**

@@ -9,8 +9,9 @@
 
 static char words[1 << 16];
 
-/* As in a real load: what the agent sets decides which branches are there at all. */
-static void configure(struct bpf_object *object)
+/* As in a real load: what the agent sets decides which branches are there at all. all: whatever can be
+ * configured is. */
+static void configure(struct bpf_object *object, bool all)
 {
 	struct fg_config *c;
 	struct bpf_map *map;
@@ -28,10 +29,11 @@ static void configure(struct bpf_object *object)
 		c->n_ifaces = 1;
 		c->tick_ns = 4000000;
 		c->ports[443 >> 6] = 1ULL << (443 & 63);
+		c->n_peers = c->n_balancers = c->n_prefixes = all ? FG_MAX_PEERS : 0;
 	}
 }
 
-static int one(const char *path, const char *name)
+static int one(const char *path, const char *name, bool all)
 {
 	struct bpf_object *object = bpf_object__open_file(path, NULL);
 	struct bpf_program *program;
@@ -49,10 +51,10 @@ static int one(const char *path, const char *name)
 			bpf_program__set_log_level(program, 4); /* statistics only */
 		}
 	}
-	configure(object);
+	configure(object, all);
 	r = bpf_object__load(object);
 	at = strstr(words, "processed");
-	printf("%-12s %s %.*s\n", name, r ? "REFUSED" : "ok", at ? (int)strcspn(at, "(") : 0,
+	printf("%-12s %-9s %s %.*s\n", name, all ? "all on" : "default", r ? "REFUSED" : "ok", at ? (int)strcspn(at, "(") : 0,
 	       at ? at : "");
 	bpf_object__close(object);
 	return r != 0;
@@ -66,6 +68,6 @@ int main(int argc, char **argv)
 
 	for (int i = 1; i < argc; i++)
 		for (size_t k = 0; k < sizeof(names) / sizeof(names[0]); k++)
-			failed |= one(argv[i], names[k]);
+			failed |= one(argv[i], names[k], false) | one(argv[i], names[k], true);
 	return failed;
 }

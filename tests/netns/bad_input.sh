@@ -85,7 +85,7 @@ refused "socket is served by a live agent" 1 "$LAB/farmgate.sock" "${NET[@]}" "$
 [ "$(attached)" = "$BEFORE" ] || fail "the running agent's programs were touched"
 fg status >/dev/null || [ $? = 3 ] || fail "the running agent no longer answers"
 refused "source that is no address" 2 "10.0.0" "$FG" --socket "$LAB/farmgate.sock" block 10.0.0
-refused "TTL beyond a day" 1 "25h" "$FG" --socket "$LAB/farmgate.sock" block 10.0.0.1 --ttl 25h
+refused "TTL beyond a day" 2 "25h" "$FG" --socket "$LAB/farmgate.sock" block 10.0.0.1 --ttl 25h
 stop_agent TERM
 
 # A state that is not ours, or no good, keeps nobody from starting, and is said.

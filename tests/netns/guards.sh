@@ -47,7 +47,7 @@ expect "flagged, and held for want of the allow file" allow_files held_by 10.21.
 degraded_with "nothing automatic is blocked until it is right" ||
 	fail "not degraded: $(cat "$LAB/status.txt")"
 put_allow "# nobody yet"
-wait_until 10 in_set 10.21.0.7 || fail "10.21.0.7 is not in the set: $(fg flagged --format json)"
+wait_until 40 in_set 10.21.0.7 || fail "10.21.0.7 is not in the set: $(fg flagged --format json)"
 fg export plain --dry-run >"$LAB/dry" || fail "dry run: exit $?"
 grep -q "^address 10.21.0.7 until .* by detector .*: hits 1 known sources" "$LAB/dry" ||
 	fail "dry run: $(cat "$LAB/dry")"

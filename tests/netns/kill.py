@@ -89,7 +89,7 @@ def state_file(path):
                 shutil.copy(path + part, os.path.join(scratch, "db" + part))
         db = sqlite3.connect(os.path.join(scratch, "db"))
         rows = db.execute(
-            "SELECT addr, stem, stack, until_ns FROM verdict WHERE tier = 2 AND NOT ended"
+            "SELECT addr, stem, stack, until_ns FROM verdict WHERE tier = 2 AND state = 0"
         ).fetchall()
         db.close()
     mask = (1 << 64) - 1

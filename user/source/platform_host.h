@@ -145,7 +145,16 @@ static inline int fg_copy_payload(struct fg_env *env, uint32_t off, uint8_t *dst
 	return 1;
 }
 
+static inline void fg_proxy_run(struct fg_env *env);
+
+#include "farmgate/proxy_header.h"
 #include "farmgate/stash.h"
+
+static inline void fg_proxy_run(struct fg_env *env)
+{
+	while (fg_proxy_step(env->scratch))
+		;
+}
 
 static inline void fg_stream_run(struct fg_env *env)
 {
@@ -222,4 +231,18 @@ static inline void fg_emit(struct fg_env *env, const struct fg_key *k, const str
 	s.hello = *h;
 	env->totals->events[FG_EVENT_samples]++;
 	env->on_sample(env->arg, &s);
+}
+
+#include "farmgate/proxy.h"
+#include "farmgate/tunnel.h"
+
+static inline int fg_unwrap_apart(struct fg_env *env, uint32_t frame_len, int outcome)
+{
+	return fg_unwrap(env, frame_len, &env->scratch->frame, outcome);
+}
+
+static inline uint32_t fg_proxy_apart(struct fg_env *env, struct fg_flow *flow, uint32_t seq,
+				      uint32_t n)
+{
+	return proxy_take(env, &env->scratch->frame, flow, seq, n);
 }

@@ -285,7 +285,10 @@ static int take_flow(struct fg_taker *k, const struct fg_flow *row, const uint64
 
 	if (!is_recent(row->touched, p->epoch) || !SNAPSHOT(now, row, tag))
 		return 0;
-	if (now.proof == FG_PROOF_NONE)
+	if (now.proof == FG_PROOF_NONE || now.flags & FG_FLOW_PROXY_AWAITED)
+		return 0;
+	/* its client may have been written while it was copied; by now it is there */
+	if (now.flags & FG_FLOW_PROXIED && !SNAPSHOT(now, row, tag))
 		return 0;
 	if (shadow->generation != now.generation)
 		*shadow = (struct flow_shadow){ .generation = now.generation };
