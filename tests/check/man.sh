@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 
 schema_keys() {
-	grep -oE '(TEXTS?|ENUM|UINT|CYAML_FIELD_(FLOAT|SEQUENCE))\("[a-z_]+"' user/agent/conf.c |
+	grep -oE '(TEXTS?|ENUM|UINT|CYAML_FIELD_(FLOAT|SEQUENCE))\("[a-z_]+"' user/agent/conf_schema.c |
 		sed 's/.*"\(.*\)"/\1/' | sort -u
 }
 
@@ -23,13 +23,13 @@ check() {
 		return 77
 	}
 	mandoc -Tlint -W warning user/man/*.[0-9] || return 1
-	[ -f user/agent/conf.c ] || return 0
+	[ -f user/agent/conf_schema.c ] || return 0
 	[ "$(schema_keys)" = "$(manual_keys)" ] || {
-		echo "keys of user/agent/conf.c and of farmgate.yaml(5):" $(schema_keys) / $(manual_keys)
+		echo "keys of user/agent/conf_schema.c and of farmgate.yaml(5):" $(schema_keys) / $(manual_keys)
 		return 1
 	}
 	[ "$(schema_keys)" = "$(example_keys)" ] || {
-		echo "keys of user/agent/conf.c and of scripts/farmgate.yaml:" $(schema_keys) / $(example_keys)
+		echo "keys of user/agent/conf_schema.c and of scripts/farmgate.yaml:" $(schema_keys) / $(example_keys)
 		return 1
 	}
 }
@@ -54,12 +54,12 @@ self_test() {
 		.It x
 	END
 	base="user/man/farmgate.yaml.5 scripts/farmgate.yaml"
-	good user/agent/conf.c <"$top/user/agent/conf.c"
+	good user/agent/conf_schema.c <"$top/user/agent/conf_schema.c"
 	{
-		cat "$top/user/agent/conf.c"
+		cat "$top/user/agent/conf_schema.c"
 		echo '	UINT("no_manual_names_this", struct raw, x),'
-	} | bad user/agent/conf.c
-	grep -v 'UINT("shared_stems"' "$top/user/agent/conf.c" | bad user/agent/conf.c
+	} | bad user/agent/conf_schema.c
+	grep -v 'UINT("shared_stems"' "$top/user/agent/conf_schema.c" | bad user/agent/conf_schema.c
 }
 
 main "$@"

@@ -62,6 +62,9 @@ api() { # KEY PATH CURL-OPTION…: the status code; the body is in $LAB/body
 	in_edge curl -s -o "$LAB/body" -D "$LAB/head" -w '%{http_code}' -H "X-Api-Key: $1" \
 		"http://127.0.0.1:8093$2" "${@:3}"
 }
+decisions() { # what a bouncer is told at its start
+	api $BOUNCER "/v1/decisions/stream?startup=true" >/dev/null && jq -r '.new[].value' "$LAB/body"
+}
 expect "without a key" 401 api "" /v1/status
 expect "a wrong key" 403 api wrong-wrong-wrong-wrong /v1/status
 expect "a wrong key of a bouncer" 403 api wrong-wrong-wrong-wrong /v1/decisions/stream
@@ -72,8 +75,13 @@ expect "a bouncer has its decisions" 200 api $BOUNCER "/v1/decisions/stream?star
 expect "and nothing else" 403 api $BOUNCER /v1/flagged
 expect "an operator blocks" 200 api $OPERATOR /v1/block -d '{"prefix":"203.0.113.1","ttl":"2h"}'
 expect "it is exported" 203.0.113.1 fg export plain
-expect "also for bouncers" 203.0.113.1 sh -c "'$FG' --socket '$LAB/farmgate.sock' export crowdsec |
-	jq -r '.new[].value'"
+expect "also for bouncers" 203.0.113.1 decisions
+expect "another block" 200 api $OPERATOR /v1/block -d '{"prefix":"203.0.113.2","reason":"ticket 7"}'
+expect "taken back" 200 api $OPERATOR /v1/unblock -d '{"prefix":"203.0.113.2"}'
+fg block 203.0.113.2 >/dev/null && fg unblock 203.0.113.2 >/dev/null || fail "a block over the socket"
+expect "who did which is kept" "blocked operator:key ops, unblocked operator:key ops, \
+blocked operator:$(id -un), unblocked operator:$(id -un)" query "history 203.0.113.2" \
+	'.history | sort_by(.id) | map("\(.what) \(.who)") | join(", ")'
 for _ in $(seq 12); do
 	api wrong-wrong-wrong-wrong /v1/status >/dev/null
 done
