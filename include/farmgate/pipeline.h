@@ -63,7 +63,7 @@ static __always_inline void fg_client_close(struct fg_env *env, const struct fg_
 	timing_close(env, flow,
 		     f->tcp_flags & FG_TCP_RST ? FG_CLOSE_CLIENT_RST : FG_CLOSE_CLIENT_FIN);
 	flow->flags |= FG_FLOW_CLOSED;
-	if (flow->proof == FG_PROOF_NONE)
+	if (flow->proof == FG_PROOF_NONE || flow->flags & FG_FLOW_PROXY_AWAITED)
 		return;
 	source = account_source(env, k);
 	if (!source)
@@ -110,7 +110,7 @@ fg_client_payload(struct fg_env *env, const struct fg_frame *f, const struct fg_
 	}
 	if (fresh) {
 		flow->client_next = end;
-		if (FG_CFG(env)->n_balancers && flow->flags & FG_FLOW_PROXY_AWAITED) {
+		if (FG_CFG(env)->n_balancers && awaits && flow->flags & FG_FLOW_PROXY_AWAITED) {
 			fresh = fg_proxy_apart(env, flow, next, fresh);
 			next = end - fresh;
 		}

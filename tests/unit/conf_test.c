@@ -108,6 +108,7 @@ static const char every_key[] =
 	"    - 192.0.2.0/24\n"
 	"    - 2001:db8::/48\n"
 	"tunnels: [203.0.113.0/30, 2001:db8:7::1]\n"
+	"balancers: [203.0.113.8]\n"
 	"mode: enforce\n"
 	"ttl: 30m\n"
 	"warmup: 36h\n"
@@ -163,6 +164,8 @@ static void test_conf_reads_every_key(void **state)
 	assert_int_equal(conf.n_peers, 2);
 	assert_int_equal(conf.peers[0].bits, 126);
 	assert_int_equal(conf.peers[1].bits, 128);
+	assert_int_equal(conf.n_balancers, 1);
+	assert_int_equal(conf.balancers[0].addr[15], 8);
 	assert_int_equal(conf.prefixes[0].bits, 120);
 	assert_int_equal(conf.prefixes[1].bits, 48);
 	assert_int_equal(conf.prefixes[1].addr[3], 0xb8);
@@ -254,6 +257,8 @@ static const struct {
 } bad_values[] = {
 	{ "tunnels: [192.0.2.1,\n  0.0.0.0/0]\n",
 	  "f.yaml:2: tunnels[1]: '0.0.0.0/0' is wider than any network of peers" },
+	{ "balancers:\n  - '::/8'\n",
+	  "f.yaml:2: balancers[0]: '::/8' is wider than any network of balancers" },
 	{ "role: router\n", "f.yaml:1: role: 'router' is none of terminate, transit, mirror" },
 	{ "exports: [nft,\n  pf]\n",
 	  "f.yaml:2: exports[1]: 'pf' is none of nft, xdp, ipset, haproxy, nginx, hook, crowdsec" },

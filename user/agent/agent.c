@@ -32,6 +32,8 @@
 /* One source with this share of at least so many connections is a balancer in front of us. */
 #define BALANCER_MIN_CONNECTIONS 1000
 #define BALANCER_SHARE		 0.9
+/* More connections than a balancer's health checks make before somebody looks. */
+#define MISSING_HEADERS 100
 
 struct agent {
 	const struct fg_conf *conf;
@@ -108,6 +110,19 @@ static int view_gate_hits(void *core, const struct fg_verdict *v, uint64_t *ret_
 	return fg_exports_hits(agent_of(core)->exports, v, unix_ns(), ret_hits, ret_last_ns);
 }
 
+/* Named balancers whose connections come without what says whose they are. */
+static void find_missing_headers(struct agent *a)
+{
+	const __u64 *events = a->core.before.events;
+	uint64_t missing = events[FG_EVENT_proxy_missing],
+		 all = missing + events[FG_EVENT_proxy_headers] + events[FG_EVENT_proxy_local];
+
+	if (missing >= MISSING_HEADERS && missing * 2 > all)
+		fg_core_degraded(&a->core,
+				 "balancers: most of their connections have no PROXY header, and count "
+				 "for nobody: have it sent, or take them off the list");
+}
+
 static void find_balancer(struct agent *a)
 {
 	uint64_t all = 0, most = 0;
@@ -121,7 +136,8 @@ static void find_balancer(struct agent *a)
 	if (all >= BALANCER_MIN_CONNECTIONS && (double)most > BALANCER_SHARE * (double)all)
 		fg_core_degraded(&a->core,
 				 "nearly all connections come from one source: a balancer or proxy "
-				 "stands in front; attach where client addresses arrive");
+				 "stands in front; attach where client addresses arrive, or have "
+				 "it send PROXY headers and name it in balancers");
 }
 
 static void refresh(void *core)
@@ -191,8 +207,10 @@ static int on_epoch(void *arg, uint32_t periods)
 		return r;
 	}
 	a->epochs++;
-	if (a->epochs % CHECK_EPOCHS == 0)
+	if (a->epochs % CHECK_EPOCHS == 0) {
 		find_balancer(a);
+		find_missing_headers(a);
+	}
 	fg_exports_run(a->exports, a->core.now_ns);
 	say_trip(a);
 	fg_exports_epoch(a->exports);
@@ -304,6 +322,8 @@ static int open_sensor(struct agent *a)
 	memcpy(sc.config.prefixes, a->conf->prefixes, sizeof(sc.config.prefixes));
 	sc.config.n_peers = (uint32_t)a->conf->n_peers;
 	memcpy(sc.config.peers, a->conf->peers, sizeof(sc.config.peers));
+	sc.config.n_balancers = (uint32_t)a->conf->n_balancers;
+	memcpy(sc.config.balancers, a->conf->balancers, sizeof(sc.config.balancers));
 	fg_tables_size(bytes, &sc.sizes);
 	r = fg_core_seed(&a->core, (uint64_t *)sc.config.seed);
 	if (r) {

@@ -65,6 +65,8 @@ struct fg_conf {
 	size_t n_prefixes;
 	struct fg_prefix peers[FG_MAX_PEERS]; /* tunnels: whose are opened */
 	size_t n_peers;
+	struct fg_prefix balancers[FG_MAX_PEERS]; /* whose connections begin with a PROXY header */
+	size_t n_balancers;
 	enum fg_mode mode; /* observe: automatic verdicts never leave the host's memory */
 	uint32_t ttl_s; /* of automatic verdicts, default 1 h, at most 24 h */
 	uint64_t history_s; /* how long history is kept, default 90 d */

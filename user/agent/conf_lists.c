@@ -116,6 +116,9 @@ static int apply_prefix_lists(struct fg_conf *conf, const struct raw *raw, const
 		/* who may tunnel may choose every address that counts here */
 		{ "tunnels", raw->tunnels, raw->tunnels_count, conf->peers, &conf->n_peers, 8, 16,
 		  "peers" },
+		/* and so may who says whose connection it is */
+		{ "balancers", raw->balancers, raw->balancers_count, conf->balancers,
+		  &conf->n_balancers, 8, 16, "balancers" },
 		{ "allow", raw->allow, raw->allow_count, NULL, NULL, 0, 0, NULL },
 	};
 	int r = 0;

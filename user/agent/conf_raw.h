@@ -58,6 +58,8 @@ struct raw {
 	} protect;
 	char **tunnels;
 	unsigned int tunnels_count;
+	char **balancers;
+	unsigned int balancers_count;
 	enum fg_mode mode;
 	char *ttl, *warmup, *history;
 	enum drop drop;

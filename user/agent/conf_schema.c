@@ -145,6 +145,7 @@ static const cyaml_schema_field_t root_fields[] = {
 	ENUM("on_stop", struct raw, on_stop, on_stops),
 	CYAML_FIELD_MAPPING("protect", OPTIONAL, struct raw, protect, protect_fields),
 	TEXTS("tunnels", struct raw, tunnels, 0, FG_MAX_PEERS),
+	TEXTS("balancers", struct raw, balancers, 0, FG_MAX_PEERS),
 	ENUM("mode", struct raw, mode, modes),
 	TEXT("ttl", struct raw, ttl),
 	TEXT("warmup", struct raw, warmup),

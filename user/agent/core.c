@@ -93,6 +93,16 @@ static const char *export_type(const struct fg_view_document *what)
 
 static int load_static_allow(struct fg_core *c, char *why, size_t n_why)
 {
+	/* behind a balancer are all of its clients */
+	for (size_t i = 0; i < c->conf->n_balancers; i++) {
+		const struct fg_prefix *b = &c->conf->balancers[i];
+		int r = fg_store_allow_static(c->store, b->addr, b->bits);
+
+		if (r) {
+			snprintf(why, n_why, "balancers: %s", strerror(-r));
+			return r;
+		}
+	}
 	for (size_t i = 0; i < c->conf->n_allow; i++) {
 		uint8_t addr[16], bits;
 		int r = fg_ip_parse(c->conf->allow[i], addr, &bits);

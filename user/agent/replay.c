@@ -35,6 +35,15 @@ static void fill_config(const struct replay *p, struct fg_config *config)
 	/* a capture blocks nobody: whatever was tunnelled is looked at */
 	config->n_peers = 1;
 	config->peers[0] = (struct fg_prefix){ .bits = 0 };
+	if (p->conf->on_hello) {
+		/* a line names the connection as it is in the capture */
+		config->proxy_skip = 1;
+		config->n_balancers = 1;
+		config->balancers[0] = (struct fg_prefix){ .bits = 0 };
+	} else {
+		config->n_balancers = (uint32_t)conf->n_balancers;
+		memcpy(config->balancers, conf->balancers, sizeof(config->balancers));
+	}
 	config->n_prefixes = (uint32_t)conf->n_prefixes;
 	memcpy(config->prefixes, conf->prefixes, sizeof(config->prefixes));
 }

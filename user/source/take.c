@@ -196,6 +196,9 @@ static void tell_opened(const struct pass *p, const struct fg_flow *f, const str
 	out->print = t->print;
 	out->order = t->order;
 	out->hello_flags = t->hello_flags;
+	/* behind a balancer these are the balancer's */
+	if (f->flags & FG_FLOW_PROXIED)
+		return;
 	out->ttl = t->ttl;
 	out->has_tsval = t->flags & FG_TIMING_TSVAL;
 	out->tsval = t->tsval;
@@ -226,7 +229,8 @@ static uint8_t news_of(const struct pass *p, const struct fg_flow *f, const stru
 		news |= FG_NEWS_OPENED;
 	if (t->turn_us && shadow->passes < 3)
 		shadow->passes++;
-	if (f->stem && (t->closed_by || t->n_rtts >= 8 || shadow->passes == 3 || p->all))
+	if (f->stem && !(f->flags & FG_FLOW_PROXIED) &&
+	    (t->closed_by || t->n_rtts >= 8 || shadow->passes == 3 || p->all))
 		news |= FG_NEWS_TIMES;
 	if (f->stem && t->closed_by)
 		news |= FG_NEWS_CLOSED;
@@ -700,9 +704,11 @@ int fg_taker_client(const struct fg_taker *k, const uint8_t client[16], uint16_t
 		if (__atomic_load_n(&set->tag[i], __ATOMIC_ACQUIRE) != hash ||
 		    !SNAPSHOT(flow, &set->row[i], (const uint64_t *)&set->tag[i]))
 			continue;
-		if (memcmp(flow.client, client, 16) || memcmp(flow.server, server, 16) ||
-		    flow.proof == FG_PROOF_NONE || !flow.stem)
+		/* behind a balancer the tag has to do, see flow_is() */
+		if ((memcmp(flow.client, client, 16) && !(flow.flags & FG_FLOW_PROXIED)) ||
+		    memcmp(flow.server, server, 16) || flow.proof == FG_PROOF_NONE || !flow.stem)
 			continue;
+		source_of(flow.client, ret_source);
 		*ret_stem = flow.stem;
 		*ret_stack = flow.stack;
 		return 0;
