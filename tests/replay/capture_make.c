@@ -229,6 +229,36 @@ static void resumption(void)
 	}
 }
 
+/* Connections of a balancer: two clients that it names, one in a segment of its own and one in the
+ * hello's, its own, and one that it says nothing of. */
+static void balancer(void)
+{
+	static const char *const lines[] = {
+		"PROXY TCP4 192.0.2.1 198.51.100.10 40001 443\r\n",
+		"PROXY TCP6 2001:db8:1::1 2001:db8:ff::10 40002 443\r\n",
+		"PROXY UNKNOWN\r\n",
+		"",
+	};
+	uint8_t bytes[1024 + sizeof(hello_bytes)];
+	struct fg_hello_desc d;
+	struct fg_conn c;
+
+	fg_hello_tool(&d, "api.example.com");
+	for (unsigned int i = 0; i < COUNT(lines); i++) {
+		size_t n = strlen(lines[i]);
+
+		begin(&c, "203.0.113.8", (uint16_t)(40001 + i), &d);
+		memcpy(bytes, lines[i], n);
+		memcpy(bytes + n, c.hello, c.hello_len);
+		c.hello = bytes;
+		c.hello_len += n;
+		c.cuts = &n;
+		c.n_cuts = i == 0;
+		c.now_ns += i * SECOND_NS;
+		run(&c);
+	}
+}
+
 /* The capture begins inside connections: one after the hello, one between SYN and hello. */
 static void midstream(void)
 {
@@ -513,6 +543,7 @@ static void quic(void)
 			 v6 = { fg_end_of("2001:db8:1::1", 40002), server6(), START_NS, { 0 } };
 	uint8_t bytes[1500];
 	struct fg_quic_id retried = { 8, { 5 } };
+	size_t n;
 
 	quic_hello(&v4, &first_id, 0);
 	quic_rest(&v4);
@@ -531,9 +562,9 @@ static void quic(void)
 	}
 	v4.client = fg_end_of("192.0.2.78", 50000);
 	quic_rest(&v4);
-	fg_quic_long(0, &first_id, &client_id, 1100, bytes);
+	n = fg_quic_long(0, &first_id, &client_id, 1100, bytes);
 	memcpy(bytes + 1, "\x1a\x2a\x3a\x4a", 4);
-	datagram(&v4, true, bytes, 1130);
+	datagram(&v4, true, bytes, n);
 	datagram(&v4, true, dtls, sizeof(dtls));
 	datagram(&v4, true, dtls, 3);
 }
@@ -558,6 +589,7 @@ static const struct {
 	{ "ingress-only", ingress_only, FG_LINK_ETHERNET, 1000, 0 },
 	{ "farm", farm, FG_LINK_ETHERNET, 1000, 0 },
 	{ "resumption", resumption, FG_LINK_ETHERNET, 1000, 0 },
+	{ "balancer", balancer, FG_LINK_ETHERNET, 1000, 0 },
 	{ "midstream", midstream, FG_LINK_ETHERNET, 1000, 0 },
 	{ "port-reuse", port_reuse, FG_LINK_ETHERNET, 1000, 0 },
 	{ "ends", ends, FG_LINK_ETHERNET, 1000, 0 },
