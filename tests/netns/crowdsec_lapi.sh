@@ -151,6 +151,10 @@ not_degraded() {
 	! query status '.degraded[]' | grep -q crowdsec
 }
 
+others_degraded() {
+	query status '[.degraded[] | select(contains("crowdsec") | not)] | length'
+}
+
 restart_agent() {
 	stop_agent TERM
 	start_agent
@@ -243,12 +247,13 @@ agent_logged() {
 }
 
 away() {
-	local first
+	local first others
 	first=$(database "select max(id) from alerts")
+	others=$(others_degraded)
 	stop_lapi
 	many block 1 2500
 	wait_until 30 degraded_says "crowdsec fails" || fail "a LAPI that is away is not told"
-	[ "$(query status '.degraded | map(select(test("epoch"))) | length')" = 0 ] || fail "the agent suffers"
+	expect "what else is degraded by it" "$others" others_degraded
 	start_lapi
 	wait_until 60 bans_are 2501 || fail "$(bans length) of 2501 arrived: $(query status '.degraded[]')"
 	expect "decisions of each alert" "1000 1000 500" decisions_of_alerts "$first"
@@ -264,6 +269,8 @@ bans_are() {
 }
 
 # A block that is made longer: Debian's bouncer holds it on past the first end.
+# With IPv6: without, it writes a decision on an IPv6 source as an IPv4 element without a key, which
+# the kernel refuses together with what else is left of that answer.
 bouncer() {
 	mkdir "$LAB/fw"
 	cat >"$LAB/fw/config.yaml" <<-END
@@ -276,22 +283,24 @@ bouncer() {
 		log_level: info
 		api_url: $LAPI/
 		api_key: key1
-		disable_ipv6: true
+		disable_ipv6: false
 		deny_action: DROP
 		supported_decisions_types: [ban]
 		blacklists_ipv4: crowdsec-blacklists
 		blacklists_ipv6: crowdsec6-blacklists
 		nftables:
 		  ipv4: {enabled: true, set-only: false, table: crowdsec, chain: crowdsec-chain}
-		  ipv6: {enabled: false}
+		  ipv6: {enabled: true, set-only: false, table: crowdsec6, chain: crowdsec6-chain}
 		prometheus: {enabled: false}
 	END
 	spawn "$EDGE" "$LAB/debian/usr/bin/crowdsec-firewall-bouncer" -c "$LAB/fw/config.yaml" \
 		>"$LAB/fw/log" 2>&1
-	fg block 10.21.0.9 --ttl 20s >/dev/null || fail "block"
-	wait_until 20 in_set 10.21.0.9 || fail "not in the bouncer's set: $(tail -n 3 "$LAB/fw/log")"
+	# what stands comes with its first pull; the short one must not end meanwhile
+	wait_until 60 in_set 10.100.9.196 || fail "the bouncer does not start: $(tail -n 3 "$LAB/fw/log")"
+	fg block 10.21.0.9 --ttl 30s >/dev/null || fail "block"
+	wait_until 30 in_set 10.21.0.9 || fail "not in the bouncer's set: $(tail -n 3 "$LAB/fw/log")"
 	fg block 10.21.0.9 --ttl 10m >/dev/null || fail "block for longer"
-	wait_until 60 in_set_for 10.21.0.9 '[89]m' || fail "the longer block never came to the bouncer:
+	wait_until 90 in_set_for 10.21.0.9 '[89]m' || fail "the longer block never came to the bouncer:
 $(in_edge nft list table ip crowdsec | head -n 30)"
 	echo "ok: a block that is made longer outlasts the first end in Debian's bouncer"
 	in_clients "$TLSLOAD" --connect "$SERVER4:443" --sources 10.20.0.0/16 --count 200 \
@@ -376,26 +385,34 @@ encrypted() {
 	wait_until 20 not_degraded || fail "in clear again: $(query status '.degraded[]')"
 }
 
-# A server that is none: whatever it says becomes an error, and the agent goes on.
+# A server that is none: whatever it says becomes an error, and the agent goes on. In two rows with a
+# recovery after each: the wait between two tries doubles with each that fails, up to a minute.
 garbage() {
-	local how n=0
+	local row how n=0
 	fg block 192.0.2.89 --ttl 10m >/dev/null || fail "block"
 	wait_until 30 pulled 192.0.2.89 || fail "not sent: $(query status '.degraded[]')"
-	stop_lapi
-	for how in garbage token half 500 redirect hang; do
-		spawn "$EDGE" python3 "$(dirname "$0")/lapi_bad.py" "$how"
-		BAD_PID=$SPAWNED
-		wait_until 10 listens || fail "lapi_bad.py does not listen"
-		n=$((n + 1))
-		fg block "198.51.100.$n" --ttl 10m >/dev/null || fail "block"
-		wait_until 90 degraded_says "$(said "$how")" ||
-			fail "$how is told as: $(query status '.degraded[]')"
-		finish "$BAD_PID" KILL
-		echo "ok: $how: $(query status '.degraded[]' | grep crowdsec)"
+	for row in "garbage token half" "500 redirect hang"; do
+		stop_lapi
+		for how in $row; do
+			n=$((n + 1))
+			out_of_order "$how" "198.51.100.$n"
+		done
+		start_lapi
+		wait_until 90 not_degraded || fail "does not recover: $(query status '.degraded[]')"
+		wait_until 30 pulled "198.51.100.$n" || fail "recovers and did not send 198.51.100.$n"
+		echo "ok: recovers after $row"
 	done
-	start_lapi
-	wait_until 90 not_degraded || fail "does not recover: $(query status '.degraded[]')"
 	expect "decisions on one address after all that" 1 most_on_one
+}
+
+out_of_order() { # HOW ADDRESS
+	spawn "$EDGE" python3 "$(dirname "$0")/lapi_bad.py" "$1"
+	BAD_PID=$SPAWNED
+	wait_until 30 listens || fail "lapi_bad.py does not listen"
+	fg block "$2" --ttl 10m >/dev/null || fail "block"
+	wait_until 90 degraded_says "$(said "$1")" || fail "$1 is told as: $(query status '.degraded[]')"
+	finish "$BAD_PID" KILL
+	echo "ok: $1: $(query status '.degraded[]' | grep crowdsec)"
 }
 
 listens() {

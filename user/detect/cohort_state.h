@@ -47,6 +47,12 @@ struct fg_cohorts {
 
 /** The active clients of a cell, in c->suspects. @return 0, -ENOMEM. */
 int fg_cohort_suspects(struct fg_cohorts *c, enum fg_cell_kind kind, uint16_t place, size_t *ret_n);
+/** Do relays stand out here? */
+bool fg_cohort_relays(const struct fg_cell *cell, const struct fg_watch *watch,
+		      const struct fg_cell_tests *tests);
+/** Raises or renews the cell's cohort where one of the two rules holds. */
+void fg_cohort_alarm(struct fg_cohorts *c, const struct fg_model *model, const struct fg_cell *cell,
+		     uint16_t place, struct fg_watch *watch, const struct fg_cell_tests *tests);
 /** Asks the daily tests of the cells whose turn it is. @return 0, -ENOMEM. */
 int fg_cohorts_daily(struct fg_cohorts *c, const struct fg_model *model,
 		     const struct fg_networks *networks);

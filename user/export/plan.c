@@ -143,7 +143,7 @@ static void remember(struct making *m, struct fg_plan_entry *e)
 static void ask_witness(struct making *m, struct fg_plan_entry *group, size_t n)
 {
 	const struct fg_witness *w = m->in->witness;
-	const struct fg_verdict *verdicts[MAX_GROUP];
+	const struct fg_verdict *verdicts[MAX_GROUP] = { NULL };
 	struct fg_collateral who[MAX_GROUP];
 	uint64_t activity[MAX_GROUP] = { 0 };
 
