@@ -172,6 +172,7 @@ int fg_quic_crypto_new(struct fg_quic_crypto **ret_crypto)
 	return 0;
 }
 
+/* key NULL = the one of the call before: hashing it is half of the work. */
 static bool hmac(struct fg_quic_crypto *c, const uint8_t *key, size_t n_key, const uint8_t *text,
 		 size_t n, uint8_t ret_mac[SHA256])
 {
@@ -182,8 +183,8 @@ static bool hmac(struct fg_quic_crypto *c, const uint8_t *key, size_t n_key, con
 }
 
 /* HKDF-Expand-Label without a context, of at most one hash (RFC 5869 section 2.3, RFC 8446 section
- * 7.1). */
-static bool expand(struct fg_quic_crypto *c, const uint8_t secret[SHA256], const char *label,
+ * 7.1). secret NULL = as in the call before. */
+static bool expand(struct fg_quic_crypto *c, const uint8_t *secret, const char *label,
 		   uint8_t *ret_key, size_t n)
 {
 	uint8_t info[64], mac[SHA256];
@@ -196,7 +197,7 @@ static bool expand(struct fg_quic_crypto *c, const uint8_t secret[SHA256], const
 	at += n_label;
 	info[at++] = 0;
 	info[at++] = 1; /* the counter of HKDF */
-	if (!hmac(c, secret, SHA256, info, at, mac))
+	if (!hmac(c, secret, secret ? SHA256 : 0, info, at, mac))
 		return false;
 	memcpy(ret_key, mac, n);
 	return true;
@@ -213,8 +214,8 @@ int fg_quic_derive(struct fg_quic_crypto *c, enum fg_quic_version version,
 		    dcid->len, secret) &&
 			       expand(c, secret, "tls13 client in", client, SHA256) &&
 			       expand(c, client, key, k->key, sizeof(k->key)) &&
-			       expand(c, client, iv, k->iv, sizeof(k->iv)) &&
-			       expand(c, client, hp, k->hp, sizeof(k->hp)) ?
+			       expand(c, NULL, iv, k->iv, sizeof(k->iv)) &&
+			       expand(c, NULL, hp, k->hp, sizeof(k->hp)) ?
 		       0 :
 		       -EIO;
 }
