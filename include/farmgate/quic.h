@@ -26,6 +26,7 @@
 #include "farmgate/flow.h"
 #include "farmgate/gate.h"
 #include "farmgate/platform.h"
+#include "farmgate/stash.h"
 
 #define FG_QUIC_V1_NUMBER	0x00000001U
 #define FG_QUIC_V2_NUMBER	0x6b3343cfU
@@ -126,16 +127,32 @@ static __always_inline struct fg_quic_knock *quic_knock_find(struct fg_env *env,
 	return (struct fg_quic_knock *)knock_find(env, hash, ret_tag);
 }
 
-static __always_inline struct fg_quic_knock *quic_knock_make(struct fg_env *env, __u64 hash)
+static __always_inline void quic_knock_begin(struct fg_quic_knock *knock)
 {
-	struct fg_quic_knock *knock = (struct fg_quic_knock *)knock_make(env, hash);
-
-	if (!knock)
-		return 0;
 	knock->stem = knock->cid = knock->print = 0;
 	knock->handed = knock->cid_len = knock->state = 0;
 	knock->hello_flags = 0;
 	knock->order = 0;
+}
+
+static __always_inline struct fg_quic_knock *quic_knock_make(struct fg_env *env, __u64 hash)
+{
+	struct fg_quic_knock *knock = (struct fg_quic_knock *)knock_make(env, hash);
+
+	if (knock)
+		quic_knock_begin(knock);
+	return knock;
+}
+
+/* The Initials that wait on this path; those of a connection that is long over are forgotten: its
+ * ports are another's now, who may be another client behind the same address. */
+static __always_inline struct fg_quic_knock *
+quic_knock_of(struct fg_env *env, __u64 hash, const struct quic_head *h, __u64 **ret_tag)
+{
+	struct fg_quic_knock *knock = quic_knock_find(env, hash, ret_tag);
+
+	if (knock && h->is_initial && fg_hello_timed_out(env, knock->ticks))
+		quic_knock_begin(knock);
 	return knock;
 }
 
@@ -212,6 +229,8 @@ static __always_inline struct fg_flow *quic_open(struct fg_env *env, const struc
 						 __u64 *tag, int *ret_full)
 {
 	struct fg_flow *flow = flow_make(env, k, hash, FG_PROOF_HANDSHAKE);
+	__u32 before;
+	__u8 state;
 
 	if (!flow) {
 		*ret_full = 1;
@@ -219,43 +238,82 @@ static __always_inline struct fg_flow *quic_open(struct fg_env *env, const struc
 		fg_event(env, spilled);
 		return 0;
 	}
-	flow->flags = FG_FLOW_QUIC | (knock->state & FG_QUIC_KNOCK_DROPS ? FG_FLOW_DROPPED : 0);
+	flow->flags = FG_FLOW_QUIC;
 	flow->cid = knock->cid;
 	flow->record_have = knock->cid_len;
 	flow->client_next = flow->server_next = flow->record_seq = 0;
 	flow->stack = FG_STACK_QUIC;
 	flow->syns = 0;
-	flow->stream = FG_QUIC_PROVEN;
 	timing_make(env, flow);
 	fg_event(env, connections);
 	flow_prove(env, k, flow, FG_PROOF_NONE, FG_PROOF_HANDSHAKE);
-	/* the agent looks for a flow again after it has written here, so one of the two sees both */
+	/* From here on the agent writes to the flow. It looks for one again after it has written to
+	 * the knock, both sides with a barrier between, so one of the two sees both. The exchange's
+	 * answer is asked for because only then it is a barrier. */
+	before = fg_or32(&flow->stream, FG_QUIC_PROVEN);
+	fg_barrier(before);
 	fg_reload();
-	if (*(const volatile __u8 *)&knock->state & FG_QUIC_HELLO_KNOWN)
+	/* one byte, written at once: who sees the hello sees whether it is a blocked client's */
+	state = *(const volatile __u8 *)&knock->state;
+	if (state & FG_QUIC_HELLO_KNOWN)
 		quic_credit(env, k, flow, quic_hello_of(env, knock));
+	if (state & FG_QUIC_KNOCK_DROPS)
+		flow->flags |= FG_FLOW_DROPPED;
 	fg_tag_publish(tag, FG_TAG_FREE);
 	return flow;
 }
 
-/* Leaves the hello with the Initials that wait for their proof. */
-static __always_inline void quic_leave(struct fg_env *env, __u64 hash, const struct fg_hello *h,
-				       int blocked)
+/* The flow that waits for this hello. None are: one that has a hello, which is an older connection of
+ * the same ports until this one is proven; and one that a program is just filling in, which will look
+ * at the knock when it has. */
+static __always_inline struct fg_flow *quic_waiting(struct fg_env *env, const struct fg_key *k,
+						    __u64 hash)
+{
+	struct fg_flow *flow = flow_find(env, k, hash);
+	__u32 have = flow ? *(const volatile __u32 *)&flow->stream : 0;
+
+	return (have & (FG_QUIC_PROVEN | FG_QUIC_HELLO_KNOWN)) == FG_QUIC_PROVEN ? flow : 0;
+}
+
+/* Leaves the hello with the Initials that wait for their proof. Answers the flow where the proof came
+ * first: a program frees a knock only when it has made its flow, so of the two one is there, unless the
+ * Initials gave way to others. */
+static __always_inline struct fg_flow *quic_leave(struct fg_env *env, const struct fg_key *k,
+						  __u64 hash, const struct fg_hello *h, int blocked)
 {
 	struct fg_quic_knock *knock;
+	struct fg_flow *flow;
 	__u64 *tag;
 
 	knock = quic_knock_find(env, hash, &tag);
+	__sync_synchronize();
+	flow = quic_waiting(env, k, hash);
+	if (flow)
+		return flow;
 	if (!knock)
 		knock = quic_knock_make(env, hash);
 	if (!knock)
-		return;
+		return 0;
 	knock->stem = h->stem;
 	knock->print = h->print;
 	knock->order = h->order_fold;
 	knock->hello_flags = h->flags;
 	fg_reload();
 	knock->state = FG_QUIC_HELLO_KNOWN | (blocked ? FG_QUIC_KNOCK_DROPS : 0);
-	fg_reload();
+	__sync_synchronize();
+	return quic_waiting(env, k, hash);
+}
+
+/* Programs write to the row's first word meanwhile. */
+static __always_inline void quic_mark(struct fg_flow *flow)
+{
+	struct fg_flow before, after;
+
+	do {
+		before.head = *(const volatile __u64 *)&flow->head;
+		after.head = before.head;
+		after.flags |= FG_FLOW_DROPPED;
+	} while (!__sync_bool_compare_and_swap(&flow->head, before.head, after.head));
 }
 
 /**
@@ -266,8 +324,8 @@ static __always_inline int fg_quic_hello(struct fg_env *env, const struct fg_key
 					 const struct fg_hello *h)
 {
 	__u64 hash = quic_hash(env, k);
-	struct fg_flow *flow = flow_find(env, k, hash);
-	int blocked = fg_client_blocked(env, k, h->stem, FG_STACK_QUIC);
+	struct fg_flow *flow = quic_waiting(env, k, hash);
+	int blocked = env->meta->client_blocks && fg_client_blocked(env, k, h->stem, FG_STACK_QUIC);
 
 	fg_event(env, hellos);
 	if (blocked) {
@@ -275,16 +333,13 @@ static __always_inline int fg_quic_hello(struct fg_env *env, const struct fg_key
 		/* the server has its beginning already */
 		fg_event(env, late_block);
 	}
-	if (!flow || flow->stream & FG_QUIC_HELLO_KNOWN) {
-		quic_leave(env, hash, h, blocked);
-		flow = flow_find(env, k, hash);
-	}
-	/* one that has a hello is an older connection of the same ports, until this one is proven */
-	if (!flow || flow->stream & FG_QUIC_HELLO_KNOWN)
+	if (!flow)
+		flow = quic_leave(env, k, hash, h, blocked);
+	if (!flow)
 		return blocked;
-	quic_credit(env, k, flow, h);
 	if (blocked)
-		flow->flags |= FG_FLOW_DROPPED;
+		quic_mark(flow);
+	quic_credit(env, k, flow, h);
 	return blocked;
 }
 
@@ -357,7 +412,7 @@ static __always_inline enum fg_action quic_knocks(struct fg_env *env, const stru
 	int full = 0;
 	__u64 *tag;
 
-	knock = quic_knock_find(env, hash, &tag);
+	knock = quic_knock_of(env, hash, h, &tag);
 	if (!knock && !h->is_initial)
 		return FG_PASS;
 	*ret_outcome = FG_FRAME_quic;
@@ -370,11 +425,11 @@ static __always_inline enum fg_action quic_knocks(struct fg_env *env, const stru
 		quic_hand(env, k, &knock->handed, h);
 		return FG_PASS;
 	}
-	knock->ticks = env->ticks;
 	if (knock->state & FG_QUIC_KNOCK_DROPS) {
 		fg_event(env, dropped_behind);
 		return quic_drop(env, ret_outcome);
 	}
+	knock->ticks = env->ticks;
 	if (h->is_initial)
 		quic_hand(env, k, &knock->handed, h);
 	fg_reload();

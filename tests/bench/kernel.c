@@ -8,56 +8,15 @@
  */
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
-#include <linux/bpf.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
 #include "../harness/connection.h"
 #include "../harness/hello_build.h"
-#include "sensor/sensor.h"
+#include "testrun.h"
 
-#define ROUNDS	   11
-#define REPEAT	   100000
-#define SINGLES	   4000
-#define MAX_FRAMES 48
-
-struct frames {
-	uint8_t *bytes[MAX_FRAMES];
-	size_t len[MAX_FRAMES];
-	size_t n;
-};
-
-static int pass_fd;
-static struct fg_sensor *sensor;
-
-static void die(const char *what)
-{
-	fprintf(stderr, "farmgate: bench: %s\n", what);
-	exit(1);
-}
-
-static void keep(void *ctx, uint64_t time_ns, const uint8_t *frame, size_t len)
-{
-	struct frames *f = ctx;
-
-	(void)time_ns;
-	if (f->n == MAX_FRAMES)
-		die("too many frames");
-	f->bytes[f->n] = malloc(len);
-	memcpy(f->bytes[f->n], frame, len);
-	f->len[f->n++] = len;
-}
-
-static void forget(struct frames *f)
-{
-	for (size_t i = 0; i < f->n; i++)
-		free(f->bytes[i]);
-	f->n = 0;
-}
+#define REPEAT	100000
+#define SINGLES 4000
 
 /* Frames of connection i from SYN to the end of its hello, then an ACK and a data segment. */
 static void connection(struct frames *f, uint32_t i, bool large)
@@ -85,35 +44,6 @@ static void connection(struct frames *f, uint32_t i, bool large)
 	payload[2] = 3;
 	fg_conn_send(&c, payload, sizeof(payload));
 	fg_conn_done(&c);
-}
-
-static uint32_t run_fd(int fd, const uint8_t *frame, size_t len, uint32_t times)
-{
-	LIBBPF_OPTS(bpf_test_run_opts, o, .data_in = frame, .data_size_in = (uint32_t)len,
-		    .repeat = (int)times);
-
-	if (bpf_prog_test_run_opts(fd, &o))
-		die("test run refused");
-	return o.duration;
-}
-
-static uint32_t run(const struct frames *f, size_t i, uint32_t times)
-{
-	return run_fd(fg_sensor_prog_fd(sensor), f->bytes[i], f->len[i], times);
-}
-
-static int by_size(const void *a, const void *b)
-{
-	int x = *(const int *)a, y = *(const int *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-static void print_row(const char *what, const char *how, int *net, int n)
-{
-	qsort(net, (size_t)n, sizeof(*net), by_size);
-	printf("%-44s %-12s %6d  (%d to %d)\n", what, how, net[n / 2], net[0], net[n - 1]);
-	fflush(stdout);
 }
 
 /* frames[0..last) bring the tables into the state, frame `last` is measured. */
@@ -157,25 +87,6 @@ static void singles(const char *what, const char *how, uint32_t base, bool large
 		net[round] = (int)(((int64_t)ours - (int64_t)pass) / SINGLES);
 	}
 	print_row(what, how, net, ROUNDS);
-}
-
-static void open_sensor(bool volume, bool loop)
-{
-	struct fg_sensor_conf c = { .force_loop = loop };
-	char why[256] = "";
-
-	if (sensor)
-		fg_sensor_close(&sensor);
-	c.config.role = FG_ROLE_MIRROR;
-	c.config.volume = volume;
-	c.config.ports[443 >> 6] |= 1ULL << (443 & 63);
-	for (int i = 0; i < 4; i++)
-		c.config.seed[i] = 0x9e3779b97f4a7c15ULL * (uint64_t)(i + 7);
-	fg_tables_size(fg_tables_default_bytes(), &c.sizes);
-	if (fg_sensor_open(&c, &sensor, why, sizeof(why)))
-		die(why);
-	/* nobody takes epochs here: rows must be allowed to go */
-	fg_sensor_tables(sensor)->meta->heartbeat_ticks = 1;
 }
 
 /* The set that holds the only connection of an empty table. */
@@ -242,6 +153,70 @@ static void blocked_hellos(const struct frames *small)
 	same_hello("hello, 100,000 other clients blocked", small, 4);
 }
 
+/* The same hello, its two segments the other way round: the first of them waits in the stash. */
+static struct frames swapped(const struct frames *f)
+{
+	struct frames s = *f;
+
+	s.bytes[3] = f->bytes[4];
+	s.len[3] = f->len[4];
+	s.bytes[4] = f->bytes[3];
+	s.len[4] = f->len[3];
+	return s;
+}
+
+static uint64_t event(enum fg_event e)
+{
+	struct fg_totals received, replies;
+
+	if (fg_sensor_totals(sensor, &received, &replies, NULL))
+		die("no counters");
+	return received.events[e];
+}
+
+/* From the frame that completes a blocked client's hello to the mark in its row. Both happen in one
+ * run of the program, which drops the frame itself: its time is what there is of a latency. Frames
+ * [3, 5) are the hello. */
+static void until_dropped(const char *what, const struct frames *f, uint64_t stem)
+{
+	static int ns[ROUNDS * SINGLES];
+	struct fg_flow_set *set, before;
+	uint64_t dropped;
+
+	open_sensor(true, false);
+	put_block(2, 32, stem);
+	for (size_t k = 0; k < 3; k++)
+		run(f, k, 1);
+	set = only_flow();
+	before = *set;
+	dropped = event(FG_EVENT_dropped_client);
+	for (int i = 0; i < ROUNDS * SINGLES; i++) {
+		*set = before;
+		run(f, 3, 1);
+		ns[i] = (int)run(f, 4, 1);
+	}
+	if (event(FG_EVENT_dropped_client) != dropped + ROUNDS * SINGLES)
+		die("a hello of the blocked client passed");
+	print_latency(what, "one client", ns, ROUNDS * SINGLES);
+}
+
+static void reordered_hellos(const struct frames *large)
+{
+	const struct frames other = swapped(large);
+	uint64_t stem = 0;
+
+	open_sensor(true, false);
+	same_hello("hello, two segments, the second first", &other, 5);
+	if (event(FG_EVENT_stashed) != ROUNDS * SINGLES)
+		die("the second segment did not wait");
+	for (size_t way = 0; way < FG_WAYS && !stem; way++)
+		stem = only_flow()->row[way].stem;
+	open_sensor(true, true);
+	same_hello("the same, bpf_loop", &other, 5);
+	until_dropped("last frame to dropped, in order, gross", large, stem);
+	until_dropped("last frame to dropped, reordered, gross", &other, stem);
+}
+
 /* All four combinations, each on tables of its own. */
 static void same_hellos(const struct frames *small, const struct frames *large)
 {
@@ -297,18 +272,6 @@ static void new_data(const char *what, uint32_t base, uint32_t n_connections)
 	for (uint32_t i = 0; i < n_connections; i++)
 		forget(&f[i]);
 	free(f);
-}
-
-static void open_pass(void)
-{
-	struct bpf_insn pass[] = {
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = XDP_PASS },
-		{ .code = BPF_JMP | BPF_EXIT },
-	};
-
-	pass_fd = bpf_prog_load(BPF_PROG_TYPE_XDP, "fg_pass", "GPL", pass, 2, NULL);
-	if (pass_fd < 0)
-		die("XDP_PASS does not load (root needed)");
 }
 
 static void not_ours(void)
@@ -419,6 +382,7 @@ int main(void)
 	hot("ACK of an open connection, volume off", &small, 4);
 	new_data("new data, volume off, one connection", 200000, 1);
 	same_hellos(&small, &large);
+	reordered_hellos(&large);
 	blocked_hellos(&small);
 	open_sensor(true, true);
 	singles("hello, one segment, bpf_loop", "fresh", 500000, false, 3, 4, false);

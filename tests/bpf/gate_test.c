@@ -166,6 +166,43 @@ static void test_gate_drops_a_blocked_client_and_spares_its_neighbour(void **sta
 	assert_int_equal(LIVE_OUTCOME(blocked), 3);
 }
 
+/* The second segment comes first and waits in the stash; which of them completes the hello does not
+ * matter. Its own neighbour, in the same order, passes. */
+static void test_gate_drops_a_blocked_client_whose_segments_are_swapped(void **state)
+{
+	struct fg_sample bad = learn("192.0.2.1", 40000, fg_hello_browser);
+	struct fg_conn c = conn("192.0.2.1", 40001, fg_hello_browser);
+
+	(void)state;
+	assert_int_equal(fg_sensor_block_client(live.sensor, bad.client, bad.hello.stem, bad.stack,
+						FOREVER),
+			 0);
+	fg_conn_open(&c);
+	fg_conn_segment(&c, 1000, c.hello + 1000, c.hello_len - 1000);
+	assert_int_equal(live.action, XDP_PASS);
+	assert_int_equal(LIVE_EVENT(stashed), 1);
+	fg_conn_segment(&c, 0, c.hello, 1000);
+	assert_int_equal(live.action, XDP_DROP);
+	assert_string_equal(live_outcome(), "hello");
+	assert_int_equal(LIVE_EVENT(dropped_client), 1);
+	fg_conn_segment(&c, 1000, c.hello + 1000, c.hello_len - 1000);
+	assert_int_equal(live.action, XDP_DROP);
+	fg_conn_send(&c, c.hello, 300);
+	assert_int_equal(live.action, XDP_DROP);
+	assert_int_equal(LIVE_EVENT(dropped_behind), 2);
+	fg_conn_done(&c);
+
+	c = conn("192.0.2.1", 40002, fg_hello_browser_plain);
+	fg_conn_open(&c);
+	fg_conn_segment(&c, 1000, c.hello + 1000, c.hello_len - 1000);
+	fg_conn_segment(&c, 0, c.hello, 1000);
+	assert_int_equal(live.action, XDP_PASS);
+	assert_string_equal(live_outcome(), "hello");
+	fg_conn_done(&c);
+	assert_int_equal(LIVE_EVENT(hellos), 3);
+	assert_int_equal(LIVE_EVENT(dropped_client), 1);
+}
+
 static void test_gate_tells_stacks_apart(void **state)
 {
 	struct fg_sample bad = learn("192.0.2.1", 40000, fg_hello_tool);
@@ -650,6 +687,7 @@ int main(void)
 		LIVE_TEST(test_gate_spares_established_connections),
 		LIVE_TEST(test_gate_block_ends_by_ticks),
 		LIVE_TEST(test_gate_drops_a_blocked_client_and_spares_its_neighbour),
+		LIVE_TEST(test_gate_drops_a_blocked_client_whose_segments_are_swapped),
 		LIVE_TEST(test_gate_tells_stacks_apart),
 		LIVE_TEST(test_gate_dropped_connections_give_their_rows_back),
 		LIVE_TEST(test_gate_drops_what_comes_from_a_prefix),

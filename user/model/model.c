@@ -1029,7 +1029,9 @@ static void apply_sample(struct fg_model *m, const struct fg_sample *in, int *er
 	struct fg_ja4 text;
 	size_t n;
 
-	if (in->status || fg_ja4_text(&in->hello, (char)in->proto, &text))
+	/* of QUIC each hello is a sample: a text once known is not written again */
+	if (in->status || fg_model_knows(m, in->hello.print) ||
+	    fg_ja4_text(&in->hello, (char)in->proto, &text))
 		return;
 	p = print_row(m, in->hello.print, in->hello.stem, error);
 	if (!p || p->named)

@@ -48,7 +48,8 @@ static const struct {
 };
 
 struct fg_quic_crypto {
-	EVP_MAC_CTX *hmac;
+	EVP_MAC_CTX *hmac,
+		*salted[_FG_QUIC_VERSION_MAX]; /* these have their version's salt as key */
 	EVP_CIPHER *gcm, *ecb;
 	EVP_CIPHER_CTX *open, *mask;
 };
@@ -137,6 +138,8 @@ void fg_quic_crypto_free(struct fg_quic_crypto **crypto)
 	if (!c)
 		return;
 	EVP_MAC_CTX_free(c->hmac);
+	for (int v = 0; v < _FG_QUIC_VERSION_MAX; v++)
+		EVP_MAC_CTX_free(c->salted[v]);
 	EVP_CIPHER_CTX_free(c->open);
 	EVP_CIPHER_CTX_free(c->mask);
 	EVP_CIPHER_free(c->gcm);
@@ -144,27 +147,49 @@ void fg_quic_crypto_free(struct fg_quic_crypto **crypto)
 	free(c);
 }
 
-int fg_quic_crypto_new(struct fg_quic_crypto **ret_crypto)
+/* One context more, with a key where there is one. */
+static EVP_MAC_CTX *new_hmac(EVP_MAC *mac, const uint8_t *key, size_t n_key)
 {
 	char digest[] = "SHA256";
 	const OSSL_PARAM params[] = {
 		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
 		OSSL_PARAM_construct_end(),
 	};
+	EVP_MAC_CTX *ctx = EVP_MAC_CTX_new(mac);
+
+	if (ctx && EVP_MAC_CTX_set_params(ctx, params) &&
+	    (!key || EVP_MAC_init(ctx, key, n_key, NULL)))
+		return ctx;
+	EVP_MAC_CTX_free(ctx);
+	return NULL;
+}
+
+static bool new_hmacs(struct fg_quic_crypto *c)
+{
+	EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+	bool whole;
+
+	c->hmac = mac ? new_hmac(mac, NULL, 0) : NULL;
+	whole = c->hmac;
+	for (int v = 0; whole && v < _FG_QUIC_VERSION_MAX; v++) {
+		c->salted[v] = new_hmac(mac, versions[v].salt, sizeof(versions[v].salt));
+		whole = c->salted[v];
+	}
+	EVP_MAC_free(mac);
+	return whole;
+}
+
+int fg_quic_crypto_new(struct fg_quic_crypto **ret_crypto)
+{
 	struct fg_quic_crypto *c = calloc(1, sizeof(*c));
-	EVP_MAC *mac;
 
 	if (!c)
 		return -ENOMEM;
-	mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-	c->hmac = mac ? EVP_MAC_CTX_new(mac) : NULL;
-	EVP_MAC_free(mac);
 	c->gcm = EVP_CIPHER_fetch(NULL, "AES-128-GCM", NULL);
 	c->ecb = EVP_CIPHER_fetch(NULL, "AES-128-ECB", NULL);
 	c->open = EVP_CIPHER_CTX_new();
 	c->mask = EVP_CIPHER_CTX_new();
-	if (!c->hmac || !c->gcm || !c->ecb || !c->open || !c->mask ||
-	    !EVP_MAC_CTX_set_params(c->hmac, params)) {
+	if (!c->gcm || !c->ecb || !c->open || !c->mask || !new_hmacs(c)) {
 		fg_quic_crypto_free(&c);
 		return -ENOTSUP;
 	}
@@ -172,18 +197,19 @@ int fg_quic_crypto_new(struct fg_quic_crypto **ret_crypto)
 	return 0;
 }
 
-static bool hmac(struct fg_quic_crypto *c, const uint8_t *key, size_t n_key, const uint8_t *text,
-		 size_t n, uint8_t ret_mac[SHA256])
+/* key NULL = the one of the call before: hashing it is half of the work. */
+static bool hmac(EVP_MAC_CTX *ctx, const uint8_t *key, size_t n_key, const uint8_t *text, size_t n,
+		 uint8_t ret_mac[SHA256])
 {
 	size_t got = 0;
 
-	return EVP_MAC_init(c->hmac, key, n_key, NULL) && EVP_MAC_update(c->hmac, text, n) &&
-	       EVP_MAC_final(c->hmac, ret_mac, &got, SHA256) && got == SHA256;
+	return EVP_MAC_init(ctx, key, n_key, NULL) && EVP_MAC_update(ctx, text, n) &&
+	       EVP_MAC_final(ctx, ret_mac, &got, SHA256) && got == SHA256;
 }
 
 /* HKDF-Expand-Label without a context, of at most one hash (RFC 5869 section 2.3, RFC 8446 section
- * 7.1). */
-static bool expand(struct fg_quic_crypto *c, const uint8_t secret[SHA256], const char *label,
+ * 7.1). secret NULL = as in the call before. */
+static bool expand(struct fg_quic_crypto *c, const uint8_t *secret, const char *label,
 		   uint8_t *ret_key, size_t n)
 {
 	uint8_t info[64], mac[SHA256];
@@ -196,7 +222,7 @@ static bool expand(struct fg_quic_crypto *c, const uint8_t secret[SHA256], const
 	at += n_label;
 	info[at++] = 0;
 	info[at++] = 1; /* the counter of HKDF */
-	if (!hmac(c, secret, SHA256, info, at, mac))
+	if (!hmac(c->hmac, secret, secret ? SHA256 : 0, info, at, mac))
 		return false;
 	memcpy(ret_key, mac, n);
 	return true;
@@ -209,12 +235,11 @@ int fg_quic_derive(struct fg_quic_crypto *c, enum fg_quic_version version,
 		   *hp = versions[version].hp;
 	uint8_t secret[SHA256], client[SHA256];
 
-	return hmac(c, versions[version].salt, sizeof(versions[version].salt), dcid->bytes,
-		    dcid->len, secret) &&
+	return hmac(c->salted[version], NULL, 0, dcid->bytes, dcid->len, secret) &&
 			       expand(c, secret, "tls13 client in", client, SHA256) &&
 			       expand(c, client, key, k->key, sizeof(k->key)) &&
-			       expand(c, client, iv, k->iv, sizeof(k->iv)) &&
-			       expand(c, client, hp, k->hp, sizeof(k->hp)) ?
+			       expand(c, NULL, iv, k->iv, sizeof(k->iv)) &&
+			       expand(c, NULL, hp, k->hp, sizeof(k->hp)) ?
 		       0 :
 		       -EIO;
 }
