@@ -4,5 +4,6 @@
 
 #define ENGINE	   fg_engine_kernel
 #define FORCE_LOOP true
+#define CUT_STEP   10
 
 #include "../unit/proxy_test.c"

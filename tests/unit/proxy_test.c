@@ -22,6 +22,7 @@
 #ifndef ENGINE
 #define ENGINE	   fg_engine_host
 #define FORCE_LOOP false
+#define CUT_STEP   1 /* bytes from cut to cut; each is an engine of its own */
 #endif
 
 #define START_NS 1777593600000000000ULL
@@ -341,7 +342,7 @@ static void test_proxy_cut_from_its_hello(void **state)
 		expect_source("cut behind the header", "192.0.2.77");
 		close_engine();
 	}
-	for (size_t cut = 1; cut < n; cut++) {
+	for (size_t cut = 1; cut < n; cut += CUT_STEP) {
 		open_engine(BALANCER);
 		run_cut(BALANCER, &cut, 1);
 		expect_source("cut in the header", NULL);
@@ -368,7 +369,7 @@ static void test_proxy_extensions_in_more_segments(void **state)
 		expect_source("cut in the extensions", "192.0.2.77");
 		close_engine();
 	}
-	for (size_t cut = 17; cut < 28; cut++) {
+	for (size_t cut = 17; cut < 28; cut += CUT_STEP) {
 		open_engine(BALANCER);
 		run_cut(BALANCER, &cut, 1);
 		expect_source("cut in the addresses", NULL);
