@@ -93,6 +93,9 @@ load 10.30.0.5 8442 go-like && fail "the blocked client got through"
 load 10.30.0.5 8442 openssl || fail "the other client of the same source was hit"
 load 10.30.0.6 8442 go-like || fail "the same client of another source was hit"
 expect "client block behind a balancer" true query status '.events.dropped_client > 0'
+fg unblock 10.30.0.5 --stem "$STEM" >/dev/null || fail "unblock of the client: exit $?"
+sleep 0.5
+load 10.30.0.5 8442 go-like || fail "not let back in"
 fg block "$GATE4" --ttl 10m >/dev/null 2>"$LAB/err"
 expect "the balancer is exported to nobody" "" fg export plain --tier alert
 

@@ -87,7 +87,7 @@ static int unblock(const char *text, uint64_t now_ns)
 	uint8_t addr[16], bits;
 	int r = begin("unblock", text, addr, &bits, now_ns);
 
-	r = fg_decision_unblock(store, addr, bits);
+	r = fg_decision_unblock(store, addr, bits, 0);
 	return fg_decision_end(store, r ? r : -ENOENT);
 }
 
@@ -186,6 +186,32 @@ static void test_decisions_undo_a_block(void **state)
 	assert_int_equal(on("192.0.2.1")->until_ns, NOW + 64 * S);
 	assert_int_equal(undo(first, NOW + 7 * S), 0);
 	assert_null(on("192.0.2.1"));
+}
+
+/* With a stem what else stands on the source goes on. */
+static void test_decisions_unblock_one_stem(void **state)
+{
+	struct fg_subject b = { .stem_text = "~a" };
+	const struct fg_verdict *left[4];
+
+	(void)state;
+	begin("block", "192.0.2.1", b.addr, &b.bits, NOW);
+	for (b.stem = 5; b.stem <= 6; b.stem++)
+		assert_int_equal(fg_decision_block(store, &b, 3600), 1);
+	b.stem = 0;
+	assert_int_equal(fg_decision_block(store, &b, 3600), 1);
+	assert_int_equal(fg_decision_end(store, 0), 0);
+
+	begin("unblock", "192.0.2.1", b.addr, &b.bits, NOW + S);
+	assert_int_equal(fg_decision_unblock(store, b.addr, b.bits, 7), 0);
+	assert_int_equal(fg_decision_unblock(store, b.addr, b.bits, 5), 1);
+	assert_int_equal(fg_decision_end(store, 0), 0);
+	assert_int_equal(fg_store_find(store, b.addr, left, 4), 2);
+	assert_int_not_equal(left[0]->stem, 5);
+	assert_int_not_equal(left[1]->stem, 5);
+	begin("unblock", "192.0.2.1", b.addr, &b.bits, NOW + 2 * S);
+	assert_int_equal(fg_decision_unblock(store, b.addr, b.bits, 0), 2);
+	assert_int_equal(fg_decision_end(store, 0), 0);
 }
 
 static void test_decisions_undo_an_unblock(void **state)
@@ -928,7 +954,7 @@ static void step_unblock(uint64_t draw, uint64_t now_ns)
 	addr_of(draw % HOSTS, addr);
 	assert_int_equal(fg_decision_begin(store, "unblock", NULL, "x", "", now_ns), 0);
 	n = m_unblock(draw % HOSTS, cohort, now_ns);
-	r = cohort ? fg_decision_unblock_cohort(store, 3) : fg_decision_unblock(store, addr, 128);
+	r = cohort ? fg_decision_unblock_cohort(store, 3) : fg_decision_unblock(store, addr, 128, 0);
 	assert_int_equal(r, n);
 	fg_decision_end(store, r ? r : -ENOENT);
 }
@@ -1044,6 +1070,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(undo_a_block),
+		T(unblock_one_stem),
 		T(undo_an_unblock),
 		T(undo_an_allow),
 		T(undo_a_disallow),

@@ -31,7 +31,7 @@ const struct fg_command fg_commands[] = {
 	  "Say what was decided about a source or cohort, when, why and by whom", fg_cmd_history },
 	{ "block", "PREFIX|COHORT", 1, 1, "stem ttl reason confirm",
 	  "Block a source or prefix, or each client that is a member of a cohort", fg_cmd_block },
-	{ "unblock", "PREFIX|COHORT", 1, 1, "reason",
+	{ "unblock", "PREFIX|COHORT", 1, 1, "stem reason",
 	  "End every verdict on exactly this prefix, or on the members of a cohort",
 	  fg_cmd_unblock },
 	{ "allow", "PREFIX", 1, 1, "ttl reason", "Never act on a prefix; wins over every verdict",

@@ -184,6 +184,30 @@ int fg_decided_write(FILE *out, const struct fg_decided *d)
 	return fg_jsonw_finish(&w) ? 500 : 0;
 }
 
+int fg_request_stem(const struct fg_view *v, const struct fg_request *d, uint64_t *ret_stem,
+		    char *why, size_t n_why)
+{
+	*ret_stem = d->stem[0] ? fg_model_stem_key(v->model, d->stem) : 0;
+	if (d->stem[0] && !*ret_stem) {
+		snprintf(why, n_why,
+			 "stem: '%s' was never seen here, so no client has it (farmgate clients "
+			 "lists them)",
+			 d->stem);
+		return 404;
+	}
+	if (d->stem[0] && d->cohort) {
+		snprintf(why, n_why, "stem: a cohort's members have their own");
+		return 400;
+	}
+	if (d->stem[0] && d->bits < (fg_ip_is4(d->addr) ? 128 : 64)) {
+		snprintf(why, n_why,
+			 "prefix: with a stem it is one source, an IPv4 address or an IPv6 /64 "
+			 "(the gate holds no wider ones)");
+		return 400;
+	}
+	return 0;
+}
+
 int fg_decided_failed(int r, char *why, size_t n_why)
 {
 	snprintf(why, n_why, "the decision could not be stored: %s", strerror(-r));
@@ -197,8 +221,11 @@ int fg_decide_unblock(FILE *out, struct fg_view *v, const struct fg_query *q, ch
 {
 	struct fg_decided done = { .verb = "removed", .left_out = SIZE_MAX, .note = "" };
 	struct fg_request d;
-	int r = fg_request_parse(q, "prefix cohort reason", &d, why, n_why);
+	uint64_t stem = 0;
+	int r = fg_request_parse(q, "prefix cohort stem reason", &d, why, n_why);
 
+	if (!r)
+		r = fg_request_stem(v, &d, &stem, why, n_why);
 	if (r)
 		return r;
 	r = fg_decision_begin(v->store, "unblock", q->who, d.subject, d.reason,
@@ -207,13 +234,14 @@ int fg_decide_unblock(FILE *out, struct fg_view *v, const struct fg_query *q, ch
 		return fg_decided_failed(r, why, n_why);
 	done.id = fg_decision_id(v->store);
 	r = d.cohort ? fg_decision_unblock_cohort(v->store, d.cohort) :
-		       fg_decision_unblock(v->store, d.addr, d.bits);
+		       fg_decision_unblock(v->store, d.addr, d.bits, stem);
 	/* what ended nothing was no decision */
 	r = fg_decision_end(v->store, r ? r : -ENOENT);
 	if (r == -ENOENT) {
 		snprintf(why, n_why,
 			 d.cohort ? "cohort: no verdict stands on a member of '%s'" :
-				    "prefix: no verdict stands on exactly this prefix",
+			 stem	  ? "prefix: no verdict stands on a client of %s with this stem" :
+				    "prefix: no verdict stands on exactly %s",
 			 d.subject);
 		return 404;
 	}

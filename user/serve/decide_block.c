@@ -107,31 +107,6 @@ static int check_hit(const struct fg_view *v, const struct fg_request *d, char *
 	return 409;
 }
 
-/* Key of the stem that a block is limited to; 0 where it is not. */
-static int stem_of(const struct fg_view *v, const struct fg_request *d, uint64_t *ret_stem,
-		   char *why, size_t n_why)
-{
-	*ret_stem = d->stem[0] ? fg_model_stem_key(v->model, d->stem) : 0;
-	if (d->stem[0] && !*ret_stem) {
-		snprintf(why, n_why,
-			 "stem: '%s' was never seen here, so no client has it (farmgate clients "
-			 "lists them)",
-			 d->stem);
-		return 404;
-	}
-	if (d->stem[0] && d->cohort) {
-		snprintf(why, n_why, "stem: a cohort's members have their own");
-		return 400;
-	}
-	if (d->stem[0] && !is_one_source(d)) {
-		snprintf(why, n_why,
-			 "prefix: a block with a stem needs one source, an IPv4 address or "
-			 "an IPv6 /64 (the gate holds no wider ones)");
-		return 400;
-	}
-	return 0;
-}
-
 /* --- One prefix ------------------------------------------------------------------------------ */
 
 static int check_prefix(const struct fg_view *v, const struct fg_request *d, char *why,
@@ -281,7 +256,7 @@ int fg_decide_block(FILE *out, struct fg_view *v, const struct fg_query *q, char
 	if (!r)
 		r = fg_request_ttl(&d, FG_MAX_TTL_S, &ttl_s, why, n_why);
 	if (!r)
-		r = stem_of(v, &d, &stem, why, n_why);
+		r = fg_request_stem(v, &d, &stem, why, n_why);
 	if (!r && !d.cohort)
 		r = check_prefix(v, &d, why, n_why);
 	if (r)

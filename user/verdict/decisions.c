@@ -229,13 +229,14 @@ static int end(struct fg_store *s, struct entry *e)
 	return r ? r : fg_decision_end_entry(s, e, s->deciding);
 }
 
-int fg_decision_unblock(struct fg_store *store, const uint8_t addr[16], uint8_t bits)
+int fg_decision_unblock(struct fg_store *store, const uint8_t addr[16], uint8_t bits, uint64_t stem)
 {
 	struct entry *e = *fg_entry_bucket(store, addr);
 	int ended = 0, r = 0;
 
 	for (; !r && e; e = e->next) {
-		if (!may_end(store, e) || e->v.bits != bits || memcmp(e->v.addr, addr, 16))
+		if (!may_end(store, e) || e->v.bits != bits || memcmp(e->v.addr, addr, 16) ||
+		    (stem && e->v.stem != stem))
 			continue;
 		r = end(store, e);
 		ended++;
@@ -361,7 +362,7 @@ int fg_store_unblock(struct fg_store *store, const uint8_t addr[16], uint8_t bit
 
 	if (r)
 		return r;
-	r = fg_decision_unblock(store, addr, bits);
+	r = fg_decision_unblock(store, addr, bits, 0);
 	/* what ended nothing was no decision */
 	r = fg_decision_end(store, r ? r : -ENOENT);
 	return r == -ENOENT ? 0 : r;
