@@ -8,17 +8,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "fuzz.h"
 #include "lib/mem.h"
 #include "source/capture.h"
 #include "source/engine.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define MUST(condition)           \
-	do {                      \
-		if (!(condition)) \
-			abort();  \
-	} while (0)
 
 static void take_sample(void *arg, const struct fg_sample *sample)
 {

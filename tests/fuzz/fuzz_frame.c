@@ -5,14 +5,7 @@
 
 #include "farmgate/frame.h"
 #include "farmgate/stack.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define MUST(condition)           \
-	do {                      \
-		if (!(condition)) \
-			abort();  \
-	} while (0)
+#include "fuzz.h"
 
 /* The first byte says how much longer the frame was before the capture cut it. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

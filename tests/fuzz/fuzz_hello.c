@@ -5,14 +5,7 @@
 #include <string.h>
 
 #include "farmgate/hello.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define MUST(condition)           \
-	do {                      \
-		if (!(condition)) \
-			abort();  \
-	} while (0)
+#include "fuzz.h"
 
 static const __u64 seed[4] = { 11, 22, 33, 44 };
 static uint8_t segment[FG_SEGMENT_MAX_BYTES + 8];

@@ -5,16 +5,9 @@
 #include <string.h>
 
 #include "export/lapi_json.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 #define NOW 1795435200000000000ULL
-
-#define MUST(condition)           \
-	do {                      \
-		if (!(condition)) \
-			abort();  \
-	} while (0)
 
 static void read_login(const char *body, size_t n)
 {

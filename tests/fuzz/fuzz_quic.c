@@ -9,16 +9,9 @@
 #include <string.h>
 
 #include "farmgate/hello.h"
+#include "fuzz.h"
 #include "quic_build.h"
 #include "source/quic.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define MUST(condition)           \
-	do {                      \
-		if (!(condition)) \
-			abort();  \
-	} while (0)
 
 static const uint64_t seed[4] = { 11, 22, 33, 44 };
 static struct fg_hello hello;

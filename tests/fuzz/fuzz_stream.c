@@ -9,16 +9,9 @@
 #include <string.h>
 
 #include "connection.h"
+#include "fuzz.h"
 #include "hello_build.h"
 #include "source/engine.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define MUST(condition)           \
-	do {                      \
-		if (!(condition)) \
-			abort();  \
-	} while (0)
 
 #define START_NS   1777593600000000000ULL
 #define MAX_STEPS  200

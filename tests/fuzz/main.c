@@ -12,12 +12,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "fuzz.h"
 #include "lib/mem.h"
 
 /* A corpus is of small files; more is a mistake. */
 #define MAX_INPUT_BYTES (1 << 20)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static int replay_file(const char *path)
 {

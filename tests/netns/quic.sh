@@ -5,6 +5,7 @@
 # the same run; Initials that nobody answers move nothing but their own counter.
 set -u
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib_quic.sh"
 lab_private "$@"
 need_programs jq tcpdump caddy gtlsclient gtlsserver openssl python3
 BROWSER=$(command -v chromium || command -v chromium-browser || command -v google-chrome) ||
@@ -12,30 +13,7 @@ BROWSER=$(command -v chromium || command -v chromium-browser || command -v googl
 lab_begin
 make_network
 
-mkdir -p "$LAB/www/page"
-echo "<p>hello</p>" >"$LAB/www/page/index.html"
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 10 -subj "/CN=$SNI" \
-	-addext "subjectAltName=DNS:$SNI,DNS:localhost" -keyout "$LAB/www/key.pem" -out "$LAB/www/cert.pem" 2>/dev/null
-cat >"$LAB/www/Caddyfile" <<-END
-	{
-		admin off
-		auto_https off
-		default_sni $SNI
-		skip_install_trust
-	}
-	https://$SNI:443, https://localhost:443 {
-		bind $SERVER4
-		tls $LAB/www/cert.pem $LAB/www/key.pem
-		root * $LAB/www/page
-		file_server
-	}
-END
-spawn "$EDGE" env HOME="$LAB/www" XDG_DATA_HOME="$LAB/www" XDG_CONFIG_HOME="$LAB/www" \
-	caddy run --config "$LAB/www/Caddyfile" --adapter caddyfile >"$LAB/www/log" 2>&1
-listens() {
-	in_edge ss -Hlun "sport = 443" | grep -q "$1:443"
-}
-wait_until 15 listens "$SERVER4" || fail "caddy does not listen: $(tail -n 3 "$LAB/www/log")"
+start_quic_server
 spawn "$EDGE" gtlsserver -q --htdocs="$LAB/www/page" "$SERVER6" 443 "$LAB/www/key.pem" \
 	"$LAB/www/cert.pem" >"$LAB/www/log6" 2>&1
 wait_until 15 in_edge sh -c "ss -Hlun 'sport = 443' | grep -qF '[$SERVER6]:443'" ||

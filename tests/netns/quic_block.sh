@@ -6,6 +6,7 @@
 # dropped is the rest: a wire with a round trip of 100 ms lies between, as it does outside of a lab.
 set -u
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib_quic.sh"
 . "$(dirname "$0")/lib_delay.sh"
 lab_private "$@"
 need_programs jq caddy gtlsclient curl openssl
@@ -13,30 +14,7 @@ unset http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY
 lab_begin
 make_delayed_network 10 40
 
-mkdir -p "$LAB/www/page"
-echo "<p>hello</p>" >"$LAB/www/page/index.html"
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 10 -subj "/CN=$SNI" \
-	-addext "subjectAltName=DNS:$SNI,DNS:localhost" -keyout "$LAB/www/key.pem" -out "$LAB/www/cert.pem" 2>/dev/null
-cat >"$LAB/www/Caddyfile" <<-END
-	{
-		admin off
-		auto_https off
-		default_sni $SNI
-		skip_install_trust
-	}
-	https://$SNI:443, https://localhost:443 {
-		bind $SERVER4
-		tls $LAB/www/cert.pem $LAB/www/key.pem
-		root * $LAB/www/page
-		file_server
-	}
-END
-spawn "$EDGE" env HOME="$LAB/www" XDG_DATA_HOME="$LAB/www" XDG_CONFIG_HOME="$LAB/www" \
-	caddy run --config "$LAB/www/Caddyfile" --adapter caddyfile >"$LAB/www/log" 2>&1
-listens() {
-	in_edge ss -Hlun "sport = 443" | grep -q "$1:443"
-}
-wait_until 15 listens "$SERVER4" || fail "caddy does not listen: $(tail -n 3 "$LAB/www/log")"
+start_quic_server
 
 CONF=$LAB/farmgate.yaml
 printf 'mode: enforce\nwarmup: 0\nguards: {holdback: 0}\nexports: [xdp]\n' >"$CONF"

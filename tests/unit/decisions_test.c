@@ -19,48 +19,7 @@
 #include "lib/splitmix.h"
 #include "verdict/decisions.h"
 #include "verdict/life.h"
-
-#define S    1000000000ULL
-#define HOUR (3600 * S)
-#define DAY  (24 * HOUR)
-#define NOW  (1795435200 * S)
-
-static char dir[] = "/tmp/fg-decisions-XXXXXX";
-static struct fg_store *store;
-
-static void reopen(uint64_t now_ns)
-{
-	char why[256] = "";
-
-	fg_store_close(&store);
-	if (fg_store_open(dir, now_ns, &store, why, sizeof(why)))
-		fail_msg("%s", why);
-}
-
-static int set_up(void **state)
-{
-	(void)state;
-	strcpy(dir, "/tmp/fg-decisions-XXXXXX");
-	if (!mkdtemp(dir))
-		return -1;
-	reopen(NOW);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	static const char *const files[] = { "farmgate.db", "farmgate.db-wal", "farmgate.db-shm",
-					     "instance" };
-	char path[64];
-
-	(void)state;
-	fg_store_close(&store);
-	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
-		snprintf(path, sizeof(path), "%s/%s", dir, files[i]);
-		unlink(path);
-	}
-	return rmdir(dir);
-}
+#include "with_store.h"
 
 static int64_t last_id;
 

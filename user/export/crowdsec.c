@@ -406,22 +406,6 @@ int fg_crowdsec_list(FILE *out, const struct fg_crowdsec *c, uint64_t now_ns)
 	return finish(out);
 }
 
-/* Number of items that begin at or before an address. */
-static size_t count_up_to(const struct fg_export_set *set, const uint8_t addr[16])
-{
-	size_t lo = 0, hi = set->n;
-
-	while (lo < hi) {
-		size_t mid = (lo + hi) / 2;
-
-		if (memcmp(set->items[mid].addr, addr, 16) <= 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
-}
-
 static bool is_family4(const uint8_t addr[16], uint8_t bits)
 {
 	return bits >= 96 && fg_ip_is4(addr);
@@ -436,10 +420,10 @@ static const struct fg_export_item *find(const struct fg_export_set *set, const 
 	static const uint8_t below4[16] = { [10] = 0xff, 0xfe, 0xff, 0xff, 0xff, 0xff };
 	bool is4 = is_family4(addr, bits);
 	const struct fg_export_item *item;
-	size_t n = set ? count_up_to(set, addr) : 0;
+	size_t n = set ? fg_export_count_up_to(set, addr) : 0;
 
 	if (n && !is4 && is_family4(set->items[n - 1].addr, set->items[n - 1].bits))
-		n = count_up_to(set, below4);
+		n = fg_export_count_up_to(set, below4);
 	if (!n)
 		return NULL;
 	item = &set->items[n - 1];

@@ -193,6 +193,21 @@ bool fg_export_equal(const struct fg_export_set *a, const struct fg_export_set *
 	       !memcmp(a->clients, b->clients, a->n_clients * sizeof(*a->clients));
 }
 
+size_t fg_export_count_up_to(const struct fg_export_set *set, const uint8_t addr[16])
+{
+	size_t lo = 0, hi = set->n;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (memcmp(set->items[mid].addr, addr, 16) <= 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
 struct fg_export_set *fg_export_set_ref(struct fg_export_set *set)
 {
 	atomic_fetch_add(&set->refs, 1);

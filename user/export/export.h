@@ -69,6 +69,8 @@ int fg_export_select(const struct fg_store *store, const struct fg_plan *plan,
 		     struct fg_export_set **ret_set);
 /** Do two sets say the same? */
 bool fg_export_equal(const struct fg_export_set *a, const struct fg_export_set *b);
+/** Number of items that begin at or before an address. */
+size_t fg_export_count_up_to(const struct fg_export_set *set, const uint8_t addr[16]);
 struct fg_export_set *fg_export_set_ref(struct fg_export_set *set);
 /** Drops a reference and clears the caller's pointer; NULL is fine. */
 void fg_export_set_unref(struct fg_export_set **set);

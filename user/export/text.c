@@ -94,22 +94,6 @@ struct hit {
 	uint64_t sources, clients, exchanges;
 };
 
-/* Number of items that begin at or before an address. */
-static size_t count_up_to(const struct fg_export_set *set, const uint8_t addr[16])
-{
-	size_t lo = 0, hi = set->n;
-
-	while (lo < hi) {
-		size_t mid = (lo + hi) / 2;
-
-		if (memcmp(set->items[mid].addr, addr, 16) <= 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
-}
-
 /* Index of the item that holds a source, set->n where none does. Items are sorted and none lies
  * inside another, so only the last one of its family that begins at or before the source can. */
 static size_t item_of(const struct fg_export_set *set, const uint8_t addr[16])
@@ -117,10 +101,10 @@ static size_t item_of(const struct fg_export_set *set, const uint8_t addr[16])
 	/* the last address in front of those that hold IPv4 */
 	static const uint8_t below4[16] = { [10] = 0xff, 0xfe, 0xff, 0xff, 0xff, 0xff };
 	uint8_t bits = fg_ip_is4(addr) ? 128 : 64;
-	size_t n = count_up_to(set, addr);
+	size_t n = fg_export_count_up_to(set, addr);
 
 	if (n && !fg_ip_is4(addr) && fg_ip_is4(set->items[n - 1].addr))
-		n = count_up_to(set, below4);
+		n = fg_export_count_up_to(set, below4);
 	if (!n || !fg_ip_contains(set->items[n - 1].addr, set->items[n - 1].bits, addr, bits))
 		return set->n;
 	return n - 1;

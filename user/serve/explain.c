@@ -366,6 +366,22 @@ static int write_decision(void *arg, const struct fg_decision *d)
 	return write_past(arg, d->time_ns, d->id, d->what, d->who, d->reason);
 }
 
+/* r: what reading it came to. */
+static int end_history(FILE *out, struct past *past, int r, char *why, size_t n_why)
+{
+	struct fg_jsonw *w = &past->w;
+
+	fg_jsonw_array_end(w);
+	fg_jsonw_key_u64(w, "total", past->n);
+	fg_jsonw_object_end(w);
+	fputc('\n', out);
+	if (r < 0) {
+		snprintf(why, n_why, "history: %s", strerror(-r));
+		return 500;
+	}
+	return fg_jsonw_finish(w) ? 500 : 0;
+}
+
 /* What was decided about all of a cohort; about each member its source's history says it. */
 static int cohort_history(FILE *out, struct fg_view *v, const char *cohort, char *why, size_t n_why)
 {
@@ -379,15 +395,7 @@ static int cohort_history(FILE *out, struct fg_view *v, const char *cohort, char
 	fg_jsonw_key(w, "history");
 	fg_jsonw_array(w);
 	r = fg_decisions_on(v->store, cohort, write_decision, &past);
-	fg_jsonw_array_end(w);
-	fg_jsonw_key_u64(w, "total", past.n);
-	fg_jsonw_object_end(w);
-	fputc('\n', out);
-	if (r < 0) {
-		snprintf(why, n_why, "history: %s", strerror(-r));
-		return 500;
-	}
-	return fg_jsonw_finish(w) ? 500 : 0;
+	return end_history(out, &past, r, why, n_why);
 }
 
 int fg_explain_history(FILE *out, struct fg_view *v, const struct fg_query *q, char *why,
@@ -411,13 +419,5 @@ int fg_explain_history(FILE *out, struct fg_view *v, const struct fg_query *q, c
 	fg_jsonw_key(w, "history");
 	fg_jsonw_array(w);
 	r = fg_store_history(v->store, addr, write_past, &past);
-	fg_jsonw_array_end(w);
-	fg_jsonw_key_u64(w, "total", past.n);
-	fg_jsonw_object_end(w);
-	fputc('\n', out);
-	if (r < 0) {
-		snprintf(why, n_why, "history: %s", strerror(-r));
-		return 500;
-	}
-	return fg_jsonw_finish(w) ? 500 : 0;
+	return end_history(out, &past, r, why, n_why);
 }

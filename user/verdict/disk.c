@@ -757,14 +757,11 @@ int fg_disk_drop_allow(struct fg_disk *disk, int64_t id)
 	return fg_disk_run(disk, DROP_ALLOW);
 }
 
-int fg_disk_get_blob(struct fg_disk *disk, const char *name, void *ret_buf, size_t n)
+int fg_disk_step_blob(struct fg_disk *disk, sqlite3_stmt *s, void *ret_buf, size_t n)
 {
-	sqlite3_stmt *s = disk->stmt[GET_BLOB];
-	int code, r;
+	int code = sqlite3_step(s);
+	int r = fg_disk_checked(disk, code);
 
-	fg_disk_bind_text(s, 1, name);
-	code = sqlite3_step(s);
-	r = fg_disk_checked(disk, code);
 	if (code == SQLITE_ROW) {
 		r = sqlite3_column_bytes(s, 0);
 		if ((size_t)r > n)
@@ -773,6 +770,16 @@ int fg_disk_get_blob(struct fg_disk *disk, const char *name, void *ret_buf, size
 			memcpy(ret_buf, sqlite3_column_blob(s, 0), (size_t)r);
 	}
 	sqlite3_reset(s);
+	return r;
+}
+
+int fg_disk_get_blob(struct fg_disk *disk, const char *name, void *ret_buf, size_t n)
+{
+	sqlite3_stmt *s = disk->stmt[GET_BLOB];
+	int r;
+
+	fg_disk_bind_text(s, 1, name);
+	r = fg_disk_step_blob(disk, s, ret_buf, n);
 	sqlite3_clear_bindings(s);
 	return r;
 }

@@ -78,20 +78,8 @@ int fg_disk_put_summary(struct fg_disk *disk, uint64_t key, uint32_t last_s, con
 int fg_disk_find_summary(struct fg_disk *disk, uint64_t key, void *ret_buf, size_t n)
 {
 	sqlite3_stmt *s = disk->stmt[GET_SUMMARY];
-	int code, r;
-
 	sqlite3_bind_int64(s, 1, (int64_t)key);
-	code = sqlite3_step(s);
-	r = fg_disk_checked(disk, code);
-	if (code == SQLITE_ROW) {
-		r = sqlite3_column_bytes(s, 0);
-		if ((size_t)r > n)
-			r = -EOVERFLOW;
-		else if (r)
-			memcpy(ret_buf, sqlite3_column_blob(s, 0), (size_t)r);
-	}
-	sqlite3_reset(s);
-	return r;
+	return fg_disk_step_blob(disk, s, ret_buf, n);
 }
 
 int fg_disk_newest_summaries(struct fg_disk *disk, uint64_t from_key, uint64_t to_key, uint64_t n,

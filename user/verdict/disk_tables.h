@@ -67,6 +67,9 @@ struct fg_disk {
 
 /* Remembers the sentence of a failure. @return 0, -errno. */
 int fg_disk_checked(struct fg_disk *d, int code);
+/** Runs a statement that answers one blob at most. @return its bytes, 0 = none, -EOVERFLOW above n,
+ * -errno. */
+int fg_disk_step_blob(struct fg_disk *d, sqlite3_stmt *s, void *ret_buf, size_t n);
 /* Runs a statement that returns no rows, and makes it ready for the next time. */
 int fg_disk_run(struct fg_disk *d, enum stmt which);
 int fg_disk_exec(struct fg_disk *d, const char *text);
