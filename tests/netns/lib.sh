@@ -29,12 +29,13 @@ skip() {
 	exit 77
 }
 
+# The reason comes last: the end of a log is what gets read.
 fail() {
-	echo "FAILED: $*" >&2
 	if [ -s "${AGENT_LOG:-}" ]; then
 		echo "--- agent's log" >&2
 		tail -n 30 "$AGENT_LOG" >&2
 	fi
+	echo "FAILED: $*" >&2
 	exit 1
 }
 
