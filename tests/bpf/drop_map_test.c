@@ -91,6 +91,10 @@ static void test_drop_map_is_changed_by_differences(void **state)
 	assert_int_equal(apply(x, set), 0);
 	set->items[0].until_ns += 1000000000;
 	assert_int_equal(apply(x, set), 1);
+	/* the clock was set: once */
+	fg_xdp_forget_ends(x);
+	assert_int_equal(apply(x, set), 25004);
+	assert_int_equal(apply(x, set), 0);
 	set->n -= 3;
 	set->n_clients = 0;
 	assert_int_equal(apply(x, set), 4);

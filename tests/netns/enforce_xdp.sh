@@ -108,20 +108,27 @@ expect "openssl's client is seen" 1 query clients \
 STEM=$(query clients "[.clients[] | select(.source == \"$NAT\") | .stem][0]")
 curl_once || fail "curl does not get through: $?"
 expect "and curl's beside it" 2 query clients "[.clients[] | select(.source == \"$NAT\")] | length"
+# A connection of openssl's that is open behind its handshake, and a request on it.
 mkfifo "$LAB/open"
-# shellcheck disable=SC2016 # the inner shell expands
-spawn "$CLIENTS" sh -c 'exec openssl s_client -quiet -bind "$1" -connect "$2" -servername "$3" <>"$4"' \
-	- $NAT "$SERVER4:443" "$SNI" "$LAB/open" >"$LAB/open.out" 2>"$LAB/open.err"
 server_has_it() {
-	in_edge ss -Htn state established "sport = 443 and dst = $NAT" | grep -q .
+	in_edge ss -Htn state established "sport = 443 and dst = $1" | grep -q .
 }
-wait_until 10 server_has_it || fail "the open connection is not there"
-wait_until 10 grep -q "verify return" "$LAB/open.err" || fail "its handshake does not end"
+open_one() { # SOURCE
+	# shellcheck disable=SC2016 # the inner shell expands
+	spawn "$CLIENTS" sh -c 'exec openssl s_client -quiet -bind "$1" -connect "$2" -servername "$3" <>"$4"' \
+		- "$1" "$SERVER4:443" "$SNI" "$LAB/open" >"$LAB/open.out" 2>"$LAB/open.err"
+	wait_until 10 server_has_it "$1" || fail "the open connection is not there"
+	wait_until 10 grep -q "verify return" "$LAB/open.err" || fail "its handshake does not end"
+}
+ask_on_it() {
+	printf 'GET / HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n' "$SNI" >"$LAB/open"
+}
+open_one $NAT
 fg block $NAT --stem "$STEM" --ttl 10m >/dev/null || fail "client block: exit $?"
 sleep 0.5
 openssl_once && fail "the blocked client got through"
 curl_once || fail "the other client behind the same address was hit: $?"
-printf 'GET / HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n' "$SNI" >"$LAB/open"
+ask_on_it
 wait_until 10 grep -q hello "$LAB/open.out" || fail "the connection that was open before was cut"
 echo "ok: of two clients behind one address one is blocked, and its open connection lives"
 expect_balance
@@ -188,3 +195,21 @@ expect_balance_after_reset() {
 		'([.interfaces[].packets] | add) == (([.accounted[]] | add) + ([.losses[]] | add))'
 }
 expect_balance_after_reset
+
+# --- established: end -------------------------------------------------------------------------
+
+stop_agent TERM
+printf 'mode: enforce\nwarmup: 0\nexports: [xdp]\nestablished: end\n' >"$CONF"
+start_agent --attach native
+OPEN=10.30.0.20
+open_one $OPEN
+fg block $OPEN --ttl 10m >/dev/null || fail "block: exit $?"
+sleep 0.5
+ask_on_it
+counted_behind() {
+	[ "$(query status '.events.dropped_behind > 0')" = true ]
+}
+wait_until 10 counted_behind || fail "what was open before its block goes on: dropped_behind is 0"
+grep -q hello "$LAB/open.out" && fail "what was open before its block was answered"
+try 10.30.0.21 || fail "a neighbour was hit: $?"
+echo "ok: told to, a block ends what was open before it"

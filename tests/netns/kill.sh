@@ -96,8 +96,10 @@ fg export json >"$LAB/export.json" || fail "export: exit $?"
 	fail "export and gate differ"
 grep -q "tables of an agent before this one go on" "$AGENT_LOG" || fail "nothing was taken over"
 # entries that the state does not want are removed at the start, whoever put them there
+VALUE_BYTES=$(bpftool -j map show pinned $PINS/fg_drop_sources | jq .bytes_value)
+# shellcheck disable=SC2046 # a byte is a word
 bpftool map update pinned $PINS/fg_drop_sources key hex 00 00 00 00 00 00 00 00 00 00 ff ff 0a 32 09 09 \
-	value hex ff ff ff ff ff ff ff 0f 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 ||
+	value hex ff ff ff ff ff ff ff 0f $(yes 00 | head -n $((VALUE_BYTES - 8))) ||
 	fail "bpftool cannot write"
 stop_agent KILL
 try 10.50.9.9

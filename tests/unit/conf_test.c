@@ -115,6 +115,7 @@ static const char every_key[] =
 	"history: 30d\n"
 	"exports: [nft]\n"
 	"drop: reset\n"
+	"established: end\n"
 	"allow: [198.51.100.0/24, '2001:db8:1::/64']\n"
 	"allow_files: [/etc/farmgate/office.txt, /var/lib/crawlers]\n"
 	"guards: {collateral: 2.5, max_blocks: 300, max_blocks_network: 30,\n"
@@ -176,6 +177,7 @@ static void test_conf_reads_every_key(void **state)
 	assert_true(conf.export_nft);
 	assert_false(conf.export_xdp);
 	assert_true(conf.reset);
+	assert_true(conf.end_established);
 	assert_int_equal(conf.n_allow, 2);
 	assert_string_equal(conf.allow[1], "2001:db8:1::/64");
 	assert_int_equal(conf.n_allow_files, 2);
@@ -505,6 +507,7 @@ static void test_conf_example_is_the_defaults(void **state)
 	assert_int_equal(conf.export_nft, defaults.export_nft);
 	assert_int_equal(conf.export_xdp, defaults.export_xdp);
 	assert_int_equal(conf.reset, defaults.reset);
+	assert_int_equal(conf.end_established, defaults.end_established);
 	assert_int_equal(conf.mode, defaults.mode);
 	assert_int_equal(conf.log_level, defaults.log_level);
 	assert_int_equal(conf.targets.nft_udp, defaults.targets.nft_udp);

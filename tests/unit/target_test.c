@@ -68,7 +68,7 @@ struct fake {
 	int look; /* of check, once */
 	int fails; /* so many applies fail before answer counts */
 	bool hangs, more_once, freed;
-	uint64_t applies, checks, leaves;
+	uint64_t applies, checks, leaves, forgets;
 	uint64_t last; /* number of items in the set applied last */
 	uint32_t pause;
 	int left;
@@ -146,6 +146,15 @@ static int fake_leave(void *impl, char *why, size_t n_why)
 	return f->left;
 }
 
+static void fake_forget_ends(void *impl)
+{
+	struct fake *f = impl;
+
+	pthread_mutex_lock(&f->lock);
+	f->forgets++;
+	pthread_mutex_unlock(&f->lock);
+}
+
 static uint64_t fake_unexportable(const void *impl)
 {
 	(void)impl;
@@ -166,6 +175,7 @@ static const struct fg_target_ops fake_ops = {
 	.name = "fake",
 	.apply = fake_apply,
 	.check = fake_check,
+	.forget_ends = fake_forget_ends,
 	.unexportable = fake_unexportable,
 	.more = fake_more,
 	.pause_s = fake_pause,
@@ -378,6 +388,30 @@ static void test_target_writes_again_what_a_stranger_changed(void **arg)
 	wait_for(&f, &f.applies, 3);
 	assert_int_equal(status_of(t).errors, 1);
 	assert_int_equal(status_of(t).rewrites, 1);
+	assert_int_equal(stop(&t, why), 0);
+}
+
+static void test_target_tells_ends_anew_when_the_clock_was_set(void **arg)
+{
+	struct fg_target *t;
+	char why[256];
+	struct fake f;
+
+	(void)arg;
+	fake_init(&f);
+	t = start(&f);
+	fg_target_forget_ends(t);
+	offer(t, 2);
+	assert_int_equal(fg_target_wait(t, LONG), 0);
+	assert_int_equal(f.applies, 1);
+	assert_int_equal(f.forgets, 0);
+	fg_target_forget_ends(t);
+	wait_for(&f, &f.applies, 2);
+	assert_int_equal(f.forgets, 1);
+	assert_int_equal(f.last, 2);
+	offer(t, 3);
+	wait_for(&f, &f.applies, 3);
+	assert_int_equal(f.forgets, 1);
 	assert_int_equal(stop(&t, why), 0);
 }
 
@@ -621,6 +655,34 @@ static void test_diff_lets_expired_items_go(void **arg)
 	fg_shadow_clear(&shadow);
 	fg_export_set_unref(&a);
 	fg_export_set_unref(&none);
+}
+
+/* The clock was set: each end is told anew, sooner or later, and what is no longer wanted is taken out
+ * also where the target should have ended it by itself. */
+static void test_diff_tells_ends_anew(void **arg)
+{
+	struct fg_export_set *a = new_set(8), *b = new_set(8);
+	struct fg_shadow shadow = { 0 };
+	struct fg_diff d;
+
+	(void)arg;
+	put(a, "192.0.2.1", NOW + 600 * S);
+	put(a, "192.0.2.2", NOW + 10 * S);
+	d = diff_to(&shadow, a, NOW, true);
+	fg_diff_done(&d, &shadow);
+	put(b, "192.0.2.1", NOW + 600 * S);
+	fg_shadow_forget_ends(&shadow);
+	assert_int_equal(fg_shadow_due(&shadow, NOW + 60 * S), 0);
+	d = diff_to(&shadow, b, NOW + 60 * S, true);
+	assert_int_equal(count(&d, FG_CHANGE_RENEW), 1);
+	assert_int_equal(d.n_removed, 1);
+	fg_diff_done(&d, &shadow);
+	d = diff_to(&shadow, b, NOW + 60 * S, true);
+	assert_int_equal(d.n, 0);
+	fg_diff_free(&d);
+	fg_shadow_clear(&shadow);
+	fg_export_set_unref(&a);
+	fg_export_set_unref(&b);
 }
 
 /* A set of random sources out of 64, with random ends. */
@@ -1018,6 +1080,7 @@ int main(void)
 		cmocka_unit_test(test_target_hangs_alone),
 		cmocka_unit_test(test_target_tries_again),
 		cmocka_unit_test(test_target_writes_again_what_a_stranger_changed),
+		cmocka_unit_test(test_target_tells_ends_anew_when_the_clock_was_set),
 		cmocka_unit_test(test_target_goes_on_where_time_was_short),
 		cmocka_unit_test(test_target_pauses_between_batches),
 		cmocka_unit_test(test_target_that_hangs_is_left_behind),
@@ -1025,6 +1088,7 @@ int main(void)
 		cmocka_unit_test(test_target_an_end_is_a_change_of_the_set),
 		cmocka_unit_test(test_diff_adds_renews_removes),
 		cmocka_unit_test(test_diff_lets_expired_items_go),
+		cmocka_unit_test(test_diff_tells_ends_anew),
 		cmocka_unit_test(test_diff_shadow_is_what_was_taken),
 		cmocka_unit_test(test_child_answers),
 		cmocka_unit_test(test_child_is_missing),

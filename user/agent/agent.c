@@ -118,9 +118,10 @@ static void find_missing_headers(struct agent *a)
 		 all = missing + events[FG_EVENT_proxy_headers] + events[FG_EVENT_proxy_local];
 
 	if (missing >= MISSING_HEADERS && missing * 2 > all)
-		fg_core_degraded(&a->core,
-				 "balancers: most of their connections have no PROXY header, and count "
-				 "for nobody: have it sent, or take them off the list");
+		fg_core_degraded(
+			&a->core,
+			"balancers: most of their connections have no PROXY header, and count "
+			"for nobody: have it sent, or take them off the list");
 }
 
 static void find_balancer(struct agent *a)
@@ -211,7 +212,7 @@ static int on_epoch(void *arg, uint32_t periods)
 		find_balancer(a);
 		find_missing_headers(a);
 	}
-	fg_exports_run(a->exports, a->core.now_ns);
+	fg_exports_run(a->exports, unix_ns());
 	say_trip(a);
 	fg_exports_epoch(a->exports);
 	fg_http_run(a->http); /* connection time-outs */

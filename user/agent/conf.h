@@ -78,6 +78,7 @@ struct fg_conf {
 	char *crowdsec_url, *crowdsec_machine, *crowdsec_password_file;
 	bool crowdsec_push; /* decisions are ours, not the profiles' */
 	char *crowdsec_ca_file; /* NULL = the system's certificates */
+	bool end_established; /* established: end; a new block ends what was open before it */
 	bool reset; /* drop: reset; a blocked SYN or hello gets a RST, else silence */
 	char *allow[256]; /* allowlist prefixes of the file */
 	size_t n_allow;

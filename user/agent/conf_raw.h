@@ -23,6 +23,10 @@ enum drop {
 	DROP_SILENCE,
 	DROP_RESET
 };
+enum established {
+	ESTABLISHED_KEEP,
+	ESTABLISHED_END
+};
 enum export {
 	EXPORT_NFT,
 	EXPORT_XDP,
@@ -63,6 +67,7 @@ struct raw {
 	enum fg_mode mode;
 	char *ttl, *warmup, *history;
 	enum drop drop;
+	enum established established;
 	enum export *exports;
 	unsigned int exports_count;
 	char **allow;

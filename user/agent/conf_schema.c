@@ -30,6 +30,8 @@ static const cyaml_strval_t flags[] = { { "false", FLAG_FALSE }, { "true", FLAG_
 static const cyaml_strval_t decisions[] = { { "profile", DECISIONS_PROFILE },
 					    { "push", DECISIONS_PUSH } };
 static const cyaml_strval_t drops[] = { { "silence", DROP_SILENCE }, { "reset", DROP_RESET } };
+static const cyaml_strval_t established[] = { { "keep", ESTABLISHED_KEEP },
+					      { "end", ESTABLISHED_END } };
 static const cyaml_strval_t formats[] = { { "text", FORMAT_TEXT }, { "json", FORMAT_JSON } };
 static const cyaml_strval_t levels[] = { { "error", FG_LOG_ERROR },
 					 { "warning", FG_LOG_WARNING },
@@ -151,6 +153,7 @@ static const cyaml_schema_field_t root_fields[] = {
 	TEXT("warmup", struct raw, warmup),
 	TEXT("history", struct raw, history),
 	ENUM("drop", struct raw, drop, drops),
+	ENUM("established", struct raw, established, established),
 	CYAML_FIELD_SEQUENCE("exports", CYAML_FLAG_POINTER | OPTIONAL, struct raw, exports,
 			     &export_entry, 0, COUNT(exports)),
 	TEXTS("allow", struct raw, allow, 0, MAX_ALLOW),

@@ -155,6 +155,8 @@ static void apply_choices(struct fg_conf *conf, const struct raw *raw, const str
 		conf->mode = raw->mode;
 	if (fg_yaml_line(y, "drop"))
 		conf->reset = raw->drop == DROP_RESET;
+	if (fg_yaml_line(y, "established"))
+		conf->end_established = raw->established == ESTABLISHED_END;
 	if (fg_yaml_line(y, "log.format"))
 		conf->log_json = raw->log.format == FORMAT_JSON;
 	if (fg_yaml_line(y, "log.level"))

@@ -583,14 +583,16 @@ int fg_core_write_export(void *core, FILE *out, const struct fg_view_document *w
 					     .udp = c->conf->targets.nft_udp };
 	const struct fg_export_format *format;
 	struct fg_export_options options;
-	struct fg_export_ask ask = { .conf = &conf, .options = &options, .now_ns = c->now_ns };
+	/* not the epoch's: an end is told in what is left of it */
+	uint64_t now_ns = c->view.now_ns(c);
+	struct fg_export_ask ask = { .conf = &conf, .options = &options, .now_ns = now_ns };
 	_cleanup_(fg_export_set_unref) struct fg_export_set *set = NULL;
 	_cleanup_(fg_plan_free) struct fg_plan *plan = NULL;
 	int r = fg_export_choose(what->format, what->min_tier, what->argument, what->arg, &format,
 				 &options, why, n_why);
 
 	if (!r)
-		r = fg_guards_plan(&c->guards, what->min_tier, c->now_ns, &plan);
+		r = fg_guards_plan(&c->guards, what->min_tier, now_ns, &plan);
 	if (r)
 		return r;
 	if (what->dry_run)

@@ -2,6 +2,7 @@
 #include "agent/exports.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -25,6 +26,9 @@
 #define FULL_CHECK_EPOCHS 3600
 
 #define XDP_LEFT	  "export xdp holds not all blocks"
+/* The wall clock was set where it moves by more than this against the monotonic one: an end may be so much
+ * off without harm, as targets count in seconds. */
+#define CLOCK_MOVED_NS 1000000000LL
 
 struct fg_exports {
 	struct fg_core *core;
@@ -38,7 +42,8 @@ struct fg_exports {
 	uint64_t epochs;
 	uint64_t revision; /* of the set that was handed out last */
 	size_t n_blocks; /* in it */
-	bool xdp_due; /* the drop map did not take all of it */
+	bool xdp_due; /* the drop map did not take all of it, or the clock was set */
+	int64_t ahead_ns; /* the wall clock of the monotonic one; 0 = not known yet */
 	bool out_of_memory;
 };
 
@@ -194,6 +199,7 @@ int fg_exports_open(struct fg_core *core, struct fg_sensor *sensor, const struct
 		    struct fg_agent_api *api, struct fg_exports **ret_exports, char *why,
 		    size_t n_why)
 {
+	const struct fg_xdp_conf xc = { .established = conf->end_established };
 	struct fg_exports *e = calloc(1, sizeof(*e));
 	const char *name = "xdp";
 	int r = e ? 0 : -ENOMEM;
@@ -205,7 +211,7 @@ int fg_exports_open(struct fg_core *core, struct fg_sensor *sensor, const struct
 		e->xdp_status.name = name;
 	}
 	if (!r && conf->export_xdp)
-		r = fg_xdp_new(sensor, NULL, &e->xdp);
+		r = fg_xdp_new(sensor, &xc, &e->xdp);
 	if (!r)
 		r = make_targets(e, conf, &name);
 	if (r) {
@@ -237,12 +243,17 @@ void fg_exports_close(struct fg_exports **exports)
 
 /* --- Handing out ------------------------------------------------------------------------------ */
 
-static uint64_t monotonic_ns(void)
+static uint64_t clock_ns(clockid_t id)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
+	clock_gettime(id, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
+}
+
+static uint64_t monotonic_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
 }
 
 /* Each epoch anew where the kernel did not take all: its failures do not last. */
@@ -269,12 +280,46 @@ static void apply_xdp(struct fg_exports *e, const struct fg_export_set *set, uin
 		s->last_batch_ns = monotonic_ns() - began_ns;
 }
 
+/* How far the wall clock is ahead of the monotonic one. @return false where the two could not be read at
+ * one time. */
+static bool read_clocks(int64_t *ret_ahead_ns)
+{
+	uint64_t before_ns = monotonic_ns(), unix_ns = clock_ns(CLOCK_REALTIME);
+
+	*ret_ahead_ns = (int64_t)(unix_ns - before_ns);
+	return monotonic_ns() - before_ns < CLOCK_MOVED_NS / 10;
+}
+
+/* Who counts a block down goes on where the wall clock jumps, and then ends it at another time than its
+ * verdict: they are told the end anew. */
+static void watch_clock(struct fg_exports *e)
+{
+	int64_t ahead_ns, moved_ns;
+
+	if (!read_clocks(&ahead_ns))
+		return;
+	moved_ns = e->ahead_ns ? ahead_ns - e->ahead_ns : 0;
+	if (e->ahead_ns && moved_ns >= -CLOCK_MOVED_NS && moved_ns <= CLOCK_MOVED_NS)
+		return;
+	e->ahead_ns = ahead_ns;
+	if (!moved_ns)
+		return;
+	fg_log_warning("the clock was set %s by %.1f s: blocks get their ends anew",
+		       moved_ns < 0 ? "back" : "forwards", fabs((double)moved_ns) / 1e9);
+	if (e->xdp)
+		fg_xdp_forget_ends(e->xdp);
+	e->xdp_due = true;
+	for (size_t i = 0; i < e->n; i++)
+		fg_target_forget_ends(e->targets[i]);
+}
+
 void fg_exports_run(struct fg_exports *e, uint64_t now_ns)
 {
 	struct fg_export_set *set;
 	bool changed;
 	int r = fg_guards_set(&e->core->guards, now_ns, &set);
 
+	watch_clock(e);
 	if (r) {
 		/* the next epoch tries again, and what stands expires meanwhile */
 		if (!e->out_of_memory)

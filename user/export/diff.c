@@ -64,6 +64,13 @@ size_t fg_shadow_due(const struct fg_shadow *shadow, uint64_t now_ns)
 	return due;
 }
 
+/* An end that moves back is always told, and what does not end by itself is always removed. */
+void fg_shadow_forget_ends(struct fg_shadow *shadow)
+{
+	for (size_t i = 0; i < shadow->n; i++)
+		shadow->items[i].until_ns = UINT64_MAX;
+}
+
 void fg_shadow_clear(struct fg_shadow *shadow)
 {
 	free(shadow->items);

@@ -73,6 +73,9 @@ const struct fg_held *fg_shadow_find(const struct fg_shadow *shadow, const uint8
 				     uint8_t bits);
 /** Items that a target which expires by itself may have dropped at now_ns, or drops soon. */
 size_t fg_shadow_due(const struct fg_shadow *shadow, uint64_t now_ns);
+/** The wall clock was set, so that what the target counts down ends at another time of it than it was
+ * told: the next differences tell all ends anew. */
+void fg_shadow_forget_ends(struct fg_shadow *shadow);
 void fg_shadow_clear(struct fg_shadow *shadow);
 /** By address, then length. */
 int fg_held_order(const struct fg_held *x, const uint8_t addr[16], uint8_t bits);

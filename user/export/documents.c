@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "export/diff.h"
 #include "lib/ip.h"
 #include "lib/jsonw.h"
 #include "lib/num.h"
@@ -13,14 +14,6 @@
 static int finish(FILE *out)
 {
 	return fflush(out) || ferror(out) ? -EIO : 0;
-}
-
-/* What is about to end still gets a second: 0 would be for ever in some systems. */
-static uint64_t left_s(const struct fg_export_item *item, uint64_t now_ns)
-{
-	uint64_t left = item->until_ns > now_ns ? (item->until_ns - now_ns) / 1000000000ULL : 0;
-
-	return left ? left : 1;
 }
 
 static bool is4(const struct fg_export_item *item)
@@ -66,7 +59,7 @@ static void put_ipset(FILE *out, const struct fg_export_item *item, const char *
 		      uint64_t now_ns)
 {
 	fprintf(out, "add %s_new %s timeout %llu", ipsets[ipset_of(item)].name, prefix,
-		(unsigned long long)left_s(item, now_ns));
+		(unsigned long long)fg_left_s(item->until_ns, now_ns));
 	put_comment(out, item->reason);
 }
 
@@ -171,7 +164,7 @@ int fg_document_crowdsec(FILE *out, const struct fg_export_ask *ask)
 
 		fg_jsonw_object(&w);
 		fg_jsonw_key(&w, "duration");
-		put_duration(&w, left_s(item, ask->now_ns));
+		put_duration(&w, fg_left_s(item->until_ns, ask->now_ns));
 		fg_jsonw_key_string(&w, "origin", "farmgate");
 		fg_jsonw_key_string(&w, "reason",
 				    item->by_operator ? "farmgate/operator" :

@@ -428,6 +428,14 @@ static bool more(const void *impl)
 	return ((const struct fg_hook_target *)impl)->more;
 }
 
+/* It was told how long a block lasts, and may count that down. */
+static void forget_ends(void *impl)
+{
+	struct fg_hook_target *t = impl;
+
+	fg_shadow_forget_ends(&t->shadow);
+}
+
 static void free_impl(void *impl)
 {
 	struct fg_hook_target *t = impl;
@@ -438,6 +446,7 @@ static void free_impl(void *impl)
 const struct fg_target_ops fg_hook_ops = {
 	.name = "hook",
 	.apply = apply,
+	.forget_ends = forget_ends,
 	.more = more,
 	.free = free_impl,
 };
@@ -445,6 +454,7 @@ const struct fg_target_ops fg_hook_ops = {
 const struct fg_target_ops fg_webhook_ops = {
 	.name = "webhook",
 	.apply = apply,
+	.forget_ends = forget_ends,
 	.more = more,
 	.free = free_impl,
 };

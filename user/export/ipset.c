@@ -383,6 +383,13 @@ static uint64_t unexportable(const void *impl)
 	return ((const struct fg_ipset *)impl)->unexportable;
 }
 
+static void forget_ends(void *impl)
+{
+	struct fg_ipset *t = impl;
+
+	fg_shadow_forget_ends(&t->shadow);
+}
+
 static void free_impl(void *impl)
 {
 	struct fg_ipset *t = impl;
@@ -394,6 +401,7 @@ const struct fg_target_ops fg_ipset_ops = {
 	.name = "ipset",
 	.apply = apply,
 	.check = check,
+	.forget_ends = forget_ends,
 	.unexportable = unexportable,
 	.free = free_impl,
 };

@@ -378,6 +378,13 @@ static int check(void *impl, bool full, char *why, size_t n_why)
 	return fg_nft_check(impl, full, why, n_why);
 }
 
+static void forget_ends(void *impl)
+{
+	struct fg_nft *t = impl;
+
+	fg_shadow_forget_ends(&t->shadow);
+}
+
 static void free_impl(void *impl)
 {
 	struct fg_nft *t = impl;
@@ -389,5 +396,6 @@ const struct fg_target_ops fg_nft_ops = {
 	.name = "nft",
 	.apply = apply,
 	.check = check,
+	.forget_ends = forget_ends,
 	.free = free_impl,
 };

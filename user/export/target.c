@@ -30,6 +30,7 @@ struct fg_target {
 		tried; /* numbers of the newest set, and of the last that was applied or failed */
 	bool due; /* the newest set has to be applied, or applied again */
 	bool look, look_full;
+	bool forget; /* the ends that impl was told, before the next apply */
 	bool halt, ended, abandoned;
 	uint64_t not_before_ns; /* monotonic: the end of a pause, or of the wait after a failure */
 	uint32_t retry_s; /* the wait after the next failure */
@@ -93,11 +94,14 @@ static void apply_newest(struct fg_target *t)
 	struct fg_export_set *set = fg_export_set_ref(t->set);
 	uint64_t number = t->offered, began_ns, took_ns;
 	char why[sizeof(t->status.error)] = "";
+	bool forget = t->forget;
 	int r;
 
-	t->due = false;
+	t->due = t->forget = false;
 	pthread_mutex_unlock(&t->lock);
 	began_ns = clock_ns(CLOCK_MONOTONIC);
+	if (forget)
+		t->ops->forget_ends(t->impl);
 	r = t->ops->apply(t->impl, set, clock_ns(CLOCK_REALTIME), why, sizeof(why));
 	took_ns = clock_ns(CLOCK_MONOTONIC) - began_ns;
 	pthread_mutex_lock(&t->lock);
@@ -245,6 +249,17 @@ void fg_target_offer(struct fg_target *t, struct fg_export_set *set)
 	t->set = fg_export_set_ref(set);
 	t->offered++;
 	t->due = true;
+	pthread_cond_signal(&t->work);
+	pthread_mutex_unlock(&t->lock);
+}
+
+void fg_target_forget_ends(struct fg_target *t)
+{
+	if (!t->ops->forget_ends)
+		return;
+	pthread_mutex_lock(&t->lock);
+	/* before the first set it was told nothing */
+	t->forget = t->due = t->set != NULL;
 	pthread_cond_signal(&t->work);
 	pthread_mutex_unlock(&t->lock);
 }

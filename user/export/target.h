@@ -32,6 +32,9 @@ struct fg_target_ops {
 	 * each element, which may take a minute. @return 0 it does, 1 it does not, -errno where it
 	 * cannot be told: after both the next apply writes everything. */
 	int (*check)(void *impl, bool full, char *why, size_t n_why);
+	/** The wall clock was set: what it counts down ends at another time of that clock than it was told,
+	 * and the next apply shall tell it anew. NULL = it counts nothing down, or sees by itself. */
+	void (*forget_ends)(void *impl);
 	/** Items of the last set that it cannot hold; NULL = there are none. */
 	uint64_t (*unexportable)(const void *impl);
 	/** Is something of the set left that the time was too short for? Then apply is called again at
@@ -66,6 +69,8 @@ struct fg_target;
 int fg_target_start(const struct fg_target_ops *ops, void *impl, struct fg_target **ret_target);
 /** Hands it a set, of which it takes a reference; an older one that still waits is dropped. */
 void fg_target_offer(struct fg_target *target, struct fg_export_set *set);
+/** The wall clock was set: tells the ends of the newest set anew. */
+void fg_target_forget_ends(struct fg_target *target);
 /** Asks for a look at what others may have done to it. */
 void fg_target_check(struct fg_target *target, bool full);
 void fg_target_status(struct fg_target *target, struct fg_target_status *ret_status);

@@ -11,7 +11,7 @@
 
 struct entry {
 	struct fg_gate_key key;
-	uint64_t until_ns; /* 0 = put by an earlier agent, its end is not known here */
+	uint64_t until_ns; /* 0 = not known: put by an earlier agent, or the clock was set since */
 	bool fresh; /* put by this call: standing connections may have to go */
 };
 
@@ -383,6 +383,12 @@ int fg_xdp_apply(struct fg_xdp *x, const struct fg_export_set *set, uint64_t now
 		return error;
 	}
 	return changes;
+}
+
+void fg_xdp_forget_ends(struct fg_xdp *x)
+{
+	for (size_t i = 0; i < x->n; i++)
+		x->in_kernel[i].until_ns = 0;
 }
 
 int fg_xdp_hits(const struct fg_xdp *x, const uint8_t addr[16], uint8_t bits, uint64_t stem,

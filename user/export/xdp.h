@@ -40,6 +40,9 @@ void fg_xdp_free(struct fg_xdp **xdp);
 int fg_xdp_apply(struct fg_xdp *xdp, const struct fg_export_set *set, uint64_t now_ns, char *why,
 		 size_t n_why);
 
+/** The wall clock was set, and entries end by the kernel's own: the next apply renews all of them. */
+void fg_xdp_forget_ends(struct fg_xdp *xdp);
+
 /** Items of the last set that are in no drop map. */
 uint64_t fg_xdp_unexportable(const struct fg_xdp *xdp);
 /** The same by reason; left may be NULL. */
