@@ -173,23 +173,26 @@ static __always_inline __u32 fg_proxy_apart(struct fg_env *env, struct fg_flow *
 #include "farmgate/proxy_header.h"
 #include "farmgate/stash.h"
 
-static long fg_proxy_turn(__u32 i, struct fg_env *env)
+/* Gets no more of the caller's than it needs: the stack is 512 bytes, over all calls. */
+static long fg_proxy_turn(__u32 i, struct fg_scratch **scratch)
 {
 	(void)i;
-	return !fg_proxy_step(env->scratch);
+	return !fg_proxy_step(*scratch);
 }
 
 static __always_inline void fg_proxy_run(struct fg_env *env)
 {
-	struct fg_env inner = { .scratch = env->scratch };
+	struct fg_scratch *scratch = env->scratch;
 
-	bpf_loop(FG_PROXY1_MAX_BYTES + 1, fg_proxy_turn, &inner, 0);
+	bpf_loop(FG_PROXY1_MAX_BYTES + 1, fg_proxy_turn, &scratch, 0);
 }
 
-static long fg_stream_turn(__u32 i, struct fg_env *env)
+static long fg_stream_turn(__u32 i, struct fg_scratch **scratch)
 {
+	struct fg_env env = { .scratch = *scratch };
+
 	(void)i;
-	return !fg_stream_step(env);
+	return !fg_stream_step(&env);
 }
 
 /* may_goto 0 (kernel 6.9): leaves the loop when its budget of iterations is spent, which lets the
@@ -218,13 +221,13 @@ out:
  * the stash, and as much again for ends. */
 static __always_inline void fg_stream_run(struct fg_env *env)
 {
-	struct fg_env inner = { .scratch = env->scratch };
+	struct fg_scratch *scratch = env->scratch;
 
 	if (env->may_goto)
-		fg_stream_turns(env->scratch);
+		fg_stream_turns(scratch);
 	else
 		bpf_loop(2 * (FG_SEGMENT_MAX_BYTES + FG_WAYS * FG_STASH_BYTES), fg_stream_turn,
-			 &inner, 0);
+			 &scratch, 0);
 }
 
 /* Kernel structures, only the fields read; relocated at load (CO-RE). */

@@ -208,6 +208,7 @@ static __always_inline struct fg_flow *flow_make(struct fg_env *env, const struc
 static __always_inline struct fg_knock *knock_find(struct fg_env *env, __u64 hash, __u64 **ret_tag)
 {
 	struct fg_knock_set *set;
+	struct fg_knock *row;
 	__u32 way;
 
 	set = fg_knock_set(env, fg_set_index(hash, FG_CFG(env)->knock_mask));
@@ -217,7 +218,10 @@ static __always_inline struct fg_knock *knock_find(struct fg_env *env, __u64 has
 	if (way >= FG_WAYS)
 		return 0;
 	*ret_tag = &set->tag[way];
-	return &set->row[way];
+	row = &set->row[way];
+	/* made here: behind a spill Linux 6.1 no longer knows how large way is */
+	fg_barrier(row);
+	return row;
 }
 
 /* Its age; another CPU's SYN may be younger than the tick this program began with. */
@@ -412,8 +416,7 @@ static __always_inline int flow_note_proof(struct fg_env *env, struct fg_flow *f
 static __always_inline void flow_prove(struct fg_env *env, const struct fg_key *k,
 				       struct fg_flow *flow, __u8 before, enum fg_proof proof)
 {
-	if (flow_note_proof(env, flow, before, proof) &&
-	    !(flow->flags & FG_FLOW_PROXY_AWAITED))
+	if (flow_note_proof(env, flow, before, proof) && !(flow->flags & FG_FLOW_PROXY_AWAITED))
 		flow_credit(env, k, flow);
 }
 

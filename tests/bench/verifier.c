@@ -37,7 +37,7 @@ static int one(const char *path, const char *name, bool all)
 {
 	struct bpf_object *object = bpf_object__open_file(path, NULL);
 	struct bpf_program *program;
-	const char *at;
+	const char *at, *stack;
 	int r;
 
 	if (!object)
@@ -54,8 +54,10 @@ static int one(const char *path, const char *name, bool all)
 	configure(object, all);
 	r = bpf_object__load(object);
 	at = strstr(words, "processed");
-	printf("%-12s %-9s %s %.*s\n", name, all ? "all on" : "default", r ? "REFUSED" : "ok", at ? (int)strcspn(at, "(") : 0,
-	       at ? at : "");
+	stack = strstr(words, "stack depth");
+	printf("%-12s %-9s %s %.*s%.*s\n", name, all ? "all on" : "default", r ? "REFUSED" : "ok",
+	       at ? (int)strcspn(at, "(") : 0, at ? at : "", stack ? (int)strcspn(stack, "\n") : 0,
+	       stack ? stack : "");
 	bpf_object__close(object);
 	return r != 0;
 }

@@ -56,9 +56,15 @@ static void add(uint32_t row, uint32_t network, uint32_t host, const char countr
 	fg_reach_add(reach, row, a, fg_reach_network(a, 0), country, true);
 }
 
+/* Short lists hold hashes of the run's own key: now and then two of them are the same. */
+static bool about(double n, double want)
+{
+	return round(n) <= want && n > want - 3;
+}
+
 static double sources(uint32_t row)
 {
-	return round(fg_reach_counts(reach, row).n[FG_REACH_SOURCES]);
+	return fg_reach_counts(reach, row).n[FG_REACH_SOURCES];
 }
 
 static void test_counts(void **state)
@@ -73,8 +79,8 @@ static void test_counts(void **state)
 		add(3, i % 40, i / 2, i % 3 ? "DE" : "FR");
 	}
 	c = fg_reach_counts(reach, 3);
-	assert_true(round(c.n[FG_REACH_SOURCES]) == 600);
-	assert_true(round(c.n[FG_REACH_NETWORKS]) == 40);
+	assert_true(about(c.n[FG_REACH_SOURCES], 600));
+	assert_true(about(c.n[FG_REACH_NETWORKS], 40));
 	assert_true(round(c.n[FG_REACH_COUNTRIES]) == 2);
 	assert_true(fg_reach_counts(reach, 4).n[FG_REACH_SOURCES] == 0);
 	/* a network is an ASN, a /16, a /32 of IPv6; none is another */
@@ -93,16 +99,16 @@ static void test_generations(void **state)
 	for (uint32_t i = 0; i < 500; i++)
 		add(1, 1, i, "DE");
 	fg_reach_begin(reach, DAY + 6);
-	assert_true(sources(1) == 500);
+	assert_true(about(sources(1), 500));
 	fg_reach_begin(reach, DAY + 7);
 	for (uint32_t i = 400; i < 700; i++)
 		add(1, 1, i, "DE");
-	assert_true(sources(1) == 700);
+	assert_true(about(sources(1), 700));
 	/* back is no generation */
 	fg_reach_begin(reach, DAY);
-	assert_true(sources(1) == 700);
+	assert_true(about(sources(1), 700));
 	fg_reach_begin(reach, DAY + 14);
-	assert_true(sources(1) == 300);
+	assert_true(about(sources(1), 300));
 	fg_reach_begin(reach, DAY + 28);
 	assert_true(sources(1) == 0);
 }
@@ -214,7 +220,7 @@ static void test_restart(void **state)
 	reach = other;
 	add(2, 0, 2 * 10000, "DE");
 	add_mix(1, 0, 0, 300);
-	assert_true(sources(2) <= 51);
+	assert_true(round(sources(2)) <= 51);
 	fg_reach_begin(reach, DAY + 14);
 	assert_true(sources(1) == 0 && sources(3) > 800);
 	/* damage */
@@ -284,15 +290,15 @@ static void test_a_stem_leans_on_its_like(void **state)
 	assert_ptr_equal(fg_cells_parent(cells, stem_cell(cells, 0xc)), fg_cells_all(cells));
 	print_message("unlike: %.3f and %.3f\n", stem_cell(cells, 0xb)->unlike_heir,
 		      stem_cell(cells, 0xc)->unlike_heir);
-	assert_true(round(fg_cells_reach(cells, 0xc).n[FG_REACH_NETWORKS]) == 10);
-	assert_true(round(fg_cells_reach(cells, 0xb).n[FG_REACH_SOURCES]) == 600);
+	assert_true(about(fg_cells_reach(cells, 0xc).n[FG_REACH_NETWORKS], 10));
+	assert_true(about(fg_cells_reach(cells, 0xb).n[FG_REACH_SOURCES], 600));
 	assert_true(fg_cells_reach(cells, 0xd).n[FG_REACH_SOURCES] == 0);
 	/* a restart keeps them by stem; blobs of the version before are refused as such */
 	assert_int_equal(fg_cells_save(cells, &bytes, &n), 0);
 	assert_int_equal(fg_cells_new(&back), 0);
 	assert_int_equal(fg_cells_load(back, bytes, n, why, sizeof(why)), 0);
-	assert_true(round(fg_cells_reach(back, 0xc).n[FG_REACH_NETWORKS]) == 10);
-	assert_true(round(fg_cells_reach(back, 0xb).n[FG_REACH_SOURCES]) == 600);
+	assert_true(about(fg_cells_reach(back, 0xc).n[FG_REACH_NETWORKS], 10));
+	assert_true(about(fg_cells_reach(back, 0xb).n[FG_REACH_SOURCES], 600));
 	fg_cells_free(&back);
 	((uint8_t *)bytes)[7] = '1';
 	assert_int_equal(fg_cells_new(&back), 0);
