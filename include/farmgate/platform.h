@@ -50,7 +50,7 @@ struct fg_proxy {
 	__u32 length; /* of the whole header */
 	__u16 port;
 	__u8 named; /* it is somebody's: source and port are valid */
-	/* proxy_line.h */
+	/* proxy_header.h */
 	__u8 ipv6;
 	__u8 field; /* enum proxy_field */
 	__u8 digits, quads, colons, has_gap, n_front, n_back;
