@@ -27,6 +27,7 @@
 #include "farmgate/gate.h"
 #include "farmgate/platform.h"
 #include "farmgate/stash.h"
+#include "farmgate/timing.h"
 
 #define FG_QUIC_V1_NUMBER	0x00000001U
 #define FG_QUIC_V2_NUMBER	0x6b3343cfU
@@ -345,32 +346,44 @@ static __always_inline int fg_quic_hello(struct fg_env *env, const struct fg_key
 
 /* --- Datagrams -------------------------------------------------------------------------------- */
 
-/* New bytes of the client: a request is what it says since the server spoke. */
+/* New bytes of the client: a request is what it says since the server spoke. What only acknowledges is
+ * no payload, as in TCP, and no activity. */
 static __always_inline void quic_client_bytes(struct fg_env *env, struct fg_flow *flow,
 					      const struct quic_head *h)
 {
-	__u32 before = flow->turn_bytes;
+	__u32 before = flow->turn_bytes, after;
 
+	if (!FG_CFG(env)->volume || h->payload_len < FG_QUIC_SPEAKS_BYTES)
+		return;
+	env->scratch->active = flow->ticks;
 	flow->ticks = env->ticks;
-	if (!FG_CFG(env)->volume)
-		return;
 	fg_add(&flow->bytes_in, h->payload_len);
-	if (h->is_long || h->payload_len < FG_QUIC_SPEAKS_BYTES)
+	if (h->is_long)
 		return;
-	flow->turn_bytes = before + h->payload_len;
-	if (before < FG_EXCHANGE_MIN_BYTES && flow->turn_bytes >= FG_EXCHANGE_MIN_BYTES)
-		flow->exchanges++;
+	after = before + h->payload_len;
+	flow->turn_bytes = after;
+	if (!before)
+		timing_ask(env, flow);
+	if (before >= FG_EXCHANGE_MIN_BYTES || after < FG_EXCHANGE_MIN_BYTES)
+		return;
+	flow->exchanges++;
+	timing_turn(env, flow, after);
 }
 
+/* Each datagram of an answer is a step of it. */
 static __always_inline void quic_server_bytes(struct fg_env *env, struct fg_flow *flow,
 					      const struct quic_head *h)
 {
-	if (!FG_CFG(env)->volume)
+	if (!FG_CFG(env)->volume || h->payload_len < FG_QUIC_SPEAKS_BYTES)
 		return;
 	flow->ticks = env->ticks;
 	fg_add(&flow->bytes_out, h->payload_len);
-	if (!h->is_long && h->payload_len >= FG_QUIC_SPEAKS_BYTES)
-		flow->turn_bytes = 0;
+	if (h->is_long)
+		return;
+	if (flow->turn_bytes >= FG_EXCHANGE_MIN_BYTES)
+		timing_first_answer(env, flow);
+	flow->turn_bytes = 0;
+	flow->chunks++;
 }
 
 /* Does the datagram go to the connection ID with this hash? */

@@ -94,19 +94,6 @@ static void put_frame(struct frames *f, const struct fg_end *from, const struct 
 	fg_pkt_free(p);
 }
 
-/* Bytes [off, off + n) of the message as client i's packet of this number, padded as clients do. */
-static size_t seal(const struct fg_quic_initial *q, const uint8_t *message, size_t off, size_t n,
-		   uint8_t bytes[DATAGRAM_BYTES])
-{
-	struct fg_quic_frames frames = { .n = 0 };
-	/* first byte, version, two IDs, no token, length of two bytes, number of one; 16 of tag */
-	size_t around = 1 + 4 + 1 + q->dcid.len + 1 + q->scid.len + 1 + 2 + 1 + 16;
-
-	fg_quic_put_crypto(&frames, off, message + off, n);
-	fg_quic_put_bytes(&frames, 0, DATAGRAM_BYTES - around - frames.n);
-	return fg_quic_build(q, &frames, bytes, DATAGRAM_BYTES);
-}
-
 /* The first flight of client i. to: where its second datagram goes, NULL = where the first went. */
 static void first_flight(struct frames *f, const struct kind *kind, uint32_t i,
 			 const struct fg_quic_id *to)
@@ -132,7 +119,8 @@ static void first_flight(struct frames *f, const struct kind *kind, uint32_t i,
 		q.number = (uint32_t)k;
 		if (k && to)
 			q.dcid = *to;
-		put_frame(f, &client, &server, bytes, seal(&q, message, at, piece, bytes));
+		fg_quic_datagram_of(&q, message, at, piece, bytes, DATAGRAM_BYTES);
+		put_frame(f, &client, &server, bytes, DATAGRAM_BYTES);
 		at += piece;
 	}
 }

@@ -131,6 +131,17 @@ static uint32_t request(uint16_t port)
 	return live.action;
 }
 
+/* Beside the only flow. */
+static const struct fg_timing *live_timing(void)
+{
+	const struct fg_tables *t = fg_sensor_tables(live.sensor);
+
+	for (uint32_t i = 0; i < t->n_flows * FG_WAYS; i++)
+		if (&t->flows[i / FG_WAYS].row[i % FG_WAYS] == live_flow())
+			return &t->timings[i];
+	return NULL;
+}
+
 static uint64_t learn(void (*shape)(struct fg_hello_desc *, const char *))
 {
 	block.seen = 0;
@@ -251,6 +262,34 @@ static void test_quic_forgets_what_it_dropped(void **state)
 	assert_int_equal(agent_event(FG_EVENT_dropped_client), 1);
 }
 
+/* Requests and answers by the sizes of datagrams; the acknowledgements of an answer are no part of any. */
+static void test_quic_tells_what_an_exchange_looks_like(void **state)
+{
+	const struct fg_turn *turn;
+	uint8_t bytes[1400];
+
+	(void)state;
+	begin();
+	whole_initial(40000, 1, fg_hello_tool);
+	answer(40000);
+	request(40000); /* 309 bytes */
+	for (int i = 0; i < 3; i++) {
+		datagram(true, 40000, bytes, fg_quic_short(&none, 1199, bytes));
+		datagram(false, 40000, bytes, fg_quic_short(&server_id, 30, bytes));
+	}
+	assert_int_equal(live_flow()->exchanges, 1);
+	assert_int_equal(live_flow()->chunks, 3);
+	request(40000);
+	assert_int_equal(live_flow()->exchanges, 2);
+	assert_int_equal(live_flow()->chunks, 0);
+	assert_int_equal(live_flow()->bytes_in, 2 * 309);
+	assert_int_equal(live_flow()->bytes_out, 3 * 1200);
+	turn = &live_timing()->turns[0];
+	assert_int_equal(turn->chunks, 3);
+	assert_int_equal(turn->shape >> 8, fg_turn_shape(309, 3600, 0, 0) >> 8);
+	assert_true(turn->start != 0);
+}
+
 static int end_all(void **state)
 {
 	(void)state;
@@ -265,6 +304,7 @@ int main(void)
 		LIVE_TEST(test_quic_drops_a_connection_that_was_proven_first),
 		LIVE_TEST(test_quic_leaves_a_row_alone_that_is_being_made),
 		LIVE_TEST(test_quic_forgets_what_it_dropped),
+		LIVE_TEST(test_quic_tells_what_an_exchange_looks_like),
 	};
 
 	LIVE_NEEDS_ROOT();

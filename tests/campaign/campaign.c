@@ -83,6 +83,7 @@ static int usage(int code)
 		"  --truth FILE     who was a farm's, and the exchanges of each hour (packets;\n"
 		"                   judge reads it)\n"
 		"  --report FILE    what replay said, in JSON (judge)\n"
+		"  --quic 0|1       browsers speak QUIC, too (default 0; F12: always)\n"
 		"  --asn 0|1        give the agent the table of networks (default 1)\n"
 		"  --ablation NAME  no-times, no-ja4, ingress-only, loss, restart, jitter\n"
 		"  --epoch S        seconds an epoch, a part of an hour (run: 60, agree: 1)\n"
@@ -167,6 +168,10 @@ static int set_option(struct cg_options *o, int c, const char *text)
 		r = number32(text, 0, 1, &flag);
 		o->asn = !r && flag;
 		return r;
+	case 'Q':
+		r = number32(text, 0, 1, &flag);
+		o->world.quic = !r && flag;
+		return r;
 	case 'b':
 		return ablation_of(text, &o->ablation);
 	case 'e': /* hours end with an epoch */
@@ -196,6 +201,7 @@ static int parse(int argc, char **argv, struct cg_options *o)
 		{ "keep", required_argument, NULL, 'K' },
 		{ "flush", required_argument, NULL, 'F' },
 		{ "asn", required_argument, NULL, 'a' },
+		{ "quic", required_argument, NULL, 'Q' },
 		{ "ablation", required_argument, NULL, 'b' },
 		{ "epoch", required_argument, NULL, 'e' },
 		{ "connections", required_argument, NULL, 'c' },

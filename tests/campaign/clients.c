@@ -4,13 +4,49 @@
 
 #include "campaign/population.h"
 
-#define API  "api.example.com"
-#define CHAT "chat.example.com"
+#define API	 "api.example.com"
+#define CHAT	 "chat.example.com"
+
+#define EXT_QUIC 0x0039 /* quic_transport_parameters */
 
 static void drop_cipher(struct fg_hello_desc *d, size_t at)
 {
 	memmove(&d->ciphers[at], &d->ciphers[at + 1], (d->n_ciphers - at - 1) * sizeof(uint16_t));
 	d->n_ciphers--;
+}
+
+static void drop_ext(struct fg_hello_desc *d, uint16_t type)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < d->n_exts; i++)
+		if (d->exts[i] != type)
+			d->exts[kept++] = d->exts[i];
+	d->n_exts = kept;
+}
+
+/* The same program over QUIC (RFC 9001 section 8): TLS 1.3 and nothing that only older versions need,
+ * HTTP/3, its own extension; browsers send no GREASE there. */
+static void over_quic(struct fg_hello_desc *d)
+{
+	static const uint16_t older[] = { 0x0005, 0x000b, 0x0012, 0x0017, 0x0022, 0x0023, 0xff01 };
+	size_t kept = 0;
+
+	for (size_t i = 0; i < d->n_ciphers; i++)
+		if (d->ciphers[i] >> 8 == 0x13)
+			d->ciphers[kept++] = d->ciphers[i];
+	d->n_ciphers = kept;
+	for (size_t i = 0; i < sizeof(older) / sizeof(older[0]); i++)
+		drop_ext(d, older[i]);
+	for (size_t i = d->n_exts; i-- > 0;)
+		if (fg_hello_is_grease(d->exts[i]))
+			drop_ext(d, d->exts[i]);
+	fg_hello_add_ext(d, EXT_QUIC);
+	d->versions[0] = 0x0304;
+	d->n_versions = 1;
+	d->alpn[0] = "h3";
+	d->n_alpn = 1;
+	d->session_id_len = 0;
 }
 
 /* The libraries of the harness, told apart by small differences as real ones are. */
@@ -63,6 +99,13 @@ static void describe(enum cg_program program, struct fg_hello_desc *d)
 		d->n_groups--;
 		d->n_sigalgs -= 2;
 		return;
+	case CG_CHROME_H3:
+	case CG_CHROME_NEXT_H3:
+	case CG_SAFARI_H3:
+	case CG_FIREFOX_H3:
+		describe(program - CG_CHROME_H3 + CG_CHROME, d);
+		over_quic(d);
+		return;
 	default:
 		fg_hello_library(d, API);
 		d->n_ciphers -= 3;
@@ -87,19 +130,30 @@ void cg_programs_make(struct cg_hello hellos[CG_PROGRAMS], struct fg_prng *r)
 		const char *name;
 		uint32_t crypto_us;
 	} programs[CG_RANDOM] = {
-		[CG_CHROME] = { "chrome", 4000 },  [CG_CHROME_NEXT] = { "chrome-next", 4000 },
-		[CG_SAFARI] = { "safari", 5000 },  [CG_FIREFOX] = { "firefox", 4500 },
-		[CG_NODE] = { "node", 7000 },	   [CG_NODE_NEXT] = { "node-next", 7000 },
-		[CG_PYTHON] = { "python", 3000 },  [CG_GO] = { "go", 1000 },
-		[CG_RUST] = { "rust", 800 },	   [CG_JAVA] = { "java", 6000 },
-		[CG_OKHTTP] = { "okhttp", 12000 }, [CG_CURL] = { "curl", 1500 },
+		[CG_CHROME] = { "chrome", 4000 },
+		[CG_CHROME_NEXT] = { "chrome-next", 4000 },
+		[CG_SAFARI] = { "safari", 5000 },
+		[CG_FIREFOX] = { "firefox", 4500 },
+		[CG_NODE] = { "node", 7000 },
+		[CG_NODE_NEXT] = { "node-next", 7000 },
+		[CG_PYTHON] = { "python", 3000 },
+		[CG_GO] = { "go", 1000 },
+		[CG_RUST] = { "rust", 800 },
+		[CG_JAVA] = { "java", 6000 },
+		[CG_OKHTTP] = { "okhttp", 12000 },
+		[CG_CURL] = { "curl", 1500 },
 		[CG_GATEWAY] = { "gateway", 900 },
+		[CG_CHROME_H3] = { "chrome-h3", 4000 },
+		[CG_CHROME_NEXT_H3] = { "chrome-next-h3", 4000 },
+		[CG_SAFARI_H3] = { "safari-h3", 5000 },
+		[CG_FIREFOX_H3] = { "firefox-h3", 4500 },
 	};
 
 	for (size_t i = 0; i < CG_PROGRAMS; i++) {
 		if (i < CG_RANDOM) {
 			hellos[i].name = programs[i].name;
 			hellos[i].crypto_us = programs[i].crypto_us;
+			hellos[i].quic = i >= CG_CHROME_H3;
 			describe((enum cg_program)i, &hellos[i].desc);
 		} else {
 			hellos[i].name = "random";

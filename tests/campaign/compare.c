@@ -9,6 +9,7 @@
 
 #include "agent/conf.h"
 #include "source/engine.h"
+#include "source/quic_take.h"
 #include "source/take.h"
 
 #define SECOND_NS 1000000000ULL
@@ -24,6 +25,7 @@
 struct cg_side {
 	void *engine;
 	struct fg_taker *taker;
+	struct fg_quic_take *quic;
 	struct fg_model *model;
 	struct fg_sample *samples;
 	size_t n_samples, cap_samples;
@@ -64,12 +66,31 @@ int cg_model_new(struct fg_model **ret)
 	return r;
 }
 
+/* The engine has its callback before there are tables to make the reader of. */
+static void take_datagram(void *arg, const struct fg_datagram *d)
+{
+	fg_quic_take_datagram(((struct cg_side *)arg)->quic, d);
+}
+
+static int open_takers(struct cg_side *s)
+{
+	const struct fg_quic_take_conf qc = { .config = fg_engine_host.config(s->engine),
+					      .tables = fg_engine_host.tables(s->engine),
+					      .on_sample = keep_sample,
+					      .arg = s };
+	int r = fg_taker_new(fg_engine_host.tables(s->engine), &s->taker);
+
+	return r ? r : fg_quic_take_new(&qc, &s->quic);
+}
+
 int cg_side_new(const uint64_t seed[4], uint64_t table_bytes, struct cg_side **ret)
 {
 	struct cg_side *s = calloc(1, sizeof(*s));
 	struct fg_engine_conf ec = { .table_bytes = table_bytes,
 				     .on_sample = keep_sample,
-				     .arg = s };
+				     .arg = s,
+				     .on_datagram = take_datagram,
+				     .datagram_arg = s };
 	char why[256] = "no memory";
 	int r = s ? cg_model_new(&s->model) : -ENOMEM;
 
@@ -80,7 +101,7 @@ int cg_side_new(const uint64_t seed[4], uint64_t table_bytes, struct cg_side **r
 	if (!r)
 		r = fg_engine_host.open(&ec, &s->engine, why, sizeof(why));
 	if (!r)
-		r = fg_taker_new(fg_engine_host.tables(s->engine), &s->taker);
+		r = open_takers(s);
 	if (r) {
 		fprintf(stderr, "campaign: level B does not start: %s\n", why);
 		cg_side_free(&s);
@@ -96,6 +117,7 @@ void cg_side_free(struct cg_side **side)
 	if (!s)
 		return;
 	fg_taker_free(&s->taker);
+	fg_quic_take_free(&s->quic);
 	if (s->engine)
 		fg_engine_host.close(s->engine);
 	fg_model_free(&s->model);
@@ -107,12 +129,16 @@ void cg_side_free(struct cg_side **side)
 static int take_pass(struct cg_side *s, uint64_t end_ns, bool all)
 {
 	struct fg_epoch epoch = { .start_ns = end_ns - SECOND_NS, .end_ns = end_ns };
-	int r = fg_taker_take(s->taker, end_ns / FG_REPLAY_TICK_NS, FG_REPLAY_TICK_NS, all, &epoch);
+	int r;
+
+	fg_quic_take_expire(s->quic, end_ns, end_ns / FG_REPLAY_TICK_NS, all);
+	r = fg_taker_take(s->taker, end_ns / FG_REPLAY_TICK_NS, FG_REPLAY_TICK_NS, all, &epoch);
 
 	if (!r)
 		r = fg_engine_host.totals(s->engine, &s->totals);
 	if (r)
 		return r;
+	fg_quic_take_add(s->quic, &s->totals);
 	epoch.received = s->totals;
 	epoch.samples = s->samples;
 	epoch.n_samples = s->n_samples;
@@ -171,6 +197,7 @@ uint64_t cg_side_losses(const struct cg_side *s)
 		FG_EVENT_source_table_full, FG_EVENT_overflow,	   FG_EVENT_spilled,
 		FG_EVENT_client_table_full, FG_EVENT_untaken_lost, FG_EVENT_print_table_full,
 		FG_EVENT_record_lost,	    FG_EVENT_not_tls,	   FG_EVENT_clock_back,
+		FG_EVENT_quic_unreadable,   FG_EVENT_quic_lost,
 	};
 	uint64_t n = s->totals.frames[FG_FRAME_midstream];
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * One TLS connection of the simulated world, as it happened. Both levels are written from it: the
- * agent's own records (epochs.c) and frames (packets.c), so that they must agree.
+ * agent's own records (epochs.c) and frames (packets.c), so that they must agree. Where the hello is
+ * one of QUIC it is a connection of QUIC: its first Initial stands for the SYN, bytes are payload of
+ * datagrams, and what only TCP has (stack, ttl, timestamp, round trip, delay of the hello) is not sent.
  *
  * Owns: nothing. Must not: know the detectors.
  */

@@ -170,7 +170,7 @@ struct sum {
 static uint32_t early_bytes(const struct cg_plan *p, uint64_t *ret_pass_ns)
 {
 	*ret_pass_ns = pass_behind(p->hello_ns);
-	if (*ret_pass_ns > p->hello_end_ns)
+	if (p->quic || *ret_pass_ns > p->hello_end_ns)
 		return 0;
 	return (uint32_t)((*ret_pass_ns - p->hello_ns - 1) / CG_FRAME_NS + 1) * p->segment;
 }
@@ -204,18 +204,31 @@ static void add_bulk(const struct cg_plan *p, uint64_t ns, struct sum *s)
 	}
 }
 
+/* What only connections of TCP have: of QUIC nothing counts that comes before the proof, which is
+ * Finished, and what closes is no larger than an acknowledgement. */
+static void add_tcp(const struct cg_plan *p, uint64_t ns, struct sum *s)
+{
+	uint64_t pass_ns;
+
+	if (p->hello_end_ns < ns)
+		s->in += p->hello_bytes;
+	else if (p->hello_ns < ns)
+		s->in += early_bytes(p, &pass_ns);
+	if (p->flight_end_ns < ns)
+		s->out += p->flight_bytes;
+	if (p->close_ns < ns && p->closer == CG_CLOSE_CLIENT_FIN)
+		s->in += CG_NOTIFY_BYTES;
+	if (p->close_ns < ns && p->closer == CG_CLOSE_SERVER_FIN)
+		s->out += CG_NOTIFY_BYTES;
+}
+
 /* Bytes and exchanges of all that was sent before a time. */
 static struct sum sum_until(const struct cg_plan *p, uint64_t ns)
 {
 	struct sum s = { 0 };
-	uint64_t pass_ns;
 
-	if (p->hello_end_ns < ns)
-		s.in += p->hello_bytes;
-	else if (p->hello_ns < ns)
-		s.in += early_bytes(p, &pass_ns);
-	if (p->flight_end_ns < ns)
-		s.out += p->flight_bytes;
+	if (!p->quic)
+		add_tcp(p, ns, &s);
 	if (p->finish_ns < ns)
 		s.in += p->finish_bytes;
 	if (p->ticket_ns && p->ticket_ns < ns)
@@ -224,10 +237,6 @@ static struct sum sum_until(const struct cg_plan *p, uint64_t ns)
 		add_turn(&p->turns[k], ns, &s);
 	if (p->bulk && p->turns[p->n].start_ns < ns)
 		add_bulk(p, ns, &s);
-	if (p->close_ns < ns && p->closer == CG_CLOSE_CLIENT_FIN)
-		s.in += CG_NOTIFY_BYTES;
-	if (p->close_ns < ns && p->closer == CG_CLOSE_SERVER_FIN)
-		s.out += CG_NOTIFY_BYTES;
 	return s;
 }
 
@@ -297,7 +306,7 @@ static struct told told_of(const struct cg_plan *p, uint32_t k, const struct cg_
 	uint64_t next = cg_plan_start_ns(p, k + 1ULL);
 
 	told.pass_ns = quiet_pass(told.end_ns);
-	if (frames < t->frames || told.pass_ns <= next)
+	if (frames < t->frames || told.pass_ns <= next || (p->quic && k + 1 == n))
 		return told;
 	if (k + 1 == n) {
 		tell_at_close(p, &told);
@@ -331,19 +340,26 @@ static bool within(const struct cg_epochs *e, const struct open *o, uint64_t ns)
 	return ns >= o->done_ns && ns < e->end_ns;
 }
 
+/* When the client is one that counts: with its hello, over QUIC with its proof, which is behind it. */
+static uint64_t known_ns(const struct cg_plan *p)
+{
+	return p->quic ? p->finish_ns : p->hello_end_ns;
+}
+
 static int tell_source(struct cg_epochs *e, const struct open *o)
 {
-	bool began = within(e, o, o->plan.ack_ns), hello = within(e, o, o->plan.hello_end_ns);
-	bool closed = within(e, o, o->plan.close_ns), rst = o->plan.closer == CG_CLOSE_CLIENT_RST;
+	bool began = within(e, o, o->plan.ack_ns), hello = within(e, o, known_ns(&o->plan));
+	bool closed = within(e, o, o->plan.close_ns) && !o->plan.quic;
+	bool rst = o->plan.closer == CG_CLOSE_CLIENT_RST;
 	struct fg_epoch_source *row;
 
-	e->received.events[FG_EVENT_syns] += within(e, o, o->plan.syn_ns);
+	e->received.events[FG_EVENT_syns] += within(e, o, o->plan.syn_ns) && !o->plan.quic;
 	if (!began && !hello && !closed)
 		return 0;
 	row = push(&e->sources, sizeof(*row));
 	if (!row)
 		return -ENOMEM;
-	*row = (struct fg_epoch_source){ .syns = began,
+	*row = (struct fg_epoch_source){ .syns = began && !o->plan.quic,
 					 .connections = began,
 					 .proven = began,
 					 .hellos = hello,
@@ -383,7 +399,7 @@ static int tell_client(struct cg_epochs *e, const struct open *o)
 	const struct cg_hello_key *key = cg_keys_hello(e->keys, o->hello, o->resumed);
 	struct fg_epoch_client *row;
 
-	if (!within(e, o, o->plan.hello_end_ns))
+	if (!within(e, o, known_ns(&o->plan)))
 		return 0;
 	row = push(&e->clients, sizeof(*row));
 	if (!row)
@@ -409,10 +425,10 @@ static void tell_opened(const struct cg_epochs *e, const struct open *o, struct 
 	f->order = o->order;
 	f->hello_flags = key->flags;
 	e->conf.server(o->source, o->server, f->server);
-	f->ttl = o->ttl;
+	f->ttl = o->plan.quic ? 0 : o->ttl;
 	f->has_tsval = o->has_tsval;
 	f->tsval = o->tsval;
-	f->tsval_ns = tick_ns(o->plan.syn_ns);
+	f->tsval_ns = o->plan.quic ? 0 : tick_ns(o->plan.syn_ns);
 }
 
 static uint64_t times_pass(const struct cg_plan *p)
@@ -549,16 +565,17 @@ static int tell_flow(struct cg_epochs *e, struct open *o, const struct sum *now,
 		return -ENOMEM;
 	memset(&f, 0, offsetof(struct fg_epoch_flow, turns));
 	memcpy(f.addr, o->source, sizeof(f.addr));
-	f.stem = o->plan.hello_end_ns < e->end_ns ? o->stem : 0;
+	f.stem = known_ns(&o->plan) < e->end_ns ? o->stem : 0;
 	f.stack = o->stack;
 	f.bytes_in = now->in - o->bytes_in - early;
 	f.bytes_out = now->out - o->bytes_out;
 	f.exchanges = now->exchanges - o->exchanges;
-	if (within(e, o, o->plan.hello_end_ns))
+	if (within(e, o, known_ns(&o->plan)))
 		tell_opened(e, o, &f);
-	if (told_between(e, o, times_pass(&o->plan)))
+	/* of QUIC the agent has no times, and sees no end */
+	if (!o->plan.quic && told_between(e, o, times_pass(&o->plan)))
 		tell_times(e, o, &f);
-	if (within(e, o, o->plan.close_ns))
+	if (!o->plan.quic && within(e, o, o->plan.close_ns))
 		tell_closed(e, o, &f);
 	if (tell_turns(e, o, &f, turn_ns))
 		return -ENOMEM;
@@ -687,7 +704,7 @@ static void fill(struct cg_epochs *e, const struct cg_connection *c, const struc
 	o->server = c->server;
 	o->ttl = c->ttl;
 	o->stem = cg_keys_hello(e->keys, c->hello, c->resumed)->stem;
-	o->stack = cg_keys_stack(e->keys, c->stack, c->ttl);
+	o->stack = cg_keys_stack(e->keys, c);
 	o->actor = c->actor;
 	o->tsval = 0;
 	o->has_tsval = cg_keys_tsval(e->keys, c, &o->tsval);
@@ -698,7 +715,8 @@ static void fill(struct cg_epochs *e, const struct cg_connection *c, const struc
 	o->hello = c->hello;
 	o->resumed = c->resumed;
 	o->farm = c->farm;
-	o->lost = is_lost(e, c);
+	/* QUIC is proven by what the server says, and only then there is a connection */
+	o->lost = is_lost(e, c) || (e->conf.ingress_only && o->plan.quic);
 	o->done_ns = 0;
 	o->bytes_in = o->bytes_out = 0;
 	o->exchanges = o->turn = 0;

@@ -10,6 +10,8 @@
  *   - of more than two exchanges that end within one second the last two are told (FG_TIMING_TURNS).
  *   - who closes with an alert in less than a second after the answer's end lengthens the answer.
  *   - round trips and turn-arounds come three passes behind the client's Finished, or with the close.
+ *   - of QUIC nothing is told before Finished, neither times nor a stack, and no end: its last exchange
+ *     waits for its second of silence.
  *
  * Told in more than one row where a connection's exchanges need it; its bytes are in the first of
  * them. Of the totals only the counts of SYNs, connections and hellos are kept; the model reads

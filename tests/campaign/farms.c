@@ -326,16 +326,27 @@ static int strong(const struct farm *f)
 	return 0;
 }
 
+/* F12: as F3a, but what goes through the exits is QUIC, end to end: a relay of datagrams (RFC 1928 section
+ * 7, RFC 9298). Nobody's SDK speaks it, so the program is a browser's, or made like one. */
+static int datagrams(const struct farm *f)
+{
+	static struct cg_habit like = FARM(CG_FLAT, 60, true);
+
+	like.quic = like.quic_often = 1;
+	return exits(f, "F12", &like, CG_CHROME);
+}
+
 int cg_farm_add(struct cg_world *w, const char *scenario, uint64_t start_ns)
 {
 	static const struct {
 		const char *name;
 		int (*add)(const struct farm *f);
 	} farms[] = {
-		{ "F1", one_address }, { "F2", data_centres },	{ "F3a", sticky }, { "F3b", daily },
-		{ "F3c", rotating },   { "F4", rotators },	{ "F5", mimics },  { "F6", office },
-		{ "F7", ramp },	       { "F8", mixed },		{ "F9", hydra },   { "F10", pivot },
-		{ "F11", strong },     { "reference", sticky },
+		{ "F1", one_address }, { "F2", data_centres }, { "F3a", sticky },
+		{ "F3b", daily },      { "F3c", rotating },    { "F4", rotators },
+		{ "F5", mimics },      { "F6", office },       { "F7", ramp },
+		{ "F8", mixed },       { "F9", hydra },	       { "F10", pivot },
+		{ "F11", strong },     { "F12", datagrams },   { "reference", sticky },
 	};
 	const struct cg_conf *conf = cg_world_conf(w);
 	const struct farm f = { .w = w,

@@ -130,6 +130,7 @@ static int make_hello(struct cg_keys *k, size_t at)
 	key->stem = h.stem;
 	key->flags = h.flags;
 	key->tls13 = speaks_tls13(d);
+	key->quic = k->hellos[at / 2].quic;
 	return r;
 }
 
@@ -237,9 +238,11 @@ const struct cg_form *cg_keys_form(struct cg_keys *k, const struct cg_connection
 	return f;
 }
 
-uint64_t cg_keys_stack(const struct cg_keys *k, uint16_t stack, uint8_t ttl)
+uint64_t cg_keys_stack(const struct cg_keys *k, const struct cg_connection *c)
 {
-	return k->stack_keys[stack * TTL_BUCKETS + fg_stack_ttl_bucket(ttl)];
+	if (cg_keys_hello(k, c->hello, c->resumed)->quic)
+		return FG_STACK_QUIC;
+	return k->stack_keys[c->stack * TTL_BUCKETS + fg_stack_ttl_bucket(c->ttl)];
 }
 
 const struct cg_stack *cg_keys_syn(const struct cg_keys *k, uint16_t stack)
@@ -249,7 +252,7 @@ const struct cg_stack *cg_keys_syn(const struct cg_keys *k, uint16_t stack)
 
 bool cg_keys_tsval(const struct cg_keys *k, const struct cg_connection *c, uint32_t *ret_tsval)
 {
-	if (!k->stacks[c->stack].ts_off)
+	if (!k->stacks[c->stack].ts_off || cg_keys_hello(k, c->hello, c->resumed)->quic)
 		return false;
 	*ret_tsval = c->has_tsval ? c->tsval : 0;
 	return true;
@@ -258,8 +261,8 @@ bool cg_keys_tsval(const struct cg_keys *k, const struct cg_connection *c, uint3
 int cg_keys_sample(struct cg_keys *k, uint16_t hello, bool resumed, struct fg_sample *ret)
 {
 	memset(ret, 0, sizeof(*ret));
-	ret->proto = 't';
-	ret->proof = FG_PROOF_HANDSHAKE;
+	ret->proto = k->hellos[hello].quic ? 'q' : 't';
+	ret->proof = k->hellos[hello].quic ? FG_PROOF_NONE : FG_PROOF_HANDSHAKE;
 	return make_form(k, hello * 2u + resumed, 0, &ret->hello);
 }
 
@@ -273,7 +276,8 @@ const struct cg_form *cg_keys_plan(struct cg_keys *k, const struct cg_connection
 		return NULL;
 	voice = (struct cg_voice){ .hello_bytes = f->bytes,
 				   .mss = k->stacks[c->stack].mss,
-				   .tls13 = cg_keys_hello(k, c->hello, c->resumed)->tls13 };
+				   .tls13 = cg_keys_hello(k, c->hello, c->resumed)->tls13,
+				   .quic = k->hellos[c->hello].quic };
 	cg_plan_make(c, &voice, ret_plan);
 	return f;
 }

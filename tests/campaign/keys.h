@@ -21,7 +21,7 @@
 #define CG_FORMS 256
 
 struct cg_form {
-	uint8_t *stream; /* TLS records; NULL until asked for */
+	uint8_t *stream; /* one TLS record, also of QUIC; NULL until asked for */
 	uint32_t order; /* low half of the fold of its extensions' order */
 	uint16_t bytes; /* of the stream; 0 = not made yet */
 };
@@ -30,7 +30,7 @@ struct cg_form {
 struct cg_hello_key {
 	uint64_t print, stem;
 	uint16_t flags; /* FG_HELLO_* */
-	bool tls13;
+	bool tls13, quic;
 	uint16_t n_forms;
 	struct cg_form *forms;
 };
@@ -48,7 +48,8 @@ const struct cg_hello_key *cg_keys_hello(const struct cg_keys *keys, uint16_t he
 /** The form that this connection sends; with_stream: its bytes, too. NULL without memory. */
 const struct cg_form *cg_keys_form(struct cg_keys *keys, const struct cg_connection *conn,
 				   bool with_stream);
-uint64_t cg_keys_stack(const struct cg_keys *keys, uint16_t stack, uint8_t ttl);
+/** Of a client over TCP by its SYN; over QUIC it is the same for all. */
+uint64_t cg_keys_stack(const struct cg_keys *keys, const struct cg_connection *conn);
 const struct cg_stack *cg_keys_syn(const struct cg_keys *keys, uint16_t stack);
 /** The SYN's timestamp as the agent reads it. */
 bool cg_keys_tsval(const struct cg_keys *keys, const struct cg_connection *conn,

@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE /* F_SETPIPE_SZ */
 #include "campaign/packets.h"
+#include "campaign/datagrams.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +16,9 @@
 #include <unistd.h>
 
 #define ETH_LEN	    14
+#define UDP_LEN	    8
+#define PROTO_TCP   6
+#define PROTO_UDP   17
 #define MAX_SEGMENT 1460
 /* Answers that come faster than this are acknowledged every second frame (RFC 9293 3.8.6.3). */
 #define DELAYED_ACK_NS 1000000ULL
@@ -72,6 +76,7 @@ struct flow {
 /* A frame to be made. */
 struct step {
 	uint64_t ns;
+	enum phase phase; /* DONE of a bare acknowledgement */
 	uint32_t seq, ack, bytes, offset;
 	uint8_t flags;
 	bool from_server;
@@ -274,13 +279,31 @@ static void put_request(const uint8_t *random, uint32_t all, uint32_t offset, ui
 	}
 }
 
+/* A datagram of QUIC, whole. */
+static void put_datagram(const struct flow *f, const struct step *s, uint8_t *to)
+{
+	uint64_t connection = f->plan.syn_ns ^ (uint64_t)f->port << 48;
+
+	if (s->phase == HELLO)
+		cg_datagram_hello(connection, f->form->stream + 5, f->form->bytes - 5U,
+				  s->offset / CG_DATAGRAM, to);
+	else if (s->phase == FLIGHT || s->phase == FINISH)
+		cg_datagram_handshake(connection, s->from_server, !s->offset, s->bytes, to);
+	else
+		cg_datagram_data(connection, s->from_server, s->bytes, to);
+}
+
 /* The first n bytes of a step's payload. */
 static void put_payload(struct cg_packets *p, const struct flow *f, const struct step *s,
 			uint32_t n, uint8_t *to)
 {
 	const uint8_t *random = p->pool + ((f->pool_at + s->offset * 7) & (POOL_BYTES - 1) & ~1U);
 
-	switch (f->data.phase) {
+	if (f->plan.quic) {
+		put_datagram(f, s, to);
+		return;
+	}
+	switch (s->phase) {
 	case HELLO:
 		memcpy(to, f->form->stream + s->offset, n);
 		break;
@@ -298,7 +321,7 @@ static void put_payload(struct cg_packets *p, const struct flow *f, const struct
 		break;
 	default: /* a record of its own: an answer's step, or the alert in front of a close */
 		memcpy(to, random, n);
-		put_header(to, f->tls13 || f->data.phase == ANSWER ? 23 : 21, s->bytes - 5);
+		put_header(to, f->tls13 || s->phase == ANSWER ? 23 : 21, s->bytes - 5);
 	}
 }
 
@@ -335,7 +358,7 @@ static void put_sum(uint8_t *at, uint64_t sum)
 }
 
 static void put_ip(uint8_t *ip, bool v4, const uint8_t *from, const uint8_t *to, uint8_t ttl,
-		   size_t l4_len)
+		   uint8_t protocol, size_t l4_len)
 {
 	memset(ip, 0, v4 ? 20 : 40);
 	if (v4) {
@@ -343,7 +366,7 @@ static void put_ip(uint8_t *ip, bool v4, const uint8_t *from, const uint8_t *to,
 		put16(ip + 2, (uint32_t)(20 + l4_len));
 		ip[6] = 0x40;
 		ip[8] = ttl;
-		ip[9] = 6;
+		ip[9] = protocol;
 		memcpy(ip + 12, from + 12, 4);
 		memcpy(ip + 16, to + 12, 4);
 		put_sum(ip + 10, sum_bytes(ip, 20, 0));
@@ -351,7 +374,7 @@ static void put_ip(uint8_t *ip, bool v4, const uint8_t *from, const uint8_t *to,
 	}
 	ip[0] = 0x60;
 	put16(ip + 4, (uint32_t)l4_len);
-	ip[6] = 6;
+	ip[6] = protocol;
 	ip[7] = ttl;
 	memcpy(ip + 8, from, 16);
 	memcpy(ip + 24, to, 16);
@@ -394,10 +417,19 @@ static size_t put_tcp(struct cg_packets *p, const struct flow *f, const struct s
 	return 20 + options;
 }
 
-/* Payload bytes that a capture keeps: of hellos all. */
-static uint32_t kept_of(const struct cg_packets *p, const struct flow *f, const struct step *s)
+static size_t put_udp(const struct flow *f, const struct step *s, uint8_t *udp)
 {
-	if (!p->conf.keep_bytes || f->data.phase == HELLO || s->bytes < p->conf.keep_bytes)
+	put16(udp, s->from_server ? 443 : f->port);
+	put16(udp + 2, s->from_server ? f->port : 443);
+	put16(udp + 4, UDP_LEN + s->bytes);
+	put16(udp + 6, 0);
+	return UDP_LEN;
+}
+
+/* Payload bytes that a capture keeps: of hellos all. */
+static uint32_t kept_of(const struct cg_packets *p, const struct step *s)
+{
+	if (!p->conf.keep_bytes || s->phase == HELLO || s->bytes < p->conf.keep_bytes)
 		return s->bytes;
 	return p->conf.keep_bytes;
 }
@@ -407,9 +439,11 @@ static int emit(struct cg_packets *p, const struct flow *f, const struct step *s
 	static const uint8_t macs[2][12] = { { 2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1 },
 					     { 2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2 } };
 	bool v4 = !f->client[0] && !f->client[1] && f->client[10] == 0xff;
-	uint8_t *ip = p->frame + ETH_LEN, *tcp = ip + (v4 ? 20 : 40);
-	size_t head = put_tcp(p, f, s, v4, tcp), l4_len = head + s->bytes;
-	uint32_t kept = kept_of(p, f, s);
+	uint8_t *ip = p->frame + ETH_LEN, *l4 = ip + (v4 ? 20 : 40);
+	uint8_t protocol = f->plan.quic ? PROTO_UDP : PROTO_TCP;
+	size_t head = f->plan.quic ? put_udp(f, s, l4) : put_tcp(p, f, s, v4, l4);
+	size_t l4_len = head + s->bytes;
+	uint32_t kept = kept_of(p, s);
 	const uint8_t *from = s->from_server ? f->server : f->client;
 	const uint8_t *to = s->from_server ? f->client : f->server;
 	uint16_t pseudo[2];
@@ -417,18 +451,19 @@ static int emit(struct cg_packets *p, const struct flow *f, const struct step *s
 
 	memcpy(p->frame, macs[s->from_server], 12);
 	put16(p->frame + 12, v4 ? 0x0800 : 0x86dd);
-	put_ip(ip, v4, from, to, s->from_server ? 64 : f->ttl, l4_len);
+	put_ip(ip, v4, from, to, s->from_server ? 64 : f->ttl, protocol, l4_len);
 	if (kept)
-		put_payload(p, f, s, kept, tcp + head);
+		put_payload(p, f, s, kept, l4 + head);
 	p->frames++;
-	len = (size_t)(tcp - p->frame) + l4_len;
+	len = (size_t)(l4 - p->frame) + l4_len;
 	if (kept < s->bytes) /* whose checksum nobody can know */
 		return p->conf.emit(p->conf.arg, s->ns, p->frame, len - s->bytes + kept, len);
-	put16((uint8_t *)pseudo, 6);
+	put16((uint8_t *)pseudo, protocol);
 	put16((uint8_t *)(pseudo + 1), (uint32_t)l4_len);
-	put_sum(tcp + 16, sum_bytes(tcp, l4_len, 0) + pseudo[0] + pseudo[1] +
-				  sum_bytes(from + (v4 ? 12 : 0), v4 ? 4 : 16, 0) +
-				  sum_bytes(to + (v4 ? 12 : 0), v4 ? 4 : 16, 0));
+	put_sum(l4 + (f->plan.quic ? 6 : 16),
+		sum_bytes(l4, l4_len, 0) + pseudo[0] + pseudo[1] +
+			sum_bytes(from + (v4 ? 12 : 0), v4 ? 4 : 16, 0) +
+			sum_bytes(to + (v4 ? 12 : 0), v4 ? 4 : 16, 0));
 	return p->conf.emit(p->conf.arg, s->ns, p->frame, len, len);
 }
 
@@ -439,6 +474,17 @@ static uint32_t segment_at(const struct flow *f, uint32_t all)
 	uint32_t left = all - f->data.offset;
 
 	return left < f->plan.segment ? left : f->plan.segment;
+}
+
+/* Datagrams are of a size, so that the last one is not taken for an acknowledgement. */
+static uint32_t request_at(const struct flow *f)
+{
+	uint32_t all = f->at.up_bytes;
+
+	if (!f->plan.quic)
+		return segment_at(f, all);
+	return cg_even_bytes(all, cg_frames(all, f->plan.segment), f->data.frame + 1) -
+	       f->data.offset;
 }
 
 static uint64_t data_ns(const struct flow *f)
@@ -491,10 +537,12 @@ static uint32_t data_bytes(const struct flow *f)
 	case TICKET:
 		return p->ticket_bytes;
 	case REQUEST:
-		return segment_at(f, f->at.up_bytes);
+		return request_at(f);
 	case ANSWER:
 		return cg_turn_bytes(&f->at, f->data.frame + 1) - f->data.offset;
 	case CLOSE:
+		if (p->quic)
+			return CG_QUIC_CLOSE;
 		return p->closer == CG_CLOSE_CLIENT_RST ? 0 : CG_NOTIFY_BYTES;
 	default:
 		return 0;
@@ -541,13 +589,15 @@ static uint8_t data_flags(const struct flow *f)
 	}
 }
 
+/* Over QUIC a client without a FIN just falls silent. */
 static void begin_turn(struct flow *f)
 {
 	if (f->data.turn < cg_plan_exchanges(&f->plan)) {
 		f->at = cg_plan_turn(&f->plan, f->data.turn);
 		f->data.phase = REQUEST;
 	} else {
-		f->data.phase = CLOSE;
+		f->data.phase = f->plan.quic && f->plan.closer == CG_CLOSE_CLIENT_RST ? DONE :
+											CLOSE;
 	}
 }
 
@@ -592,7 +642,7 @@ static void data_next(struct flow *f, uint32_t n)
 		return;
 	if (phase == ANSWER)
 		f->data.turn++;
-	if (phase == CLOSE && f->plan.closer == CG_CLOSE_CLIENT_RST)
+	if (phase == CLOSE && (f->plan.quic || f->plan.closer == CG_CLOSE_CLIENT_RST))
 		f->data.phase = DONE;
 	else
 		begin_phase(f, behind[phase]);
@@ -603,6 +653,7 @@ static int emit_data(struct cg_packets *p, struct flow *f)
 	enum phase phase = f->data.phase;
 	bool from_server = data_from_server(f);
 	struct step s = { .ns = data_ns(f),
+			  .phase = phase,
 			  .bytes = data_bytes(f),
 			  .offset = f->data.offset,
 			  .flags = data_flags(f),
@@ -709,7 +760,10 @@ static uint32_t server_isn(const struct flow *f)
 static int emit_ack(struct cg_packets *p, struct flow *f)
 {
 	uint32_t number = ack_number(f, server_isn(f));
-	struct step s = { .ns = ack_ns(f), .flags = FG_PKT_ACK };
+	struct step s = { .ns = ack_ns(f),
+			  .phase = DONE,
+			  .bytes = f->plan.quic ? CG_QUIC_ACK : 0,
+			  .flags = FG_PKT_ACK };
 
 	if ((int32_t)(number - f->acked) > 0)
 		f->acked = number;
@@ -810,10 +864,10 @@ static struct flow *flow_of(struct cg_packets *p, const struct cg_connection *c,
 	f->client_seq = (uint32_t)fg_prng_next(&r);
 	f->pool_at = (uint32_t)fg_prng_next(&r);
 	f->server_seq = server_isn(f);
-	f->data.phase = SYN;
+	f->data.phase = plan->quic ? HELLO : SYN;
 	f->ack.phase = FLIGHT;
 	/* a client that answers at once acknowledges with its answer */
-	if (plan->flight_end_ns + plan->rtt_ns >= plan->finish_ns)
+	if (plan->quic || plan->flight_end_ns + plan->rtt_ns >= plan->finish_ns)
 		ack_next(f);
 	return f;
 }

@@ -3,7 +3,8 @@
  * Level B: simulated connections as Ethernet frames of both directions, merged by time, as a mirror
  * port beside the server sees them. Hellos are whole and true to the client, SYNs to its stack;
  * everything else is TLS records of the right type and length with random content, and checksums are
- * right. The server takes no timestamps, so only SYNs carry them.
+ * right. The server takes no timestamps, so only SYNs carry them. Connections of QUIC are datagrams
+ * (datagrams.h).
  *
  * Owns: the connections that are open. Must not: use the product, but for what keys.c takes of it.
  */

@@ -14,6 +14,13 @@
 
 #include "campaign/population.h"
 
+/* Where QUIC is spoken at all (cg_conf.quic), an estimate: of browsers in homes, on phones, behind relays
+ * and VPNs somewhat less than half speak it, the others are in a network that lets no UDP through, or are
+ * told not to. Who does still comes by TCP first, until it knows that there is HTTP/3: a third of all
+ * these browsers' connections is QUIC's. A company's gateway takes no UDP by CONNECT. */
+#define QUIC	   0.45
+#define QUIC_OFTEN 0.75
+
 /* session, think_s, sigma, spread, clock, keepalive, in, sigma, out, sigma, stream, resume, moves */
 static const struct cg_habit homes = { .kind = "L1",
 				       .session = 3.3,
@@ -28,7 +35,9 @@ static const struct cg_habit homes = { .kind = "L1",
 				       .out_sigma = 1,
 				       .stream = 0.9,
 				       .resume = 0.5,
-				       .move_days = 50 };
+				       .move_days = 50,
+				       .quic = QUIC,
+				       .quic_often = QUIC_OFTEN };
 static const struct cg_habit phones = { .kind = "L2",
 					.session = 2.2,
 					.think_s = 35,
@@ -42,7 +51,9 @@ static const struct cg_habit phones = { .kind = "L2",
 					.out_sigma = 1,
 					.stream = 0.9,
 					.resume = 0.5,
-					.move_days = 3 };
+					.move_days = 3,
+					.quic = QUIC,
+					.quic_often = QUIC_OFTEN };
 static const struct cg_habit developers = { .kind = "L3",
 					    .session = 12,
 					    .think_s = 9,
@@ -143,7 +154,9 @@ static const struct cg_habit relays = { .kind = "L9",
 					.out_sigma = 1,
 					.stream = 0.9,
 					.resume = 0.4,
-					.move_days = 0.2 };
+					.move_days = 0.2,
+					.quic = QUIC,
+					.quic_often = QUIC_OFTEN };
 static const struct cg_habit products = { .kind = "L10",
 					  .session = 6,
 					  .think_s = 3,

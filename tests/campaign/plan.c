@@ -21,6 +21,13 @@
 #define FINISH_12_RESUMED 51
 #define TICKET_12	  270
 
+/* QUIC: a flight in three datagrams, which is what may be sent to who has shown nothing yet (RFC 9000
+ * section 8.1), Finished in a packet of its own, and HANDSHAKE_DONE with the tickets. */
+#define FLIGHT_QUIC	    3600
+#define FLIGHT_QUIC_RESUMED 1200
+#define FINISH_QUIC	    100
+#define TICKET_QUIC	    240
+
 static uint64_t later(uint64_t a, uint64_t b)
 {
 	return a > b ? a : b;
@@ -68,6 +75,26 @@ static void plan_handshake(const struct cg_connection *c, const struct cg_voice 
 	p->flight_end_ns = p->flight_ns + burst_ns(p->flight_bytes, p->segment);
 	p->finish_ns = p->flight_end_ns + c->turn_us * 1000ULL;
 	p->ticket_ns = p->ticket_bytes ? p->finish_ns + CG_TICKET_NS : 0;
+}
+
+static void plan_quic_handshake(const struct cg_connection *c, const struct cg_voice *v,
+				struct cg_plan *p)
+{
+	p->segment = CG_DATAGRAM;
+	p->rtt_ns = c->rtt_us * 1000ULL;
+	/* the message, without the record that it has over TCP */
+	p->hello_bytes = cg_frames(v->hello_bytes - 5, CG_INITIAL_PIECE) * CG_DATAGRAM;
+	p->flight_bytes = c->resumed ? FLIGHT_QUIC_RESUMED : FLIGHT_QUIC;
+	p->finish_bytes = FINISH_QUIC;
+	p->ticket_bytes = c->resumed ? TICKET_QUIC : 2 * TICKET_QUIC;
+	p->syn_ns = c->syn_ns;
+	p->hello_ns = p->syn_ns;
+	p->hello_end_ns = p->hello_ns + burst_ns(p->hello_bytes, p->segment);
+	p->flight_ns = p->hello_end_ns + CG_SIGN_NS;
+	p->flight_end_ns = p->flight_ns + burst_ns(p->flight_bytes, p->segment);
+	p->finish_ns = p->flight_end_ns + c->turn_us * 1000ULL;
+	p->ack_ns = p->finish_ns;
+	p->ticket_ns = p->finish_ns + CG_TICKET_NS;
 }
 
 /* No sooner than the client can have what it waits for. */
@@ -137,7 +164,11 @@ void cg_plan_make(const struct cg_connection *c, const struct cg_voice *v, struc
 {
 	uint64_t end;
 
-	plan_handshake(c, v, p);
+	p->quic = v->quic;
+	if (v->quic)
+		plan_quic_handshake(c, v, p);
+	else
+		plan_handshake(c, v, p);
 	p->closer = c->closer;
 	p->n = 0;
 	p->bulk = 0;

@@ -6,6 +6,11 @@
  *   SYN, SYN-ACK ─rtt─► ACK ─delay─► hello ─► server's flight ─turn─► Finished, tickets ─►
  *   request ─► answer ─► request ─► … ─► FIN or RST
  *
+ * Over QUIC the hello comes first, in Initials; there are datagrams of CG_DATAGRAM instead of segments,
+ * and of the client's packets Finished is the first one that proves who it is (ack_ns):
+ *
+ *   hello ─► server's flight ─turn─► Finished, tickets ─► request ─► answer ─► … ─► close, or silence
+ *
  * The world's times are taken as they are, unless they cannot be: an exchange begins no sooner than
  * the one before ended, and an answer no sooner than its request did.
  *
@@ -27,6 +32,12 @@
 #define CG_REQUEST_NS 100000ULL
 /* A TLS 1.3 alert record: 5 + 2 + 1 + 16. */
 #define CG_NOTIFY_BYTES 24
+/* Of QUIC: datagrams (RFC 9000 section 14), what of a hello an Initial of that size takes, and what
+ * only acknowledges or closes. */
+#define CG_DATAGRAM	 1200
+#define CG_INITIAL_PIECE 1100
+#define CG_QUIC_ACK	 33
+#define CG_QUIC_CLOSE	 45
 /* Smallest answer, and smallest step of one: less is no activity to the agent (FG_QUIET_BYTES). The
  * world's answers are larger. */
 #define CG_ANSWER_MIN_BYTES 100
@@ -39,6 +50,7 @@ struct cg_turn {
 };
 
 struct cg_plan {
+	bool quic;
 	uint64_t syn_ns, ack_ns, hello_ns, hello_end_ns, flight_ns, flight_end_ns, finish_ns;
 	uint64_t ticket_ns; /* 0 = the server sends nothing behind Finished */
 	uint64_t close_ns;
@@ -56,7 +68,7 @@ struct cg_plan {
 struct cg_voice {
 	uint32_t hello_bytes; /* records included */
 	uint16_t mss; /* of the client's SYN, 0 = none */
-	bool tls13;
+	bool tls13, quic;
 };
 
 void cg_plan_make(const struct cg_connection *conn, const struct cg_voice *voice,
@@ -83,12 +95,18 @@ static inline uint64_t cg_turn_end_ns(const struct cg_turn *t)
 	return t->first_ns + (t->frames - 1) * t->gap_ns;
 }
 
+/** Bytes of the first m of n frames, all of a size but for rounding. */
+static inline uint32_t cg_even_bytes(uint32_t bytes, uint32_t n, uint32_t m)
+{
+	uint32_t rest = bytes % n;
+
+	return bytes / n * m + (m < rest ? m : rest);
+}
+
 /** Bytes of the first m frames of an answer. */
 static inline uint32_t cg_turn_bytes(const struct cg_turn *t, uint32_t m)
 {
-	uint32_t rest = t->down_bytes % t->frames;
-
-	return t->down_bytes / t->frames * m + (m < rest ? m : rest);
+	return cg_even_bytes(t->down_bytes, t->frames, m);
 }
 
 /** Frames of the answer sent before a time. */

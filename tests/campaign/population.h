@@ -52,6 +52,11 @@ enum cg_program {
 	CG_OKHTTP,
 	CG_CURL,
 	CG_GATEWAY,
+	/* the same browsers over QUIC, in the order of the above */
+	CG_CHROME_H3,
+	CG_CHROME_NEXT_H3,
+	CG_SAFARI_H3,
+	CG_FIREFOX_H3,
 	CG_RANDOM, /* the first of CG_RANDOMS */
 };
 #define CG_RANDOMS  500
@@ -109,6 +114,9 @@ struct cg_habit {
 	double period_s; /* fixed gaps; 0 = as above */
 	bool quota; /* so many a day, evenly, and no more */
 	bool job; /* a new address for each session */
+	/* of its browsers, which share can speak QUIC, and how much of their connections is; counts
+	 * where cg_conf.quic is set */
+	double quic, quic_often;
 };
 
 enum cg_relay {
@@ -128,7 +136,7 @@ struct cg_actor {
 	uint8_t stack, ttl;
 	bool farm, has_ts, v6;
 	double a_day, today; /* exchanges a day: mean, and of this day */
-	float rtt_ms, gap_ms, crypto_ms, in_tokens, out_tokens, think_s;
+	float rtt_ms, gap_ms, crypto_ms, in_tokens, out_tokens, think_s, quic;
 	uint32_t ts_offset, day, left, done_today;
 	uint64_t from_ns, until_ns, hello_ns, relay_ns, move_ns, next_ns; /* 0 = never */
 };

@@ -27,6 +27,9 @@ struct event {
 struct cg_world {
 	struct cg_conf conf;
 	struct fg_prng rng;
+	/* Who speaks QUIC, and when: a stream of its own, so that a world without it is the same with
+	 * and without the code for it. */
+	struct fg_prng quic_rng;
 	struct cg_network networks[CG_NETWORKS];
 	uint16_t by_class[_CG_CLASS_MAX][CG_NETWORKS];
 	unsigned int n_class[_CG_CLASS_MAX];
@@ -192,6 +195,14 @@ static int new_source(struct cg_world *w)
 	return 0;
 }
 
+/* Share of an actor's connections that are QUIC's. */
+static double quic_of(struct cg_world *w, const struct cg_habit *habit, enum cg_program program)
+{
+	if (!w->conf.quic || program > CG_FIREFOX)
+		return 0;
+	return cg_uniform(&w->quic_rng) < habit->quic ? habit->quic_often : 0;
+}
+
 struct cg_actor *cg_actor_behind(struct cg_world *w, uint32_t source, const struct cg_habit *habit,
 				 enum cg_program program, enum cg_system system, double a_day)
 {
@@ -221,6 +232,7 @@ struct cg_actor *cg_actor_behind(struct cg_world *w, uint32_t source, const stru
 		.in_tokens = (float)cg_lognormal(r, habit->in_tokens, habit->in_sigma * 0.7),
 		.out_tokens = (float)cg_lognormal(r, habit->out_tokens, habit->out_sigma * 0.7),
 		.think_s = (float)cg_lognormal(r, habit->think_s, 0.4),
+		.quic = (float)quic_of(w, habit, program),
 		.ts_offset = (uint32_t)fg_prng_next(r),
 		.from_ns = CG_START_NS,
 		.until_ns = UINT64_MAX,
@@ -438,6 +450,8 @@ static void fill_who(struct cg_world *w, struct cg_actor *a, struct cg_connectio
 	c->hello = a->hello_ns && ns >= a->hello_ns ? a->next_hello : a->hello;
 	if (w->conf.one_hello)
 		c->hello = CG_CHROME;
+	if (a->quic > 0 && c->hello <= CG_FIREFOX && cg_uniform(&w->quic_rng) < a->quic)
+		c->hello += CG_CHROME_H3 - CG_CHROME;
 	c->stack = a->stack;
 	c->ttl = a->ttl;
 	c->has_tsval = a->has_ts;
@@ -564,7 +578,9 @@ int cg_world_open(const struct cg_conf *conf, struct cg_world **ret_world)
 	if (!w)
 		return -ENOMEM;
 	w->conf = *conf;
+	w->conf.quic |= !strcmp(conf->scenario, "F12");
 	w->rng.state = conf->seed * 0x9e3779b97f4a7c15ULL + 1;
+	w->quic_rng.state = conf->seed * 0xd1342543de82ef95ULL + 3;
 	w->end_ns = CG_START_NS + conf->days * CG_DAY_NS;
 	cg_networks_make(w->networks, &w->rng);
 	for (uint16_t i = 0; i < CG_NETWORKS; i++) {

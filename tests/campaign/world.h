@@ -31,6 +31,7 @@ struct cg_conf {
 	uint32_t heavy_cap; /* most exchanges of one legitimate source a day; 0 = as modelled */
 	uint32_t flush_tokens; /* that a streamed answer's frame carries, 0 = one event's 2.5 */
 	bool one_hello; /* everybody's is the same (ablation) */
+	bool quic; /* browsers speak QUIC, too; always so where a farm does (F12) */
 	uint32_t jitter_us; /* added to clock readings (ablation) */
 };
 
@@ -39,6 +40,7 @@ struct cg_hello {
 	const char *name;
 	struct fg_hello_desc desc; /* SNI included */
 	uint32_t crypto_us; /* median time of its own cryptography */
+	bool quic; /* QUIC carries it */
 };
 
 /* What a SYN looks like. */

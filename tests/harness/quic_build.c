@@ -188,6 +188,19 @@ size_t fg_quic_build(const struct fg_quic_initial *q, const struct fg_quic_frame
 	return n_header + f->n + TAG;
 }
 
+void fg_quic_datagram_of(const struct fg_quic_initial *q, const uint8_t *message, size_t off,
+			 size_t n, uint8_t *bytes, size_t n_datagram)
+{
+	struct fg_quic_frames frames = { .n = 0 };
+	/* first byte, version, two IDs, no token, length of two bytes, number of one */
+	size_t around = 1 + 4 + 1 + q->dcid.len + 1 + q->scid.len + 1 + 2 + 1 + TAG;
+
+	fg_quic_put_crypto(&frames, off, message + off, n);
+	MUST(around + frames.n <= n_datagram);
+	fg_quic_put_bytes(&frames, 0, n_datagram - around - frames.n);
+	fg_quic_build(q, &frames, bytes, n_datagram);
+}
+
 size_t fg_quic_long(uint8_t type, const struct fg_quic_id *dcid, const struct fg_quic_id *scid,
 		    size_t n, uint8_t *to)
 {

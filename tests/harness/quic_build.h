@@ -41,6 +41,11 @@ struct fg_quic_initial {
 size_t fg_quic_build(const struct fg_quic_initial *initial, const struct fg_quic_frames *frames,
 		     uint8_t *ret_bytes, size_t room);
 
+/** Bytes [off, off + n) of a message as that packet, alone in a datagram that PADDING makes so large.
+ * Version 1 or alike, without a token, a packet number of one byte. */
+void fg_quic_datagram_of(const struct fg_quic_initial *initial, const uint8_t *message, size_t off,
+			 size_t n, uint8_t *ret_bytes, size_t n_datagram);
+
 /** A packet with a long header and n bytes that mean nothing inside: type as in version 1, 0 Initial
  * to 3 Retry. @return its bytes. */
 size_t fg_quic_long(uint8_t type, const struct fg_quic_id *dcid, const struct fg_quic_id *scid,

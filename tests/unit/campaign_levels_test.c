@@ -18,6 +18,7 @@
 #include "campaign/compare.h"
 #include "campaign/epochs.h"
 #include "campaign/packets.h"
+#include "farmgate/stack.h"
 #include "farmgate/turn_shape.h"
 #include "source/capture.h"
 
@@ -29,6 +30,7 @@ enum {
 	BROWSER,
 	TOOL,
 	OLD,
+	H3, /* the browser over QUIC */
 	HELLOS
 };
 enum {
@@ -64,6 +66,11 @@ static int set_up(void **state)
 	fg_hello_tool(&hellos[TOOL].desc, "api.example.com");
 	hellos[OLD].name = "old";
 	fg_hello_tls12(&hellos[OLD].desc, "api.example.com");
+	hellos[H3] = hellos[BROWSER];
+	hellos[H3].name = "h3";
+	hellos[H3].quic = true;
+	hellos[H3].desc.n_alpn = 1;
+	hellos[H3].desc.alpn[0] = "h3";
 	stacks[LINUX] = (struct cg_stack){
 		.name = "linux", .window = 64240, .mss = 1460, .n_options = 20, .ts_off = 8
 	};
@@ -183,6 +190,16 @@ static void agree(const struct cg_connection *connections, size_t n)
 	close_levels(&l);
 }
 
+/* One connection, over TCP and over QUIC. */
+static void agree_both(const struct cg_connection *c)
+{
+	struct cg_connection quic = *c;
+
+	quic.hello = H3;
+	agree(c, 1);
+	agree(&quic, 1);
+}
+
 /* --- Connections ------------------------------------------------------------------------------- */
 
 /* A plain one: 30 ms away, one exchange, closed by the client five seconds after. */
@@ -218,7 +235,7 @@ static void test_levels_agree_on_a_plain_connection(void **state)
 	struct cg_connection c = plain(250 * MS);
 
 	(void)state;
-	agree(&c, 1);
+	agree_both(&c);
 }
 
 /* Every way to close, at every distance from the answer that is told in another way. */
@@ -234,7 +251,7 @@ static void test_levels_agree_on_every_close(void **state)
 				c = plain((uint64_t)ms * MS);
 				c.closer = (enum cg_closer)closer;
 				c.close_ns = c.exchanges[0].start_ns + (2900 + idle_ms[i]) * MS;
-				agree(&c, 1);
+				agree_both(&c);
 			}
 		}
 	}
@@ -255,7 +272,7 @@ static void test_levels_agree_on_slow_answers(void **state)
 				c.exchanges[0].chunks = chunks;
 				c.exchanges[0].lasted_ms = lasted_ms[i];
 				c.close_ns = c.exchanges[0].start_ns + lasted_ms[i] * MS + 4 * S;
-				agree(&c, 1);
+				agree_both(&c);
 			}
 		}
 	}
@@ -278,7 +295,7 @@ static void test_levels_agree_on_quick_exchanges(void **state)
 							       .lasted_ms = 8,
 							       .chunks = (uint16_t)(1 + i) };
 		c.close_ns = c.exchanges[8].start_ns + 300 * MS;
-		agree(&c, 1);
+		agree_both(&c);
 	}
 }
 
@@ -297,7 +314,7 @@ static void test_levels_agree_on_bulk(void **state)
 		c.close_ns = c.exchanges[0].start_ns + cases[i].over_s * S;
 		c.exchanges[0].chunks = 3;
 		c.exchanges[0].down_bytes = 3000;
-		agree(&c, 1);
+		agree_both(&c);
 	}
 }
 
@@ -467,6 +484,41 @@ static void test_levels_epochs_say_what_was_played(void **state)
 	close_levels(&l);
 }
 
+/* Of QUIC only what a datagram's outside tells: no stack, no times, no end; exchanges like any. */
+static void test_levels_epochs_say_what_quic_tells(void **state)
+{
+	struct cg_epochs_conf ec = { .epoch_ns = 60 * S };
+	struct cg_connection c = plain(59 * S);
+	const struct fg_model_source *source;
+	const struct fg_model_client *client;
+	struct fg_shapes shapes;
+	struct levels l;
+
+	(void)state;
+	c.hello = H3;
+	open_levels(&l, &ec);
+	add(&l, &c);
+	finish(&l, c.syn_ns);
+	client = only_client(&l);
+	source = fg_model_source_find(l.model, client->addr);
+	assert_true(client->stack == FG_STACK_QUIC && client->by_handshake);
+	assert_int_equal(fg_model_print_of(l.model, client)->ja4[0], 'q');
+	/* from Finished on: 100 bytes of it, two tickets in 480 */
+	assert_int_equal(client->bytes_in, 100 + 5000);
+	assert_int_equal(client->bytes_out, 480 + 20000);
+	assert_int_equal(client->exchanges, 1);
+	shapes = fg_signals_shapes(&client->signals);
+	assert_int_equal(shapes.n, 1);
+	assert_int_equal(shapes.top[0].shape, fg_turn_shape(5000, 20000, 2900, 700));
+	assert_int_equal(shapes.chunks_mean, 100);
+	assert_int_equal(fg_signals_times(&client->signals, 0).measured, 0);
+	assert_int_equal(fg_signals_closes(&client->signals).n, 0);
+	assert_int_equal(source->syns + source->fins + source->rsts, 0);
+	assert_int_equal(source->proven, 1);
+	assert_int_equal(source->hops_max, 0);
+	close_levels(&l);
+}
+
 /* However long the epochs, the sums are the same, and no exchange is told twice. */
 static void test_levels_epochs_of_any_length_add_up(void **state)
 {
@@ -563,6 +615,24 @@ static void test_levels_ingress_alone_times_the_server_too(void **state)
 	close_levels(&l);
 }
 
+/* Nothing proves a client of QUIC but what the server says. */
+static void test_levels_ingress_alone_sees_no_quic(void **state)
+{
+	struct cg_epochs_conf ec = { .epoch_ns = 60 * S, .ingress_only = true };
+	struct cg_connection c = plain(0);
+	struct levels l;
+
+	(void)state;
+	c.hello = H3;
+	open_levels(&l, &ec);
+	add(&l, &c);
+	finish(&l, c.syn_ns);
+	assert_int_equal(fg_model_n_clients(l.model), 0);
+	assert_int_equal(fg_model_n_sources(l.model), 0);
+	assert_int_equal(l.exchanges, 1);
+	close_levels(&l);
+}
+
 static void test_levels_lost_connections_are_still_true(void **state)
 {
 	struct cg_epochs_conf ec = { .epoch_ns = 60 * S, .loss = 0.25 };
@@ -645,13 +715,13 @@ static uint32_t sum16(const uint8_t *at, size_t n, uint32_t sum)
 static void assert_checksums(const uint8_t *frame, size_t len)
 {
 	bool v4 = frame[12] == 0x08;
-	const uint8_t *ip = frame + 14, *tcp = ip + (v4 ? 20 : 40);
-	size_t l4_len = len - (size_t)(tcp - frame);
+	const uint8_t *ip = frame + 14, *l4 = ip + (v4 ? 20 : 40);
+	uint32_t l4_len = (uint32_t)(len - (size_t)(l4 - frame)), protocol = ip[v4 ? 9 : 6];
 
 	if (v4)
 		assert_int_equal(sum16(ip, 20, 0), 0xffff);
-	assert_int_equal(sum16(tcp, l4_len,
-			       sum16(v4 ? ip + 12 : ip + 8, v4 ? 8 : 32, 6 + (uint32_t)l4_len)),
+	assert_int_equal(sum16(l4, l4_len,
+			       sum16(v4 ? ip + 12 : ip + 8, v4 ? 8 : 32, protocol + l4_len)),
 			 0xffff);
 }
 
@@ -694,10 +764,12 @@ int main(void)
 		cmocka_unit_test(test_levels_agree_on_many_connections),
 		cmocka_unit_test(test_levels_that_differ_are_told),
 		cmocka_unit_test(test_levels_epochs_say_what_was_played),
+		cmocka_unit_test(test_levels_epochs_say_what_quic_tells),
 		cmocka_unit_test(test_levels_epochs_of_any_length_add_up),
 		cmocka_unit_test(test_levels_epochs_refuse_what_is_not_theirs),
 		cmocka_unit_test(test_levels_without_times_have_none),
 		cmocka_unit_test(test_levels_ingress_alone_times_the_server_too),
+		cmocka_unit_test(test_levels_ingress_alone_sees_no_quic),
 		cmocka_unit_test(test_levels_lost_connections_are_still_true),
 		cmocka_unit_test(test_levels_capture_can_be_read),
 	};

@@ -42,6 +42,7 @@ struct person {
 	uint32_t up, down; /* bytes of its exchanges, median */
 	uint32_t from_day, until_day;
 	uint32_t idle_ms;
+	bool busy; /* four exchanges a connection, not one */
 };
 
 static struct {
@@ -140,6 +141,17 @@ static unsigned int poisson(double mean)
 	return n;
 }
 
+/* What QUIC does not tell. */
+static void tell_no_times(struct fg_epoch_flow *f)
+{
+	f->news = FG_NEWS_OPENED;
+	f->ttl = 0;
+	f->n_rtts = 0;
+	f->rtt_us = f->rtt_max_us = f->turn_us = f->hello_delay_us = 0;
+	f->closed_by = FG_CLOSE_NOT;
+	f->idle_ms = 0;
+}
+
 static void fill_flow(const struct person *p, uint64_t hour_ns, struct fg_epoch_flow *f)
 {
 	uint64_t at = hour_ns + fg_prng_below(&town.rng, 3600) * 1000000000ULL;
@@ -170,6 +182,15 @@ static void fill_flow(const struct person *p, uint64_t hour_ns, struct fg_epoch_
 		.chunks = 20,
 		.lasted_ms = 4000,
 	};
+	if (p->busy) {
+		f->exchanges = f->n_turns = FG_EPOCH_TURNS;
+		for (int i = 1; i < FG_EPOCH_TURNS; i++) {
+			f->turns[i] = f->turns[0];
+			f->turns[i].start_ns += (uint64_t)i * 60000000000ULL;
+		}
+	}
+	if (p->stack == FG_STACK_QUIC)
+		tell_no_times(f);
 }
 
 /* Hours count from here; whole weeks further on must not matter. */
@@ -420,6 +441,37 @@ static void test_a_course(void **state)
 	assert_quiet();
 }
 
+/* Without relays a farm must be heavy; over QUIC nobody is ever measured to come through one. */
+static void test_a_heavy_farm_over_quic(void **state)
+{
+	uint32_t flagged = 0, right = 0, n;
+
+	(void)state;
+	add_legit(LEGIT);
+	add_farm(500, 15);
+	for (size_t i = 0; i < town.n; i++) {
+		if (i < LEGIT && i % 2)
+			continue;
+		town.who[i].stem = 0x5ee4;
+		town.who[i].stack = FG_STACK_QUIC;
+		town.who[i].relayed = false;
+		town.who[i].busy = i >= LEGIT;
+		town.who[i].a_day = i >= LEGIT ? 100 : town.who[i].a_day;
+	}
+	live_days(0, 18);
+	assert_true(first_alarm() && first_alarm()->machines);
+	n = (uint32_t)fg_cohorts_n_members(town.cohorts);
+	for (uint32_t i = 0; i < n; i++)
+		for (size_t k = LEGIT; k < town.n; k++)
+			right += !memcmp(fg_cohorts_member_at(town.cohorts, i)->addr,
+					 town.who[k].addr, 16);
+	print_message("%u members, %u of them the farm's 500\n", n, right);
+	assert_int_equal(fg_cohorts_members(town.cohorts, town.model, &town.conf, whole, &flagged),
+			 0);
+	assert_true(right >= 0.9 * 500);
+	assert_true(right >= 0.98 * n);
+}
+
 /* A release moves most of one stem's clients to another one, new to all. */
 static void test_a_release(void **state)
 {
@@ -664,6 +716,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_relay_product, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_flash_crowd, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_course, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_heavy_farm_over_quic, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_release, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_restart, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_cold_start, set_up, tear_down),

@@ -6,6 +6,7 @@
 
 #include "detect/cohort_state.h"
 #include "detect/thresholds.h"
+#include "farmgate/stack.h"
 
 /* An e-value below e^2 in its strongest hour is not worth a sentence. */
 #define SAID_NATS 2.0
@@ -233,7 +234,8 @@ static void member_relay(const struct fg_cohort *c, const struct fg_model *model
 	e->family = FG_FAMILY_RELAY;
 	e->observed = t.gap_ms.median;
 	e->expected = 0;
-	e->base_rate = c->relay.p;
+	/* where too few of the cell's clients can be measured, nobody knows what is usual */
+	e->base_rate = c->relay.p > 0 ? c->relay.p : 1;
 	snprintf(e->name, sizeof(e->name), "relay_gap_ms");
 	snprintf(e->text, sizeof(e->text),
 		 "TLS answers %.0f ms later than TCP (%u connections), stack %s: %s.",
@@ -305,11 +307,13 @@ static void fill_member(const struct fg_cohort *c, const struct fg_model *model,
 {
 	static const enum fg_family order[] = { FG_FAMILY_RELAY, FG_FAMILY_AUTOMATION,
 						FG_FAMILY_LIFECYCLE, FG_FAMILY_CLOCK };
+	/* of whom nothing is known of a relay, either way */
+	bool is_quic = client->stack == FG_STACK_QUIC;
 
 	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
 		struct fg_evidence *e = &f->evidence[f->n_evidence];
 
-		if (m->nats[order[i]] == 0)
+		if (m->nats[order[i]] == 0 || (order[i] == FG_FAMILY_RELAY && is_quic))
 			continue;
 		*e = (struct fg_evidence){ .nats = m->nats[order[i]] };
 		e->capped = e->nats >= FG_FAMILY_CAP_NATS || e->nats <= FG_FAMILY_FLOOR_NATS;

@@ -114,7 +114,8 @@
  * hundred is what may be; a fifth of it is asked for, as the mixture takes attributes for independent
  * that are not quite: what is estimated is about six times too small in simulated farms. */
 #define FG_MEMBER_LFDR 0.002
-/* Below this no client is a member, whatever it looks like: a median and a spread need three. */
+/* Below this no client is a member, whatever it looks like: a median and a spread need three. Over QUIC,
+ * where there are no times, it is connections. */
 #define FG_MEMBER_MEASURED 3
 /* A member that is not confirmed is one to 0.8 after a day, and none after seven (0.8^7 = 0.21). */
 #define FG_MEMBER_DECAY 0.8

@@ -7,6 +7,8 @@
 #include "lib/ip.h"
 #include "model/family.h"
 
+#include "farmgate/stack.h"
+
 /* By the same yardstick as model/signals.c, for clients of fewer connections than make a spread. */
 #define YOUNG_GAP_MS 25.0
 #define YOUNG_OF_RTT 0.25
@@ -72,7 +74,8 @@ static void read_relay(struct fg_traits_reader *r, const struct fg_model_client 
 {
 	const struct fg_times times = fg_signals_times(&c->signals, crypto_us(r, c->stem));
 
-	t->measured = (uint8_t)times.measured;
+	/* over QUIC no times are ever known: how often it was seen has to do, and says nothing else */
+	t->measured = c->stack == FG_STACK_QUIC ? c->signals.opened : (uint8_t)times.measured;
 	if (times.relayed != FG_TRAIT_UNKNOWN)
 		answer(t, FG_SHARE_RELAYED, times.relayed == FG_TRAIT_YES);
 	else if (times.gap_ms.n)
