@@ -353,10 +353,12 @@ static __always_inline void quic_client_bytes(struct fg_env *env, struct fg_flow
 {
 	__u32 before = flow->turn_bytes, after;
 
-	if (!FG_CFG(env)->volume || h->payload_len < FG_QUIC_SPEAKS_BYTES)
+	if (h->payload_len < FG_QUIC_SPEAKS_BYTES)
 		return;
 	env->scratch->active = flow->ticks;
 	flow->ticks = env->ticks;
+	if (!FG_CFG(env)->volume)
+		return;
 	fg_add(&flow->bytes_in, h->payload_len);
 	if (h->is_long)
 		return;
@@ -374,9 +376,11 @@ static __always_inline void quic_client_bytes(struct fg_env *env, struct fg_flow
 static __always_inline void quic_server_bytes(struct fg_env *env, struct fg_flow *flow,
 					      const struct quic_head *h)
 {
-	if (!FG_CFG(env)->volume || h->payload_len < FG_QUIC_SPEAKS_BYTES)
+	if (h->payload_len < FG_QUIC_SPEAKS_BYTES)
 		return;
 	flow->ticks = env->ticks;
+	if (!FG_CFG(env)->volume)
+		return;
 	fg_add(&flow->bytes_out, h->payload_len);
 	if (h->is_long)
 		return;
