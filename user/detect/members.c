@@ -145,11 +145,16 @@ static double cap(double nats)
 	return fmin(fmax(nats, FG_FAMILY_FLOOR_NATS), FG_FAMILY_CAP_NATS);
 }
 
+static double logit(double p)
+{
+	return log(p / (1 - p));
+}
+
 /* ln(farm / usual), capped by family. */
 static void judge(struct fg_suspect *s, const struct histograms *farm,
 		  const struct histograms *usual, double share)
 {
-	double sum = log(share / (1 - share));
+	double sum = logit(share);
 
 	memset(s->nats, 0, sizeof(s->nats));
 	for (int a = 0; a < _ATTRIBUTES; a++) {
@@ -224,6 +229,41 @@ static void first_guess(const struct fg_suspect *s, size_t n, const struct histo
 	}
 }
 
+static bool is_newcomer(const struct fg_suspect *s)
+{
+	return !s->member && s->traits->measured >= FG_MEMBER_MEASURED;
+}
+
+/* Derivative of the log likelihood of a share, with SMOOTH more that are usual for sure. */
+static double slope(const struct fg_suspect *s, size_t n, double prior, double share)
+{
+	double sum = -SMOOTH / (1 - share);
+
+	for (size_t i = 0; i < n; i++) {
+		double more = exp((double)s[i].log_odds - prior) - 1;
+
+		if (is_newcomer(&s[i]))
+			sum += more / (1 + share * more);
+	}
+	return sum;
+}
+
+/* The share of the farm among newcomers, by maximum likelihood: their likelihood is concave in it. */
+static double share_of_newcomers(const struct fg_suspect *s, size_t n, double share)
+{
+	double lo = SHARE_MIN, hi = share, prior = logit(share);
+
+	for (int round = 0; round < ROUNDS; round++) {
+		double mid = (lo + hi) / 2;
+
+		if (slope(s, n, prior, mid) > 0)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
 void fg_members_fit(const struct fg_cells *cells, const struct fg_cell *cell, struct fg_suspect *s,
 		    size_t n, double excess, double clock_usual, struct fg_mixture *ret)
 {
@@ -246,7 +286,12 @@ void fg_members_fit(const struct fg_cells *cells, const struct fg_cell *cell, st
 	}
 	for (size_t i = 0; i < n; i++)
 		judge(&s[i], &farm[!s[i].half], &usual, share);
-	*ret = (struct fg_mixture){ .share = share, .clock_usual = clock_usual };
+	*ret = (struct fg_mixture){ .share = share,
+				    .newcomers = share_of_newcomers(s, n, share),
+				    .clock_usual = clock_usual };
+	for (size_t i = 0; i < n; i++)
+		if (!s[i].member)
+			s[i].log_odds += (float)(logit(ret->newcomers) - logit(share));
 }
 
 double fg_member_lfdr(const struct fg_suspect *s)
