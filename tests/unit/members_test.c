@@ -90,7 +90,7 @@ static struct fg_mixture fit(size_t farm)
 {
 	struct fg_mixture m;
 
-	fg_members_fit(cells, fg_cells_all(cells), suspects, n, (double)farm, 0.5, &m);
+	fg_members_fit(cells, fg_cells_all(cells), suspects, n, (double)farm, true, 0.5, &m);
 	return m;
 }
 
@@ -161,6 +161,26 @@ static void test_new_exits_still_come_in(void **state)
 	assert_true(in > 150);
 }
 
+/* No farm is there, but everybody does what nobody did: that is no share of a farm behind relays. */
+static void test_what_is_usual_fits_badly(void **state)
+{
+	struct fg_mixture m;
+
+	(void)state;
+	add_usual(500);
+	for (size_t i = 0; i < n; i++) {
+		traits[i].bins[FG_HIST_TURNS] = 4;
+		traits[i].bins[FG_HIST_SHAPE] = 9;
+	}
+	m = fit(150);
+	print_message("share %.3f, of newcomers %.3f\n", m.share, m.newcomers);
+	assert_true(m.share > 0.8);
+	assert_true(m.newcomers < 0.4 && m.members < 0.4);
+	/* machines come straight */
+	fg_members_fit(cells, fg_cells_all(cells), suspects, n, 150, false, 0.5, &m);
+	assert_true(m.newcomers > 0.8);
+}
+
 /* Two hundred hours of a farm that was found but for a twentieth of it. Each hour's usual clients are others:
  * of those that come in as many are false as is said, twice as many at most (detection note 4.5). */
 static void test_stated_rate_is_true(void **state)
@@ -213,6 +233,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_unmeasured_are_no_newcomers, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_new_exits_still_come_in, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_what_is_usual_fits_badly, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_stated_rate_is_true, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_score_of_a_member, set_up, tear_down),
 	};

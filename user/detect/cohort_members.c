@@ -327,7 +327,7 @@ int fg_cohort_find_members(struct fg_cohorts *c, const struct fg_model *model,
 		c->suspects[i].member = member_of(c, model, &c->suspects[i]) != NULL;
 	fg_clock_vote(model, c->suspects, n, &cohort->clock);
 	fg_members_fit(c->cells, fg_cells_at(c->cells, cohort->key.kind, place), c->suspects, n,
-		       cohort->excess, cohort->clock.usual, &mixture);
+		       cohort->excess, !cohort->machines, cohort->clock.usual, &mixture);
 	cohort->excess = mixture.share * (double)n;
 	/* the surest first: the budget of false blocks goes as far as it can */
 	qsort(c->suspects, n, sizeof(*c->suspects), by_odds);

@@ -16,7 +16,8 @@
  *           after the first; others come and go, and have another try each hour in each of their
  *           cells. So who is no member yet has a pi of its own, by maximum likelihood with both parts'
  *           histograms as they are: hypotheses of a class in which the share of the null is another one
- *           are judged apart (Efron 2008, Annals of Applied Statistics 2, 197-223). A client comes in
+ *           are judged apart (Efron 2008, Annals of Applied Statistics 2, 197-223). Nobody's pi is above
+ *           the upper bound on what is relayed beyond the usual: the farm is. A client comes in
  *           once; the sum of the rates of who came in is how many are expected to be false, however
  *           often they were looked at.
  * False positive case: a legitimate client of the same cell that comes through a relay, does as much a
@@ -39,7 +40,7 @@ struct fg_suspect {
 
 struct fg_mixture {
 	double share; /* pi */
-	double newcomers; /* the same of those that are no members yet; at most pi */
+	double members, newcomers; /* those that members and the others are judged by; at most pi */
 	double clock_usual; /* base rate of suspects' clock == 1 */
 };
 
@@ -48,10 +49,11 @@ struct fg_mixture {
  *
  * @param suspects  all clients of the cell that were active
  * @param excess  how many of them are estimated to be the farm's, to begin with
+ * @param relayed  the farm comes through relays
  */
 void fg_members_fit(const struct fg_cells *cells, const struct fg_cell *cell,
-		    struct fg_suspect *suspects, size_t n, double excess, double clock_usual,
-		    struct fg_mixture *ret);
+		    struct fg_suspect *suspects, size_t n, double excess, bool relayed,
+		    double clock_usual, struct fg_mixture *ret);
 
 /** Local false discovery rate of a suspect. */
 double fg_member_lfdr(const struct fg_suspect *suspect);
