@@ -111,8 +111,8 @@
 /* --- Members ---------------------------------------------------------------------------------- */
 
 /* Local false discovery rate: of newcomers that look just like this one, so many are none (Efron 2005).
- * One in a hundred is what may be; in simulated farms about as many are as is said, and twice as many is
- * the limit (detection note 4.5, measured by tests/campaign). */
+ * One in a hundred is what may be. In simulated farms no more are than is said; twice as many is the limit
+ * (detection note 4.5; measured by tests/campaign, figures in README.md). */
 #define FG_MEMBER_LFDR 0.01
 /* Below this no client is a member, whatever it looks like: a median and a spread need three. */
 #define FG_MEMBER_MEASURED 3
