@@ -15,6 +15,7 @@
 #include "agent/core.h"
 #include "campaign/campaign.h"
 #include "campaign/epochs.h"
+#include "campaign/reliability.h"
 #include "campaign/score.h"
 #include "lib/ip.h"
 #include "lib/mem.h"
@@ -29,6 +30,7 @@ struct run {
 	struct cg_keys *keys;
 	struct cg_epochs *epochs;
 	struct cg_score *score;
+	struct cg_reliability *reliability;
 	struct fg_conf conf;
 	struct fg_core core;
 	char asn_file[64], state_dir[64];
@@ -137,6 +139,8 @@ static int open_all(struct run *r)
 	if (!e)
 		e = open_score(r);
 	if (!e)
+		e = cg_reliability_new(&r->reliability);
+	if (!e)
 		e = open_core(r, CG_START_NS);
 	return e;
 }
@@ -160,6 +164,7 @@ static void close_all(struct run *r)
 	fg_core_close(&r->core);
 	fg_conf_done(&r->conf);
 	cg_score_free(&r->score);
+	cg_reliability_free(&r->reliability);
 	cg_epochs_free(&r->epochs);
 	cg_keys_free(&r->keys);
 	if (r->world)
@@ -257,6 +262,22 @@ static int read_cohorts(struct run *r)
 	return 0;
 }
 
+/* What is said of members, and whether it is true. */
+static int read_members(struct run *r)
+{
+	int e = 0;
+
+	for (size_t i = 0; !e && i < fg_cohorts_n_members(r->core.cohorts); i++) {
+		const struct fg_member *m = fg_cohorts_member_at(r->core.cohorts, i);
+
+		e = cg_reliability_member(r->reliability, cg_score_key(m->addr, m->stem, m->stack),
+					  m->cohort, fg_member_est_fdr(m),
+					  cg_score_is_farm(r->score, m->addr, m->stem, m->stack));
+	}
+	cg_reliability_hour(r->reliability);
+	return e;
+}
+
 /* Members of the last hour that are no farm's. */
 static void tell_false_members(const struct run *r)
 {
@@ -286,6 +307,8 @@ static int read_hour(struct run *r, uint64_t now_ns)
 
 	if (!e)
 		e = read_cohorts(r);
+	if (!e)
+		e = read_members(r);
 	if (r->options->verbose)
 		tell_false_members(r);
 	r->read_ns = now_ns;
@@ -361,6 +384,19 @@ static int simulate(struct run *r)
 	return e ? e : take_until(r, r->end_ns + epoch_ns(r->options));
 }
 
+static void print_reliability(const struct cg_reliability *r)
+{
+	struct cg_lfdr_bin bins[CG_LFDR_BINS], cohorts;
+	unsigned int off;
+
+	for (int i = 0; i < CG_LFDR_BINS; i++)
+		bins[i] = cg_reliability_bin(r, i);
+	cohorts = cg_reliability_cohorts(r, &off);
+	fputc('\n', stderr);
+	cg_reliability_print(bins, &cohorts, stderr);
+	fprintf(stderr, "cohorts off by more than 2: %u\n", off);
+}
+
 static void print(const struct run *r)
 {
 	const struct cg_conf *w = &r->options->world;
@@ -374,18 +410,21 @@ static void print(const struct run *r)
 		printf("scenario\tseed\tknob\tscale\tsources\tdays\tfarm_day\theavy_cap\tasn\t"
 		       "ablation");
 		cg_score_header(stdout);
+		cg_reliability_header(stdout);
 		printf("\tconnections\trecords\tcpu_s\trecords_per_s\trss_mb\tstore_errors\n");
 	}
 	printf("%s\t%llu\t%g\t%g\t%u\t%u\t%u\t%u\t%d\t%s", w->scenario, (unsigned long long)w->seed,
 	       w->knob, w->farm_scale, w->legit_sources, w->days, w->farm_day, w->heavy_cap,
 	       r->options->asn, cg_ablation_name(r->options->ablation));
 	cg_score_row(r->score, stdout);
+	cg_reliability_row(r->reliability, stdout);
 	printf("\t%llu\t%llu\t%.1f\t%.0f\t%ld\t%llu\n", (unsigned long long)r->connections,
 	       (unsigned long long)r->records, cpu, (double)r->records / cpu, used.ru_maxrss >> 10,
 	       (unsigned long long)(r->store_errors + r->core.store_errors));
 	fprintf(stderr, "\n%s, seed %llu, %s\n", w->scenario, (unsigned long long)w->seed,
 		cg_ablation_name(r->options->ablation));
 	cg_score_print(r->score, stderr);
+	print_reliability(r->reliability);
 	fprintf(stderr, "\n%llu connections, %llu records, %.1f CPU s (%.0f records/s), %ld MB\n",
 		(unsigned long long)r->connections, (unsigned long long)r->records, cpu,
 		(double)r->records / cpu, used.ru_maxrss >> 10);

@@ -501,6 +501,11 @@ bool cg_score_is_farm(const struct cg_score *s, const uint8_t source[16], uint64
 	return c && c->farm;
 }
 
+uint64_t cg_score_key(const uint8_t source[16], uint64_t stem, uint64_t stack)
+{
+	return key_of(source, stem, stack);
+}
+
 uint64_t cg_score_farm_clients(const struct cg_score *s)
 {
 	return s->farm_clients;
@@ -533,19 +538,28 @@ static double poisson_cdf(uint64_t n, double mean)
 	}
 }
 
-double cg_poisson_upper(uint64_t n)
+/* The mean between lo and hi under which n or fewer are seen with this chance. */
+static double poisson_mean(uint64_t n, double chance, double lo, double hi)
 {
-	double lo = (double)n, hi = (double)n * 2 + 10;
-
 	for (int i = 0; i < 100; i++) {
 		double mid = (lo + hi) / 2;
 
-		if (poisson_cdf(n, mid) > 0.05)
+		if (poisson_cdf(n, mid) > chance)
 			lo = mid;
 		else
 			hi = mid;
 	}
 	return (lo + hi) / 2;
+}
+
+double cg_poisson_upper(uint64_t n)
+{
+	return poisson_mean(n, 0.05, (double)n, (double)n * 2 + 10);
+}
+
+double cg_poisson_lower(uint64_t n)
+{
+	return n ? poisson_mean(n - 1, 0.95, 0, (double)n) : 0;
 }
 
 /* The one that was blocked most, of those with at least so many source-days; NULL where none is. */

@@ -103,6 +103,8 @@ int cg_score_hour(struct cg_score *score, uint64_t now_ns);
 /** Was this client a farm's today so far? For the truth of cohorts. */
 bool cg_score_is_farm(const struct cg_score *score, const uint8_t source[16], uint64_t stem,
 		      uint64_t stack);
+/** 64 bits that this client is known by. */
+uint64_t cg_score_key(const uint8_t source[16], uint64_t stem, uint64_t stack);
 /** Clients of farms seen today so far. */
 uint64_t cg_score_farm_clients(const struct cg_score *score);
 
@@ -112,6 +114,8 @@ const struct cg_metrics *cg_score_metrics(const struct cg_score *score);
 double cg_share(uint64_t a, uint64_t b);
 /** Upper end of the one-sided 95 % interval of a Poisson mean of which n were seen. */
 double cg_poisson_upper(uint64_t n);
+/** Lower end of that; 0 where none was seen. */
+double cg_poisson_lower(uint64_t n);
 
 /** Columns behind those of the caller: names, or values, each with a tab in front. */
 void cg_score_header(FILE *out);

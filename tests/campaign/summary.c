@@ -2,7 +2,8 @@
 /*
  * `campaign summary`: rows of `campaign run`, read from stdin, as one table: a line for each scenario and
  * ablation with the median of its seeds and, where they differ, the least and the most; under it what
- * legitimate users had of all runs together, with exact Poisson bounds.
+ * legitimate users had of all runs together, and how true stated local false discovery rates are, both with
+ * exact Poisson bounds.
  */
 #include <errno.h>
 #include <math.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 
 #include "campaign/campaign.h"
+#include "campaign/reliability.h"
 #include "campaign/score.h"
 
 #define MAX_COLUMNS 96
@@ -151,6 +153,8 @@ static double sum_of(const struct table *t, const char *column, char first)
 	int at = column_of(t, column);
 	double sum = 0;
 
+	if (at < 0)
+		return 0;
 	for (size_t i = 0; i < t->n; i++)
 		if ((!first || t->rows[i].scenario[0] == first) && !isnan(t->rows[i].values[at]))
 			sum += t->rows[i].values[at];
@@ -181,6 +185,36 @@ static void put_harm(const struct table *t, const char *what, char first)
 	       cg_poisson_upper((uint64_t)alert) * 1e6 / days, enforce, enforce * 1e6 / days,
 	       cg_poisson_upper((uint64_t)enforce) * 1e6 / days, false_cohorts(t, first),
 	       sum_of(t, "false_enforced", first));
+}
+
+static struct cg_lfdr_bin sum_bin(const struct table *t, const char *what, const char *n)
+{
+	char name[32];
+	struct cg_lfdr_bin b;
+
+	snprintf(name, sizeof(name), "%s_%s", what, n);
+	b.n = (uint64_t)sum_of(t, name, '\0');
+	snprintf(name, sizeof(name), "%s_stated", what);
+	b.stated = sum_of(t, name, '\0');
+	snprintf(name, sizeof(name), "%s_false", what);
+	b.falsely = (uint64_t)sum_of(t, name, '\0');
+	return b;
+}
+
+static void put_reliability(const struct table *t)
+{
+	struct cg_lfdr_bin bins[CG_LFDR_BINS], cohorts = sum_bin(t, "cohort", "members");
+	char name[32];
+
+	if (!cohorts.n)
+		return;
+	for (int i = 0; i < CG_LFDR_BINS; i++) {
+		snprintf(name, sizeof(name), "lfdr_%s", cg_lfdr_name(i));
+		bins[i] = sum_bin(t, name, "n");
+	}
+	putchar('\n');
+	cg_reliability_print(bins, &cohorts, stdout);
+	printf("cohorts off by more than 2: %.0f\n", sum_of(t, "cohorts_off", '\0'));
 }
 
 static void put_table(const struct table *t)
@@ -219,6 +253,7 @@ int cg_summary(const struct cg_options *options)
 		put_harm(t, "without a farm", 'n');
 		put_harm(t, "surprises", 'N');
 		put_harm(t, "farms", 'F');
+		put_reliability(t);
 	}
 	if (t)
 		free(t->rows);

@@ -335,6 +335,21 @@ static void assert_bounds(const struct fg_cohort *c)
 	assert_true(bounds.high - bounds.low < 0.5 * (double)farm);
 }
 
+/* So many members are false: no more than chance makes of twice what is stated, and what cohorts say is the
+ * sum of what their members say. */
+static void assert_stated(uint32_t falsely)
+{
+	double members = 0, cohorts = 0;
+
+	for (size_t i = 0; i < fg_cohorts_n_members(town.cohorts); i++)
+		members += fg_member_est_fdr(fg_cohorts_member_at(town.cohorts, i));
+	for (size_t i = 0; i < fg_cohorts_n(town.cohorts); i++)
+		cohorts += fg_cohorts_at(town.cohorts, i)->expected_false;
+	print_message("%.2f members are stated to be false, %u are\n", members, falsely);
+	assert_true(fabs(members - cohorts) < 1e-9 * members);
+	assert_true(falsely <= 2 * members + 2);
+}
+
 static void test_a_farm_is_one_cohort(void **state)
 {
 	uint32_t h, right = 0, n, flagged;
@@ -376,6 +391,7 @@ static void test_a_farm_is_one_cohort(void **state)
 		assert_true(fg_evidence_is_whole(e, found));
 	}
 	assert_bounds(first_alarm());
+	assert_stated(n - right);
 	flagged = 0;
 	assert_int_equal(fg_cohorts_members(town.cohorts, town.model, &town.conf, whole, &flagged),
 			 0);

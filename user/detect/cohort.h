@@ -73,12 +73,13 @@ struct fg_member {
 	uint8_t addr[16];
 	uint64_t stem, stack;
 	uint32_t cohort; /* id */
-	float log_odds; /* when last confirmed */
-	float nats[_FG_FAMILY_MAX];
+	float log_odds; /* when it came in */
+	float nats[_FG_FAMILY_MAX]; /* mean of its looks */
 	float weight; /* 1 when confirmed, fades */
 	uint16_t day; /* since 1970, that the weight is of */
 	bool may_enforce; /* within the budget of false blocks */
-	uint8_t turns_bin, shape_bin, stack_bin, age_days, relayed, clock; /* when confirmed */
+	uint8_t turns_bin, shape_bin, stack_bin, age_days, relayed, clock; /* when last seen */
+	uint8_t looked, looks; /* hour, modulo 256, of the last look; how many, stops at 255 */
 	uint32_t exchanges; /* of the client when it became a member */
 	uint64_t first_ns;
 };
@@ -119,6 +120,14 @@ const struct fg_cohort *fg_cohorts_at(const struct fg_cohorts *cohorts, size_t i
 const struct fg_cohort *fg_cohorts_find(const struct fg_cohorts *cohorts, uint32_t id);
 size_t fg_cohorts_n_members(const struct fg_cohorts *cohorts);
 const struct fg_member *fg_cohorts_member_at(const struct fg_cohorts *cohorts, size_t i);
+/**
+ * ln odds that a member is the farm's: those that it came in with (detect/members.h). The best of later
+ * looks would flatter it. That it goes on looking like the farm is no news, a trait counts once; where
+ * the mean of its looks is rather a usual client's, that counts against it.
+ */
+double fg_member_score(const struct fg_member *member);
+/** Its local false discovery rate, 1 / (1 + odds). */
+double fg_member_est_fdr(const struct fg_member *member);
 /** Places (for fg_model_client_at()) of the clients that were active in the cohort's cell in the last
  * hour; valid until the next. @return how many. */
 size_t fg_cohorts_active(struct fg_cohorts *cohorts, const struct fg_cohort *cohort,

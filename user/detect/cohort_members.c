@@ -198,14 +198,28 @@ static bool within_budget(struct fg_cohorts *c, const struct fg_detect_conf *con
 	return true;
 }
 
-static void confirm(struct fg_member *m, const struct fg_suspect *s, uint32_t hour)
+double fg_member_score(const struct fg_member *m)
+{
+	double looks = 0;
+
+	for (int f = 0; f < _FG_FAMILY_MAX; f++)
+		looks += m->nats[f];
+	return m->log_odds + fmin(looks, 0);
+}
+
+double fg_member_est_fdr(const struct fg_member *m)
+{
+	return 1 / (1 + exp(fg_member_score(m)));
+}
+
+static void look(struct fg_member *m, const struct fg_suspect *s, uint32_t hour)
 {
 	const struct fg_traits *t = s->traits;
 
-	m->log_odds = s->log_odds;
-	memcpy(m->nats, s->nats, sizeof(m->nats));
-	m->weight = 1;
-	m->day = (uint16_t)(hour / 24);
+	m->looked = (uint8_t)hour;
+	m->looks += m->looks < UINT8_MAX;
+	for (int f = 0; f < _FG_FAMILY_MAX; f++)
+		m->nats[f] += (s->nats[f] - m->nats[f]) / m->looks;
 	m->turns_bin = t->bins[FG_HIST_TURNS];
 	m->shape_bin = t->bins[FG_HIST_SHAPE];
 	m->stack_bin = t->bins[FG_HIST_STACK];
@@ -254,29 +268,49 @@ static uint32_t owner_of(const struct fg_cohorts *c, const struct fg_model *mode
 	return others * 2 > qualified ? owner : 0;
 }
 
-static int claim(struct fg_cohorts *c, const struct fg_model *model, uint32_t cohort,
-		 const struct fg_suspect *s)
+static void confirm(struct fg_cohorts *c, struct fg_member *m)
 {
-	const struct fg_model_client *client = fg_model_client_at(model, s->traits->place);
-	struct fg_member *m = fg_member_find(c, client->addr, client->stem, client->stack);
-	double lfdr = fg_member_lfdr(s);
-	int error = 0;
-
-	if (m && m->cohort != cohort && fg_cohorts_find(c, m->cohort))
-		return 0;
-	if (!m) {
-		m = add_member(c, client, &error);
-		if (!m)
-			return error;
-		m->first_ns = fg_model_now_ns(model);
-		c->state.alert_expected_false += lfdr;
-	}
-	m->cohort = cohort;
-	confirm(m, s, c->hour);
+	m->weight = 1;
+	m->day = (uint16_t)(c->hour / 24);
 	if (!m->may_enforce)
 		m->may_enforce = fg_cells_days(c->cells, fg_cells_all(c->cells)) >=
 					 c->conf->enforce_days &&
-				 within_budget(c, c->conf, lfdr);
+				 within_budget(c, c->conf, fg_member_est_fdr(m));
+}
+
+static int admit(struct fg_cohorts *c, const struct fg_model *model, uint32_t cohort,
+		 const struct fg_suspect *s)
+{
+	int error = 0;
+	struct fg_member *m = add_member(c, fg_model_client_at(model, s->traits->place), &error);
+
+	if (!m)
+		return error;
+	m->cohort = cohort;
+	m->first_ns = fg_model_now_ns(model);
+	m->log_odds = s->log_odds;
+	look(m, s, c->hour);
+	c->state.alert_expected_false += fg_member_est_fdr(m);
+	confirm(c, m);
+	return 0;
+}
+
+/* A member is looked at once an hour, in the first of its cohort's cells. */
+static int claim(struct fg_cohorts *c, const struct fg_model *model, const struct fg_cohort *cohort,
+		 const struct fg_suspect *s)
+{
+	uint32_t id = cohort->part_of ? cohort->part_of : cohort->id;
+	struct fg_member *m = member_of(c, model, s);
+
+	if (!m)
+		return qualifies(cohort, s) ? admit(c, model, id, s) : 0;
+	if (m->looked == (uint8_t)c->hour || (m->cohort != id && fg_cohorts_find(c, m->cohort)))
+		return 0;
+	look(m, s, c->hour);
+	if (qualifies(cohort, s)) {
+		m->cohort = id;
+		confirm(c, m);
+	}
 	return 0;
 }
 
@@ -289,17 +323,17 @@ int fg_cohort_find_members(struct fg_cohorts *c, const struct fg_model *model,
 
 	if (r || !n)
 		return r;
+	for (size_t i = 0; i < n; i++)
+		c->suspects[i].member = member_of(c, model, &c->suspects[i]) != NULL;
 	fg_clock_vote(model, c->suspects, n, &cohort->clock);
 	fg_members_fit(c->cells, fg_cells_at(c->cells, cohort->key.kind, place), c->suspects, n,
-		       cohort->excess, cohort->clock.usual, &mixture);
+		       cohort->excess, !cohort->machines, cohort->clock.usual, &mixture);
 	cohort->excess = mixture.share * (double)n;
 	/* the surest first: the budget of false blocks goes as far as it can */
 	qsort(c->suspects, n, sizeof(*c->suspects), by_odds);
 	cohort->part_of = owner_of(c, model, cohort, n);
 	for (size_t i = 0; i < n && !r; i++)
-		if (qualifies(cohort, &c->suspects[i]))
-			r = claim(c, model, cohort->part_of ? cohort->part_of : cohort->id,
-				  &c->suspects[i]);
+		r = claim(c, model, cohort, &c->suspects[i]);
 	return r;
 }
 
@@ -347,7 +381,7 @@ void fg_members_count(struct fg_cohorts *c, const struct fg_model *model)
 		if (!cohort)
 			continue;
 		cohort->members++;
-		cohort->expected_false += 1 / (1 + exp((double)m->log_odds));
+		cohort->expected_false += fg_member_est_fdr(m);
 		if (client && client->exchanges > m->exchanges)
 			cohort->exchanges += client->exchanges - m->exchanges;
 	}

@@ -348,11 +348,11 @@ int fg_cohorts_members(const struct fg_cohorts *c, const struct fg_model *model,
 		print = fg_model_print_of(model, client);
 		f.print = print ? print->print : 0;
 		f.cohort = m->cohort;
-		f.score = m->log_odds;
+		f.score = fg_member_score(m);
 		f.window_s = DAY_S;
 		f.n_obs = client->connections;
 		f.alpha = FG_MEMBER_LFDR;
-		f.est_fdr = 1 / (1 + exp((double)m->log_odds));
+		f.est_fdr = fg_member_est_fdr(m);
 		shared = fg_model_shared(model, source, conf->shared_stems);
 		f.shared = shared.shared;
 		snprintf(f.shared_why, sizeof(f.shared_why), "%s", shared.why);

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "detect/cell_tests.h"
 #include "detect/thresholds.h"
 
 /* Attributes, each with its own bins. Relay by stack is one: a relay's stack is the exit's. */
@@ -145,11 +146,16 @@ static double cap(double nats)
 	return fmin(fmax(nats, FG_FAMILY_FLOOR_NATS), FG_FAMILY_CAP_NATS);
 }
 
+static double logit(double p)
+{
+	return log(p / (1 - p));
+}
+
 /* ln(farm / usual), capped by family. */
 static void judge(struct fg_suspect *s, const struct histograms *farm,
 		  const struct histograms *usual, double share)
 {
-	double sum = log(share / (1 - share));
+	double sum = logit(share);
 
 	memset(s->nats, 0, sizeof(s->nats));
 	for (int a = 0; a < _ATTRIBUTES; a++) {
@@ -224,8 +230,80 @@ static void first_guess(const struct fg_suspect *s, size_t n, const struct histo
 	}
 }
 
+static bool is_newcomer(const struct fg_suspect *s)
+{
+	return !s->member && s->traits->measured >= FG_MEMBER_MEASURED;
+}
+
+/* Derivative of the log likelihood of a share, with SMOOTH more that are usual for sure. */
+static double slope(const struct fg_suspect *s, size_t n, double prior, double share)
+{
+	double sum = -SMOOTH / (1 - share);
+
+	for (size_t i = 0; i < n; i++) {
+		double more = exp((double)s[i].log_odds - prior) - 1;
+
+		if (is_newcomer(&s[i]))
+			sum += more / (1 + share * more);
+	}
+	return sum;
+}
+
+/* The upper 95 % bound on the share of a farm behind relays among those that were measured: what is relayed
+ * above the usual. Where what is usual fits badly, as of a farm's cell at the hours at which it sleeps,
+ * a mixture calls a share of any size the farm's that does not look as usual. */
+static double most_relayed(const struct fg_cells *cells, const struct fg_cell *cell,
+			   const struct fg_suspect *s, size_t n, bool newcomers)
+{
+	const struct fg_usual usual = fg_cells_usual(cells, cell, FG_SHARE_RELAYED);
+	double known = 0, relayed = 0, excess;
+
+	for (size_t i = 0; i < n; i++) {
+		if (relay_state(s[i].traits) == 0 || (newcomers && !is_newcomer(&s[i])))
+			continue;
+		known++;
+		relayed += relay_state(s[i].traits) == 2;
+	}
+	if (known == 0)
+		return SHARE_MAX;
+	excess = fmax(relayed - known * usual.p, 0) / (1 - usual.p);
+	return fmax(fg_excess_interval(excess, known, known, usual.p, usual.rho).high / known,
+		    SHARE_MIN);
+}
+
+/* The share of the farm among newcomers, by maximum likelihood: theirs is concave in it. */
+static double share_of_newcomers(const struct fg_suspect *s, size_t n, double share, double most)
+{
+	double lo = SHARE_MIN, hi = fmin(share, most), prior = logit(share);
+
+	for (int round = 0; round < ROUNDS; round++) {
+		double mid = (lo + hi) / 2;
+
+		if (slope(s, n, prior, mid) > 0)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+/* Each by the share of the farm among those like it: members, newcomers. */
+static void part(const struct fg_cells *cells, const struct fg_cell *cell, struct fg_suspect *s,
+		 size_t n, bool relayed, struct fg_mixture *m)
+{
+	double most = relayed ? most_relayed(cells, cell, s, n, false) : SHARE_MAX;
+	double most_new = relayed ? most_relayed(cells, cell, s, n, true) : SHARE_MAX;
+
+	m->members = fmin(m->share, most);
+	m->newcomers = share_of_newcomers(s, n, m->share, fmin(most, most_new));
+	for (size_t i = 0; i < n; i++)
+		s[i].log_odds +=
+			(float)(logit(s[i].member ? m->members : m->newcomers) - logit(m->share));
+}
+
 void fg_members_fit(const struct fg_cells *cells, const struct fg_cell *cell, struct fg_suspect *s,
-		    size_t n, double excess, double clock_usual, struct fg_mixture *ret)
+		    size_t n, double excess, bool relayed, double clock_usual,
+		    struct fg_mixture *ret)
 {
 	double share = fmin(fmax(excess / (double)n, SHARE_MIN), SHARE_MAX);
 	struct histograms usual, farm[2];
@@ -247,6 +325,7 @@ void fg_members_fit(const struct fg_cells *cells, const struct fg_cell *cell, st
 	for (size_t i = 0; i < n; i++)
 		judge(&s[i], &farm[!s[i].half], &usual, share);
 	*ret = (struct fg_mixture){ .share = share, .clock_usual = clock_usual };
+	part(cells, cell, s, n, relayed, ret);
 }
 
 double fg_member_lfdr(const struct fg_suspect *s)

@@ -12,6 +12,14 @@
  * Posterior ln odds = ln(pi / (1 - pi)) + the attributes' ln(farm / usual), capped by family like those
  *           of one source (detect/thresholds.h): relay and stack are one attribute, not two.
  *           1 / (1 + odds) is the local false discovery rate (Efron 2005).
+ * Newcomers pi is a share of the clients of an hour. The farm's are there in most hours and are members
+ *           after the first; others come and go, and have another try each hour in each of their
+ *           cells. So who is no member yet has a pi of its own, by maximum likelihood with both parts'
+ *           histograms as they are: hypotheses of a class in which the share of the null is another one
+ *           are judged apart (Efron 2008, Annals of Applied Statistics 2, 197-223). Nobody's pi is above
+ *           the upper bound on what is relayed beyond the usual: the farm is. A client comes in
+ *           once; the sum of the rates of who came in is how many are expected to be false, however
+ *           often they were looked at.
  * False positive case: a legitimate client of the same cell that comes through a relay, does as much a
  *           day as a farm's client, of the same shape. Of such, FG_MEMBER_LFDR are taken for members.
  */
@@ -25,12 +33,14 @@ struct fg_suspect {
 	const struct fg_traits *traits;
 	uint8_t half; /* 0 or 1 */
 	uint8_t clock; /* 1 = nearer the cell's own clock, 0 = the local one, FG_BIN_UNKNOWN */
+	bool member; /* before this hour, or by another cell in it */
 	float nats[_FG_FAMILY_MAX]; /* ln(farm / usual) of each, capped */
 	float log_odds;
 };
 
 struct fg_mixture {
 	double share; /* pi */
+	double members, newcomers; /* those that members and the others are judged by; at most pi */
 	double clock_usual; /* base rate of suspects' clock == 1 */
 };
 
@@ -39,10 +49,11 @@ struct fg_mixture {
  *
  * @param suspects  all clients of the cell that were active
  * @param excess  how many of them are estimated to be the farm's, to begin with
+ * @param relayed  the farm comes through relays
  */
 void fg_members_fit(const struct fg_cells *cells, const struct fg_cell *cell,
-		    struct fg_suspect *suspects, size_t n, double excess, double clock_usual,
-		    struct fg_mixture *ret);
+		    struct fg_suspect *suspects, size_t n, double excess, bool relayed,
+		    double clock_usual, struct fg_mixture *ret);
 
 /** Local false discovery rate of a suspect. */
 double fg_member_lfdr(const struct fg_suspect *suspect);
