@@ -913,7 +913,8 @@ static void step_unblock(uint64_t draw, uint64_t now_ns)
 	addr_of(draw % HOSTS, addr);
 	assert_int_equal(fg_decision_begin(store, "unblock", NULL, "x", "", now_ns), 0);
 	n = m_unblock(draw % HOSTS, cohort, now_ns);
-	r = cohort ? fg_decision_unblock_cohort(store, 3) : fg_decision_unblock(store, addr, 128, 0);
+	r = cohort ? fg_decision_unblock_cohort(store, 3) :
+		     fg_decision_unblock(store, addr, 128, 0);
 	assert_int_equal(r, n);
 	fg_decision_end(store, r ? r : -ENOENT);
 }
@@ -1028,18 +1029,12 @@ static void test_decisions_in_any_order_equal_a_model(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(undo_a_block),
-		T(unblock_one_stem),
-		T(undo_an_unblock),
-		T(undo_an_allow),
-		T(undo_a_disallow),
-		T(undo_a_cohort),
-		T(refuse_what_cannot_be),
-		T(are_on_disk_or_not_at_all),
-		T(are_audited),
-		T(are_forgotten_with_history),
-		T(clock_goes_back),
-		T(in_any_order_equal_a_model),
+		T(undo_a_block),	  T(unblock_one_stem),
+		T(undo_an_unblock),	  T(undo_an_allow),
+		T(undo_a_disallow),	  T(undo_a_cohort),
+		T(refuse_what_cannot_be), T(are_on_disk_or_not_at_all),
+		T(are_audited),		  T(are_forgotten_with_history),
+		T(clock_goes_back),	  T(in_any_order_equal_a_model),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -182,7 +182,7 @@ static void test_what_is_usual_fits_badly(void **state)
 }
 
 /* Two hundred hours of a farm that was found but for a twentieth of it. Each hour's usual clients are others:
- * of those that come in as many are false as is said, twice as many at most (detection note 4.5). */
+ * of those that come in as many are false as is said, twice as many at most. */
 static void test_stated_rate_is_true(void **state)
 {
 	double stated = 0;

@@ -180,9 +180,9 @@ static size_t put_2(uint8_t *to, uint8_t command, uint8_t family, const void *bo
 }
 
 static const uint8_t body4[12] = { 192, 0, 2, 77, 198, 51, 100, 1, 0x9c, 0x40, 1, 0xbb };
-static const uint8_t body6[36] = { 0x20, 1, 0xd, 0xb8, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9,
-				   0x20, 1, 0xd, 0xb8, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1,
-				   0x9c, 0x40, 1, 0xbb };
+static const uint8_t body6[36] = { 0x20, 1, 0xd, 0xb8, 0,    7, 0,   0,	   0,	 0,    0, 0,
+				   0,	 0, 0,	 9,    0x20, 1, 0xd, 0xb8, 0,	 8,    0, 0,
+				   0,	 0, 0,	 0,    0,    0, 0,   1,	   0x9c, 0x40, 1, 0xbb };
 
 static const struct {
 	const char *line;
@@ -332,7 +332,9 @@ static void test_proxy_of_anybody_else(void **state)
 static void test_proxy_cut_from_its_hello(void **state)
 {
 	size_t n = strlen(lines[0].line);
-	const size_t cuts[][3] = { { n }, { n, n + 1 }, { n + 1 }, { n + 5, n + 6 }, { n, n + 200 } };
+	const size_t cuts[][3] = {
+		{ n }, { n, n + 1 }, { n + 1 }, { n + 5, n + 6 }, { n, n + 200 }
+	};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(cuts); i++) {
@@ -502,9 +504,9 @@ static void compare(const char *text)
 /* Texts of what addresses are made of, most of them broken, some of them right. */
 static void test_proxy_addresses_as_inet_pton(void **state)
 {
-	static const char *const parts[] = { "0",    "1",   "ff",  "255", "256", "01", "abcd", "12345",
-					     "DB8",  ":",   ":",   ":",	  "::",	 ".",  ".",    ".",
-					     "2001", "10.", "0.0", ":0",  "f:" };
+	static const char *const parts[] = { "0",     "1",   "ff",   "255", "256", "01", "abcd",
+					     "12345", "DB8", ":",    ":",   ":",   "::", ".",
+					     ".",     ".",   "2001", "10.", "0.0", ":0", "f:" };
 	struct fg_prng random = { 41 };
 	char text[128];
 

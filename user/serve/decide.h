@@ -39,8 +39,8 @@ struct fg_request {
 int fg_request_parse(const struct fg_query *query, const char *keys, struct fg_request *ret,
 		     char *why, size_t n_why);
 /** Key of the stem that the decision is limited to, 0 where it is not. @return 0, 400, 404. */
-int fg_request_stem(const struct fg_view *view, const struct fg_request *request, uint64_t *ret_stem,
-		    char *why, size_t n_why);
+int fg_request_stem(const struct fg_view *view, const struct fg_request *request,
+		    uint64_t *ret_stem, char *why, size_t n_why);
 /** The ttl into *ret_s, which stays as it is where none was given. @return 0, 400. */
 int fg_request_ttl(const struct fg_request *request, uint64_t max_s, uint64_t *ret_s, char *why,
 		   size_t n_why);

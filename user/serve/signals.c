@@ -196,7 +196,7 @@ void fg_signals_write_stem(struct fg_jsonw *w, const struct fg_model *m, uint64_
 	fg_jsonw_object(w);
 	fg_jsonw_key_u64(w, "n", n);
 	key_figure(w, "v6_share", n != 0, share_of(stem ? stem->v6 : 0, stem));
-	/* QUIC is not read: what share of this client's connections it carries is not known */
+	/* a stem over QUIC is another one than over TCP: which of them are one program is not known */
 	fg_jsonw_key(w, "h3_share");
 	fg_jsonw_null(w);
 	key_figure(w, "resumed_share", n != 0, share_of(stem ? stem->resumed : 0, stem));

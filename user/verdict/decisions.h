@@ -43,7 +43,8 @@ int fg_decision_end(struct fg_store *store, int r);
 int fg_decision_block(struct fg_store *store, const struct fg_subject *block, uint32_t ttl_s);
 /** Every verdict on exactly this prefix; stem: only those on clients with it, 0 = all. @return number
  * ended, -errno. */
-int fg_decision_unblock(struct fg_store *store, const uint8_t addr[16], uint8_t bits, uint64_t stem);
+int fg_decision_unblock(struct fg_store *store, const uint8_t addr[16], uint8_t bits,
+			uint64_t stem);
 /** Every verdict on members of a cohort. @return number ended, -errno. */
 int fg_decision_unblock_cohort(struct fg_store *store, uint32_t cohort);
 /** ttl_s 0 = no end. @return 0, -EDQUOT, -errno. */
