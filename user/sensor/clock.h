@@ -14,6 +14,16 @@ int fg_ticks_open(struct fg_ticks *ret_ticks);
 void fg_ticks_close(struct fg_ticks *ticks);
 /** @return 0, -errno. */
 int fg_ticks_now(const struct fg_ticks *ticks, uint64_t *ret_ticks);
-/** Measures the length of a tick for about 100 ms; answers one of the kernel's possible lengths
- * (HZ 100, 250, 300, 1000). @return 0, -errno. */
+/** Measures the length of a tick, for 200 ms where nothing disturbs it; answers one of the kernel's
+ * possible lengths (HZ 100, 250, 300, 1000). @return 0, -ETIME where 5 s did not tell, -errno. */
 int fg_ticks_length(const struct fg_ticks *ticks, uint64_t *ret_tick_ns);
+
+/* What is known of the length of a tick; zeroed at first. */
+struct fg_tick_guess {
+	uint64_t ns, ticks; /* the reading before */
+	uint64_t length; /* that the period up to it came nearest to; 0 = none */
+	unsigned int n; /* readings */
+};
+
+/** One more reading of both clocks. @return the length once two periods in a row agree on it, else 0. */
+uint64_t fg_tick_guess(struct fg_tick_guess *guess, uint64_t ns, uint64_t ticks);
