@@ -33,7 +33,8 @@
 #define BALANCER_MIN_CONNECTIONS 1000
 #define BALANCER_SHARE		 0.9
 /* More connections than a balancer's health checks make before somebody looks. */
-#define MISSING_HEADERS 100
+#define HEADERS_JUDGED	100
+#define HEADERS_MISSING "balancers: "
 
 struct agent {
 	const struct fg_conf *conf;
@@ -49,6 +50,7 @@ struct agent {
 	uint64_t epoch_start_ns;
 	uint64_t epochs;
 	uint64_t last_packets;
+	uint64_t headers_missing, headers_all; /* when they were judged last */
 	enum fg_guard tripped_by; /* that was logged last */
 	char *what, *why;
 	size_t n_what, n_why;
@@ -110,18 +112,25 @@ static int view_gate_hits(void *core, const struct fg_verdict *v, uint64_t *ret_
 	return fg_exports_hits(agent_of(core)->exports, v, unix_ns(), ret_hits, ret_last_ns);
 }
 
-/* Named balancers whose connections come without what says whose they are. */
+/* Named balancers whose connections come without what says whose they are, judged by each hundred or more
+ * since the last time: a cure shows. */
 static void find_missing_headers(struct agent *a)
 {
 	const __u64 *events = a->core.before.events;
 	uint64_t missing = events[FG_EVENT_proxy_missing],
 		 all = missing + events[FG_EVENT_proxy_headers] + events[FG_EVENT_proxy_local];
+	uint64_t new_missing = missing - a->headers_missing, new_all = all - a->headers_all;
 
-	if (missing >= MISSING_HEADERS && missing * 2 > all)
-		fg_core_degraded(
-			&a->core,
-			"balancers: most of their connections have no PROXY header, and count "
-			"for nobody: have it sent, or take them off the list");
+	if (new_all < HEADERS_JUDGED)
+		return;
+	a->headers_missing = missing;
+	a->headers_all = all;
+	if (new_missing * 2 > new_all)
+		fg_core_degraded(&a->core, HEADERS_MISSING
+				 "most of their connections have no PROXY header, and count for "
+				 "nobody: have it sent, or take them off the list");
+	else
+		fg_core_restored(&a->core, HEADERS_MISSING);
 }
 
 static void find_balancer(struct agent *a)
