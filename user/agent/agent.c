@@ -10,7 +10,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "agent/api.h"
 #include "agent/core.h"
@@ -20,6 +19,7 @@
 #include "lib/log.h"
 #include "lib/loop.h"
 #include "lib/notify.h"
+#include "lib/now.h"
 #include "sensor/probe.h"
 #include "sensor/sensor.h"
 #include "serve/http.h"
@@ -56,27 +56,10 @@ struct agent {
 	size_t n_what, n_why;
 };
 
-static uint64_t unix_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
-}
-
-/* The programs' fine clock. */
-static uint64_t boot_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_BOOTTIME, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
-}
-
 static uint64_t view_now(void *core)
 {
 	(void)core;
-	return unix_ns();
+	return fg_unix_ns();
 }
 
 static struct agent *agent_of(void *core)
@@ -103,13 +86,13 @@ static void say_trip(struct agent *a)
 
 static void on_changed(void *core)
 {
-	fg_exports_run(agent_of(core)->exports, unix_ns());
+	fg_exports_run(agent_of(core)->exports, fg_unix_ns());
 }
 
 static int view_gate_hits(void *core, const struct fg_verdict *v, uint64_t *ret_hits,
 			  uint64_t *ret_last_ns)
 {
-	return fg_exports_hits(agent_of(core)->exports, v, unix_ns(), ret_hits, ret_last_ns);
+	return fg_exports_hits(agent_of(core)->exports, v, fg_unix_ns(), ret_hits, ret_last_ns);
 }
 
 /* Named balancers whose connections come without what says whose they are, judged by each hundred or more
@@ -173,7 +156,7 @@ static void refresh(void *core)
 /* Takes the epoch that ends now. */
 static int take_epoch(struct agent *a)
 {
-	struct fg_epoch epoch = { .start_ns = a->epoch_start_ns, .end_ns = unix_ns() };
+	struct fg_epoch epoch = { .start_ns = a->epoch_start_ns, .end_ns = fg_unix_ns() };
 	struct fg_view *v = &a->core.view;
 	uint64_t packets[FG_MAX_IFACES] = { 0 }, ticks, all = 0;
 	int r = fg_sensor_drain(a->sensor);
@@ -181,7 +164,7 @@ static int take_epoch(struct agent *a)
 	if (r >= 0)
 		r = fg_sensor_ticks(a->sensor, &ticks);
 	if (!r)
-		fg_quic_take_expire(a->quic, boot_ns(), ticks, false);
+		fg_quic_take_expire(a->quic, fg_clock_ns(CLOCK_BOOTTIME), ticks, false);
 	if (!r)
 		r = fg_taker_take(a->taker, ticks, fg_sensor_tick_ns(a->sensor), false, &epoch);
 	if (!r)
@@ -221,7 +204,7 @@ static int on_epoch(void *arg, uint32_t periods)
 		find_balancer(a);
 		find_missing_headers(a);
 	}
-	fg_exports_run(a->exports, unix_ns());
+	fg_exports_run(a->exports, fg_unix_ns());
 	say_trip(a);
 	fg_exports_epoch(a->exports);
 	fg_http_run(a->http); /* connection time-outs */
@@ -287,7 +270,7 @@ static int is_blocked(void *agent, const uint8_t source[16], uint64_t stem, uint
 {
 	const struct agent *a = agent;
 
-	return a->exports && fg_exports_block(a->exports, source, stem, stack, unix_ns());
+	return a->exports && fg_exports_block(a->exports, source, stem, stack, fg_unix_ns());
 }
 
 static int open_quic(struct agent *a)
@@ -422,7 +405,7 @@ static void clear_blocks(struct agent *a, char *why, size_t n_why)
 	int r = fg_xdp_new(a->sensor, NULL, &xdp);
 
 	if (!r) {
-		r = fg_xdp_apply(xdp, &none, unix_ns(), why, n_why);
+		r = fg_xdp_apply(xdp, &none, fg_unix_ns(), why, n_why);
 		fg_xdp_free(&xdp);
 	}
 	if (r < 0)
@@ -438,7 +421,7 @@ static void install_blocks(struct agent *a)
 
 	if (!a->conf->export_xdp)
 		clear_blocks(a, why, sizeof(why));
-	fg_exports_run(a->exports, unix_ns());
+	fg_exports_run(a->exports, fg_unix_ns());
 }
 
 static int open_loop(struct agent *a)
@@ -469,7 +452,7 @@ static int start(struct agent *a)
 		[FG_ATTACH_TC] = FG_SENSOR_TC,
 	};
 
-	if (fg_core_open(&a->core, a->conf, a->conf->state_dir, unix_ns(), a->why, a->n_why))
+	if (fg_core_open(&a->core, a->conf, a->conf->state_dir, fg_unix_ns(), a->why, a->n_why))
 		return fail(a, a->conf->state_dir);
 	a->core.view.now_ns = view_now;
 	a->core.view.refresh = refresh;
@@ -496,7 +479,7 @@ static int start(struct agent *a)
 	if (fg_sensor_attach(a->sensor, modes[a->conf->attach], a->why, a->n_why))
 		return fail(a, "attach");
 	introduce(a);
-	a->epoch_start_ns = unix_ns();
+	a->epoch_start_ns = fg_unix_ns();
 	fg_log_info("serving %s, mode %s", a->conf->socket_path, a->core.view.mode);
 	if (a->feed)
 		fg_log_info("application feed at %s", a->conf->feed_socket);

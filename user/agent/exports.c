@@ -5,7 +5,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "export/export.h"
 #include "export/haproxy.h"
@@ -18,6 +17,7 @@
 #include "export/xdp.h"
 #include "lib/ip.h"
 #include "lib/log.h"
+#include "lib/now.h"
 
 /* Epochs between looks at what others may have done to a target. */
 #define CHECK_EPOCHS 10
@@ -243,24 +243,11 @@ void fg_exports_close(struct fg_exports **exports)
 
 /* --- Handing out ------------------------------------------------------------------------------ */
 
-static uint64_t clock_ns(clockid_t id)
-{
-	struct timespec ts;
-
-	clock_gettime(id, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
-}
-
-static uint64_t monotonic_ns(void)
-{
-	return clock_ns(CLOCK_MONOTONIC);
-}
-
 /* Each epoch anew where the kernel did not take all: its failures do not last. */
 static void apply_xdp(struct fg_exports *e, const struct fg_export_set *set, uint64_t now_ns)
 {
 	struct fg_target_status *s = &e->xdp_status;
-	uint64_t began_ns = monotonic_ns();
+	uint64_t began_ns = fg_monotonic_ns();
 	char why[sizeof(s->error)] = "";
 	int r = fg_xdp_apply(e->xdp, set, now_ns, why, sizeof(why));
 
@@ -277,17 +264,17 @@ static void apply_xdp(struct fg_exports *e, const struct fg_export_set *set, uin
 	s->held = set->n + set->n_clients - s->unexportable;
 	s->last_success_ns = now_ns;
 	if (r)
-		s->last_batch_ns = monotonic_ns() - began_ns;
+		s->last_batch_ns = fg_monotonic_ns() - began_ns;
 }
 
 /* How far the wall clock is ahead of the monotonic one. @return false where the two could not be read at
  * one time. */
 static bool read_clocks(int64_t *ret_ahead_ns)
 {
-	uint64_t before_ns = monotonic_ns(), unix_ns = clock_ns(CLOCK_REALTIME);
+	uint64_t before_ns = fg_monotonic_ns(), unix_ns = fg_unix_ns();
 
 	*ret_ahead_ns = (int64_t)(unix_ns - before_ns);
-	return monotonic_ns() - before_ns < CLOCK_MOVED_NS / 10;
+	return fg_monotonic_ns() - before_ns < CLOCK_MOVED_NS / 10;
 }
 
 /* Who counts a block down goes on where the wall clock jumps, and then ends it at another time than its

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cmd/client.h"
@@ -16,6 +15,7 @@
 #include "cmd/routes.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "lib/now.h"
 
 #define S 1000000000ULL
 /* Between questions; the agent decides once a second. */
@@ -32,10 +32,7 @@
 /* Of a clock that nobody sets and that runs on while the host sleeps: a route's time is real time. */
 static uint64_t clock_ns(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_BOOTTIME, &ts);
-	return (uint64_t)ts.tv_sec * S + (uint64_t)ts.tv_nsec;
+	return fg_clock_ns(CLOCK_BOOTTIME);
 }
 
 /* --- The agent, which may be away -------------------------------------------------------------- */

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "lib/mem.h"
+#include "lib/now.h"
 
 /* Its complaint is for one line of a log. */
 #define MAX_COMPLAINT 1024
@@ -157,10 +158,7 @@ static int start(const char *const argv[], struct running *c)
 
 static int64_t now_ms(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+	return (int64_t)(fg_monotonic_ns() / 1000000);
 }
 
 static int grow(struct text *t)

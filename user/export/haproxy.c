@@ -13,13 +13,13 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "export/diff.h"
 #include "export/file.h"
 #include "lib/ip.h"
 #include "lib/mem.h"
+#include "lib/now.h"
 
 /* Of a batch or a look, all commands together. */
 #define TIMEOUT_MS 9000
@@ -86,10 +86,7 @@ struct talk {
 
 static int64_t now_ms(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+	return (int64_t)(fg_monotonic_ns() / 1000000);
 }
 
 static int fail(const struct talk *k, int r, const char *what)

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 #ifdef FG_HAVE_LIBCURL
 #include <curl/curl.h>
 #endif
@@ -19,6 +18,7 @@
 #include "lib/ip.h"
 #include "lib/jsonw.h"
 #include "lib/mem.h"
+#include "lib/now.h"
 
 /* No new batch is begun after so long, so that a stop need not wait for all of them. */
 #define BEGIN_MS 4000
@@ -369,10 +369,7 @@ static int tell_failed(struct fg_hook_target *t, char *why, size_t n_why)
 
 static int64_t now_ms(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+	return (int64_t)(fg_monotonic_ns() / 1000000);
 }
 
 /* Batch after batch while there is time. *ret_n changes were taken, also where one failed. */

@@ -11,12 +11,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "export/child.h"
 #include "export/diff.h"
 #include "lib/ip.h"
 #include "lib/mem.h"
+#include "lib/now.h"
 
 #define TIMEOUT_MS 10000
 /* More for large batches: on a busy host a million elements take this long. */
@@ -325,14 +325,6 @@ static void look_at_elements(const struct fg_ipset *t, char *listing, size_t i, 
 	}
 }
 
-static uint64_t unix_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec;
-}
-
 static int read_back(const struct fg_ipset *t, char *why, size_t n_why)
 {
 	struct seen seen = { 0 };
@@ -347,7 +339,8 @@ static int read_back(const struct fg_ipset *t, char *why, size_t n_why)
 		if (out)
 			look_at_elements(t, out, i, &seen);
 	}
-	if (!seen.strangers && seen.elements + fg_shadow_due(&t->shadow, unix_ns()) >= t->shadow.n)
+	if (!seen.strangers &&
+	    seen.elements + fg_shadow_due(&t->shadow, fg_unix_ns()) >= t->shadow.n)
 		return 0;
 	snprintf(why, n_why, "the sets hold %zu elements, %zu of them not ours, instead of %zu",
 		 seen.elements, seen.strangers, t->shadow.n);

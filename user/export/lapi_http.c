@@ -27,6 +27,8 @@ int fg_lapi_new(const struct fg_lapi_conf *conf, struct fg_lapi **ret_lapi, char
 #include <signal.h>
 #include <time.h>
 
+#include "lib/now.h"
+
 #define CONNECT_TIMEOUT_MS 2000L
 
 struct http {
@@ -44,11 +46,8 @@ struct reception {
 
 static uint64_t unix_ns(void *arg)
 {
-	struct timespec ts;
-
 	(void)arg;
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
+	return fg_unix_ns();
 }
 
 static size_t on_body(char *bytes, size_t one, size_t n, void *arg)

@@ -12,13 +12,13 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "export/child.h"
 #include "export/diff.h"
 #include "export/nft_text.h"
 #include "lib/ip.h"
 #include "lib/mem.h"
+#include "lib/now.h"
 
 #define TIMEOUT_MS 10000
 /* More for large batches: on a busy host a million elements take this long. */
@@ -310,14 +310,6 @@ static bool all_there(const struct fg_nft *t, const struct seen *seen)
 	return seen->chain && seen->rules == FG_NFT_RULES * (t->conf.udp ? 2 : 1);
 }
 
-static uint64_t unix_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec;
-}
-
 int fg_nft_check(struct fg_nft *t, bool full, char *why, size_t n_why)
 {
 	/* of one table alone, nft 1.0.6 fetches all elements before it leaves them out */
@@ -345,8 +337,9 @@ int fg_nft_check(struct fg_nft *t, bool full, char *why, size_t n_why)
 	json_decref(doc);
 	if (!all_there(t, &seen)) {
 		snprintf(why, n_why, "table inet farmgate is gone or damaged");
-	} else if (full && (seen.strangers ||
-			    seen.elements + fg_shadow_due(&t->shadow, unix_ns()) < t->shadow.n)) {
+	} else if (full &&
+		   (seen.strangers ||
+		    seen.elements + fg_shadow_due(&t->shadow, fg_unix_ns()) < t->shadow.n)) {
 		snprintf(why, n_why,
 			 "the sets hold %zu elements, %zu of them not ours, instead of %zu",
 			 seen.elements, seen.strangers, t->shadow.n);

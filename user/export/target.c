@@ -16,6 +16,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "lib/now.h"
+
 #define S_TO_NS 1000000000ULL
 
 struct fg_target {
@@ -38,14 +40,6 @@ struct fg_target {
 	struct fg_target_status status;
 };
 
-static uint64_t clock_ns(clockid_t id)
-{
-	struct timespec ts;
-
-	clock_gettime(id, &ts);
-	return (uint64_t)ts.tv_sec * S_TO_NS + (uint64_t)ts.tv_nsec;
-}
-
 /* Waits for a signal on cond until then (monotonic, UINT64_MAX = for ever). @return 0, -ETIMEDOUT. */
 static int wait_until(struct fg_target *t, pthread_cond_t *cond, uint64_t then_ns)
 {
@@ -66,7 +60,7 @@ static void note_failure(struct fg_target *t, const char *why, int r)
 	t->status.errors++;
 	t->status.failing = true;
 	snprintf(t->status.error, sizeof(t->status.error), "%s", why[0] ? why : strerror(-r));
-	t->not_before_ns = clock_ns(CLOCK_MONOTONIC) + t->retry_s * S_TO_NS;
+	t->not_before_ns = fg_monotonic_ns() + t->retry_s * S_TO_NS;
 	t->retry_s *= 2;
 	if (t->retry_s > FG_TARGET_RETRY_LAST_S)
 		t->retry_s = FG_TARGET_RETRY_LAST_S;
@@ -82,11 +76,11 @@ static void note_success(struct fg_target *t, int changes, size_t n_items, uint6
 	t->status.batches += changes != 0;
 	t->status.unexportable = t->ops->unexportable ? t->ops->unexportable(t->impl) : 0;
 	t->status.held = n_items - t->status.unexportable;
-	t->status.last_success_ns = clock_ns(CLOCK_REALTIME);
+	t->status.last_success_ns = fg_unix_ns();
 	if (changes)
 		t->status.last_batch_ns = took_ns;
 	t->retry_s = FG_TARGET_RETRY_FIRST_S;
-	t->not_before_ns = pause_s ? clock_ns(CLOCK_MONOTONIC) + pause_s * S_TO_NS : 0;
+	t->not_before_ns = pause_s ? fg_monotonic_ns() + pause_s * S_TO_NS : 0;
 }
 
 static void apply_newest(struct fg_target *t)
@@ -99,11 +93,11 @@ static void apply_newest(struct fg_target *t)
 
 	t->due = t->forget = false;
 	pthread_mutex_unlock(&t->lock);
-	began_ns = clock_ns(CLOCK_MONOTONIC);
+	began_ns = fg_monotonic_ns();
 	if (forget)
 		t->ops->forget_ends(t->impl);
-	r = t->ops->apply(t->impl, set, clock_ns(CLOCK_REALTIME), why, sizeof(why));
-	took_ns = clock_ns(CLOCK_MONOTONIC) - began_ns;
+	r = t->ops->apply(t->impl, set, fg_unix_ns(), why, sizeof(why));
+	took_ns = fg_monotonic_ns() - began_ns;
 	pthread_mutex_lock(&t->lock);
 	if (r < 0 && r != -EAGAIN)
 		note_failure(t, why, r);
@@ -140,7 +134,7 @@ static void look(struct fg_target *t)
 /* What to do now: at most one thing, so that a halt between two of them is seen. */
 static void step(struct fg_target *t)
 {
-	bool waits = t->not_before_ns > clock_ns(CLOCK_MONOTONIC);
+	bool waits = t->not_before_ns > fg_monotonic_ns();
 
 	/* who waits after a failure writes everything anyway */
 	if (t->look && !t->status.failing && !t->due)
@@ -285,7 +279,7 @@ void fg_target_status(struct fg_target *t, struct fg_target_status *ret_status)
 
 int fg_target_wait(struct fg_target *t, uint32_t timeout_ms)
 {
-	uint64_t then_ns = clock_ns(CLOCK_MONOTONIC) + timeout_ms * 1000000ULL, number;
+	uint64_t then_ns = fg_monotonic_ns() + timeout_ms * 1000000ULL, number;
 	int r = 0;
 
 	pthread_mutex_lock(&t->lock);
@@ -309,7 +303,7 @@ void fg_target_halt(struct fg_target *t)
 int fg_target_stop(struct fg_target **target, uint32_t timeout_ms, char *why, size_t n_why)
 {
 	struct fg_target *t = *target;
-	uint64_t then_ns = clock_ns(CLOCK_MONOTONIC) + timeout_ms * 1000000ULL;
+	uint64_t then_ns = fg_monotonic_ns() + timeout_ms * 1000000ULL;
 	pthread_t thread;
 	bool ended;
 	int r = 0;

@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/now.h"
+
 /* A period has 10 to 100 ticks. A virtual processor that its host takes away for some of them sees them
  * late: such a period measures wrong, and the next one right. */
 #define PERIOD_NS   100000000
@@ -83,14 +85,6 @@ int fg_ticks_now(const struct fg_ticks *ticks, uint64_t *ret_ticks)
 	return 0;
 }
 
-static uint64_t monotonic_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
-}
-
 /* The length that so many ticks in so many ns come nearest to; 0 where it is none of the kernel's. One
  * tick more or less is a tenth of the fewest. */
 static uint64_t nearest_length(uint64_t ns, uint64_t ticks)
@@ -128,12 +122,12 @@ static int read_both(const struct fg_ticks *ticks, uint64_t *ret_ns, uint64_t *r
 	uint64_t closest = UINT64_MAX;
 
 	for (int i = 0; i < READINGS; i++) {
-		uint64_t before_ns = monotonic_ns(), now, took_ns;
+		uint64_t before_ns = fg_monotonic_ns(), now, took_ns;
 		int r = fg_ticks_now(ticks, &now);
 
 		if (r)
 			return r;
-		took_ns = monotonic_ns() - before_ns;
+		took_ns = fg_monotonic_ns() - before_ns;
 		if (took_ns >= closest)
 			continue;
 		closest = took_ns;
