@@ -77,6 +77,10 @@ wait_until 10 not_in_set 10.20.0.9 || fail "allow did not win over a standing bl
 fg block 10.20.0.9 >"$LAB/refused" 2>&1 && fail "an allowed source could be blocked"
 fg disallow 10.20.0.9 >/dev/null || fail "disallow: exit $?"
 fg block 2001:db8:1000:7::/64 --ttl 10m >/dev/null || fail "block of a /64: exit $?"
+in_set6() {
+	in_edge nft list set inet farmgate blocked6 | grep -q "2001:db8:1000:7::"
+}
+wait_until 10 in_set6 || fail "the /64 is not in the set"
 in_clients curl -sk -o /dev/null --connect-timeout 2 --interface 2001:db8:1000:7::5 \
 	"https://[$SERVER6]/"
 [ $? = 28 ] || fail "an address inside a blocked /64 was answered"
