@@ -12,6 +12,7 @@
 #include "fuzz.h"
 #include "hello_build.h"
 #include "source/engine.h"
+#include "whole_frame.h"
 
 #define START_NS   1777593600000000000ULL
 #define MAX_STEPS  200
@@ -49,11 +50,7 @@ static void open_engine(void)
 
 static void feed(void *ctx, uint64_t time_ns, const uint8_t *frame, size_t len)
 {
-	struct fg_capture_frame f = { .time_ns = time_ns,
-				      .data = frame,
-				      .len = (uint32_t)len,
-				      .frame_len = (uint32_t)len,
-				      .wire_len = (uint32_t)len };
+	struct fg_capture_frame f = fg_whole_frame(time_ns, frame, len);
 
 	(void)ctx;
 	e.frames++;

@@ -18,6 +18,7 @@
 #include "connection.h"
 #include "hello_build.h"
 #include "source/platform_host.h"
+#include "whole_frame.h"
 
 #ifndef ENGINE
 #define ENGINE	   fg_engine_host
@@ -75,11 +76,7 @@ static void close_engine(void)
 
 static void feed(void *ctx, uint64_t time_ns, const uint8_t *frame, size_t len)
 {
-	struct fg_capture_frame f = { .time_ns = time_ns,
-				      .data = frame,
-				      .len = (uint32_t)len,
-				      .frame_len = (uint32_t)len,
-				      .wire_len = (uint32_t)len };
+	struct fg_capture_frame f = fg_whole_frame(time_ns, frame, len);
 
 	(void)ctx;
 	frames++;

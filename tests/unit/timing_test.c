@@ -16,6 +16,7 @@
 #include "hello_build.h"
 #include "source/engine.h"
 #include "source/take.h"
+#include "whole_frame.h"
 
 #ifndef ENGINE
 #define ENGINE	   fg_engine_host
@@ -72,11 +73,7 @@ static int teardown(void **state)
 
 static void feed(void *ctx, uint64_t time_ns, const uint8_t *frame, size_t len)
 {
-	struct fg_capture_frame f = { .time_ns = time_ns,
-				      .data = frame,
-				      .len = (uint32_t)len,
-				      .frame_len = (uint32_t)len,
-				      .wire_len = (uint32_t)len };
+	struct fg_capture_frame f = fg_whole_frame(time_ns, frame, len);
 
 	(void)ctx;
 	e.now_ns = time_ns;
