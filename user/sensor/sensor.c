@@ -234,15 +234,15 @@ static int start_clock(struct fg_sensor *s, bool replay, char *why, size_t n_why
 {
 	int r = fg_ticks_open(&s->ticks);
 
-	if (!r)
+	/* a capture's ticks are what its reader says */
+	s->tick_ns = 1000000;
+	if (!r && !replay)
 		r = fg_ticks_length(&s->ticks, &s->tick_ns);
 	if (r == -EPERM)
 		snprintf(why, n_why,
 			 "CAP_BPF and CAP_NET_ADMIN are needed (run it as root, or grant them)");
 	else if (r)
 		snprintf(why, n_why, "the kernel's tick counter cannot be read: %s", strerror(-r));
-	if (replay)
-		s->tick_ns = 1000000;
 	return r;
 }
 

@@ -184,6 +184,11 @@ int fg_decided_write(FILE *out, const struct fg_decided *d)
 	return fg_jsonw_finish(&w) ? 500 : 0;
 }
 
+bool fg_request_is_one_source(const struct fg_request *d)
+{
+	return d->bits >= (fg_ip_is4(d->addr) ? 128 : 64);
+}
+
 int fg_request_stem(const struct fg_view *v, const struct fg_request *d, uint64_t *ret_stem,
 		    char *why, size_t n_why)
 {
@@ -199,7 +204,7 @@ int fg_request_stem(const struct fg_view *v, const struct fg_request *d, uint64_
 		snprintf(why, n_why, "stem: a cohort's members have their own");
 		return 400;
 	}
-	if (d->stem[0] && d->bits < (fg_ip_is4(d->addr) ? 128 : 64)) {
+	if (d->stem[0] && !fg_request_is_one_source(d)) {
 		snprintf(why, n_why,
 			 "prefix: with a stem it is one source, an IPv4 address or an IPv6 /64 "
 			 "(the gate holds no wider ones)");

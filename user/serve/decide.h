@@ -38,6 +38,8 @@ struct fg_request {
 /** keys: which the request may have. @return 0, 400 with a sentence in why. */
 int fg_request_parse(const struct fg_query *query, const char *keys, struct fg_request *ret,
 		     char *why, size_t n_why);
+/** An IPv4 address, or an IPv6 /64 or part of one? */
+bool fg_request_is_one_source(const struct fg_request *request);
 /** Key of the stem that the decision is limited to, 0 where it is not. @return 0, 400, 404. */
 int fg_request_stem(const struct fg_view *view, const struct fg_request *request,
 		    uint64_t *ret_stem, char *why, size_t n_why);

@@ -51,11 +51,6 @@ static void count_hit(const struct fg_view *v, const struct fg_request *d, struc
 
 /* --- What is refused ------------------------------------------------------------------------- */
 
-static bool is_one_source(const struct fg_request *d)
-{
-	return d->bits >= (fg_ip_is4(d->addr) ? 128 : 64);
-}
-
 static int check_width(const struct fg_request *d, char *why, size_t n_why)
 {
 	bool is4 = d->bits >= 96 && fg_ip_is4(d->addr);
@@ -92,7 +87,7 @@ static int check_hit(const struct fg_view *v, const struct fg_request *d, char *
 {
 	struct hit hit;
 
-	if (is_one_source(d))
+	if (fg_request_is_one_source(d))
 		return 0;
 	count_hit(v, d, &hit);
 	if (!hit.unflagged || d->confirm >= hit.sources)
