@@ -163,7 +163,8 @@ $(SKEL): $(BPF_OUT)/farmgate.bpf.o
 TEST_CFLAGS = -Itests -Itests/harness -isystem $(BPF_OUT)
 
 $(OUT)/obj/tests/%.o: ALL_CFLAGS += $(TEST_CFLAGS)
-$(OUT)/obj/tests/bpf/%.o $(OUT)/obj/tests/parity/%.o $(OUT)/obj/tests/bench/%.o: $(SKEL)
+# By name: a pattern without a recipe adds no prerequisite.
+$(patsubst %.c,$(OUT)/obj/%.o,$(wildcard tests/bpf/*.c tests/parity/*.c tests/bench/*.c)): $(SKEL)
 
 # An archive again: a test of one level needs no world.
 $(OUT)/libcampaign.a: $(CAMPAIGN_OBJ)

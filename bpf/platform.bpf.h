@@ -173,7 +173,8 @@ static __always_inline __u32 fg_proxy_apart(struct fg_env *env, struct fg_flow *
 #include "farmgate/proxy_header.h"
 #include "farmgate/stash.h"
 
-/* Gets no more of the caller's than it needs: the stack is 512 bytes, over all calls. */
+/* Gets no more of the caller's than it needs: the stack is 512 bytes over all calls, and full
+ * (tests/bpf/stack_test.c). */
 static long fg_proxy_turn(__u32 i, struct fg_scratch **scratch)
 {
 	(void)i;
