@@ -39,6 +39,12 @@ fail() {
 	exit 1
 }
 
+# What the test stands on was not built as it should be: nothing can be said of the agent.
+unfit() {
+	echo "UNFIT: $*" >&2
+	exit 75
+}
+
 need_programs() {
 	local program
 	for program; do

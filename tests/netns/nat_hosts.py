@@ -16,7 +16,8 @@ ROUNDS     of rounds.py; a connection's host is its source port / 1000
 EXPLAINED  folder with `farmgate explain SOURCE --format json` of each source in SOURCE.json
 
 A line is what SYNs share whose timestamps count the same milliseconds: residuals r = TSval - 1000 t
-no more than 30 ms from one another. Exit 1: not as it should be. 77: the agent tells no hosts.
+no more than 30 ms from one another. Exit 1: the agent tells other hosts than were built. 75: they were
+not built as they should be. 77: the agent tells no hosts.
 """
 import json
 import sys
@@ -127,7 +128,7 @@ def main():
         'source', 'hosts', 'kind', 'SYNs', 'timestamped', 'lines', 'joined'))
     print(*table, *wrong, sep='\n')
     if wrong:
-        sys.exit(1)
+        sys.exit(75 if any(w.startswith('built: ') for w in wrong) else 1)
     if len(sys.argv) > 3 and not told_any:
         sys.exit(77)
 
