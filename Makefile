@@ -66,7 +66,7 @@ HARNESS := $(filter-out $(TOOLS),$(sort $(wildcard tests/harness/*.c)))
 # The simulated campaign: what is proven about detection. In flow order as above.
 CAMPAIGN_MAIN := tests/campaign/campaign.c
 CAMPAIGN_FIRST := $(wildcard $(patsubst %,tests/campaign/%.c,world plan keys epochs packets \
-	compare map score run summary agree truth capture judge))
+	compare map score run branches summary agree truth capture judge))
 CAMPAIGN := $(CAMPAIGN_FIRST) \
 	$(filter-out $(CAMPAIGN_FIRST) $(CAMPAIGN_MAIN),$(sort $(wildcard tests/campaign/*.c)))
 
@@ -243,7 +243,7 @@ campaign-program: all $(OUT)/tests/campaign ## build the simulator of the detect
 campaign-smoke: campaign-program ## three farms, four surprises, small: minutes
 	$(Q)OUT=$(OUT) scripts/campaign smoke
 
-campaign: campaign-program ## every farm and surprise with five seeds, as a table: hours
+campaign: campaign-program ## every farm and surprise with five seeds, as a table: an hour or so
 	$(Q)OUT=$(OUT) scripts/campaign table
 
 campaign-ablations: campaign-program ## one farm with less to see

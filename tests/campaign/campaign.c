@@ -25,6 +25,7 @@ static const struct {
 	const char *what;
 } commands[] = {
 	{ "run", cg_run, "simulate, feed the agent's core, score its verdicts" },
+	{ "branches", cg_branches, "many scenarios of one seed, their common past only once" },
 	{ "agree", cg_agree, "the same as epochs and as frames: what the agent knows must agree" },
 	{ "packets", cg_packets_write, "frames as a capture file on stdout" },
 	{ "judge", cg_judge, "a report of replay against the truth about its capture" },
@@ -89,6 +90,10 @@ static int usage(int code)
 		"  --epoch S        seconds an epoch, a part of an hour (run: 60, agree: 1)\n"
 		"  --connections N  stop after so many\n"
 		"  --state DIR      the agent's state (run)\n"
+		"  --branches LIST  SCENARIO[:SCALE],... instead of --scenario (branches)\n"
+		"  --rows DIR       where SCENARIO-SEED.tsv and .log go; what is there is kept\n"
+		"                   (branches)\n"
+		"  --jobs N         processes at a time (branches; default 1)\n"
 		"  --no-header      the row without the names of its columns (run)\n"
 		"  --verbose        who is flagged and why, as it happens (run)\n");
 	return code;
@@ -177,12 +182,35 @@ static int set_option(struct cg_options *o, int c, const char *text)
 	case 'e': /* hours end with an epoch */
 		r = number32(text, 1, 3600, &o->epoch_s);
 		return r || 3600 % o->epoch_s ? -EINVAL : 0;
+	case 'B':
+		o->branches = text;
+		return 0;
+	case 'D':
+		o->rows_dir = text;
+		return 0;
+	case 'j':
+		return number32(text, 1, 1024, &o->jobs);
 	case 'c':
 		return fg_num_u64(text, 0, UINT64_MAX, &o->max_connections);
 	default:
 		o->state_dir = text;
 		return 0;
 	}
+}
+
+/* A database cannot be shared with a process that goes another way. */
+static int check_branches(struct cg_options *o)
+{
+	if (!o->branches || !o->rows_dir) {
+		fprintf(stderr, "campaign: which --branches, to which --rows? (campaign --help)\n");
+		return -EINVAL;
+	}
+	if (o->state_dir || o->ablation == CG_RESTART) {
+		fprintf(stderr, "campaign: branches keep no --state\n");
+		return -EINVAL;
+	}
+	o->world.scenario = "none";
+	return 0;
 }
 
 static int parse(int argc, char **argv, struct cg_options *o)
@@ -206,6 +234,9 @@ static int parse(int argc, char **argv, struct cg_options *o)
 		{ "epoch", required_argument, NULL, 'e' },
 		{ "connections", required_argument, NULL, 'c' },
 		{ "state", required_argument, NULL, 't' },
+		{ "branches", required_argument, NULL, 'B' },
+		{ "rows", required_argument, NULL, 'D' },
+		{ "jobs", required_argument, NULL, 'j' },
 		{ "no-header", no_argument, NULL, 'q' },
 		{ "verbose", no_argument, NULL, 'v' },
 		{ 0 },
@@ -222,14 +253,16 @@ static int parse(int argc, char **argv, struct cg_options *o)
 		else if (set_option(o, c, optarg))
 			return bad(options[at].name, optarg);
 	}
+	o->world.jitter_us = o->ablation == CG_JITTER ? 5000 : 0;
+	o->world.one_hello = o->ablation == CG_NO_JA4;
 	if (optind < argc)
 		return bad("", argv[optind]);
+	if (!strcmp(argv[0], "branches"))
+		return check_branches(o);
 	if (!o->world.scenario && strcmp(argv[0], "judge") && strcmp(argv[0], "summary")) {
 		fprintf(stderr, "campaign: which --scenario? (campaign --help)\n");
 		return -EINVAL;
 	}
-	o->world.jitter_us = o->ablation == CG_JITTER ? 5000 : 0;
-	o->world.one_hello = o->ablation == CG_NO_JA4;
 	return 0;
 }
 
@@ -240,7 +273,8 @@ int main(int argc, char **argv)
 					   .farm_scale = 1,
 					   .days = 28,
 					   .farm_day = 14 },
-				.asn = true };
+				.asn = true,
+				.jobs = 1 };
 	int r;
 
 	if (argc < 2 || !strcmp(argv[1], "--help"))

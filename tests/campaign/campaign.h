@@ -31,6 +31,8 @@ struct cg_options {
 	const char *report_file; /* of replay, JSON */
 	const char *truth_file; /* NULL = not wanted */
 	uint32_t keep_bytes; /* of a frame's payload; 0 = all */
+	const char *branches, *rows_dir; /* of branches: scenarios with commas between, and where to */
+	uint32_t jobs; /* of branches: processes at a time */
 	bool no_header;
 	bool verbose; /* who is flagged and why, as it happens */
 };
@@ -45,6 +47,7 @@ int cg_open(const struct cg_conf *conf, struct cg_world **ret_world, struct cg_k
 
 /** Each @return 0, 1 where the proof fails, -errno with a sentence on stderr. */
 int cg_run(const struct cg_options *options);
+int cg_branches(const struct cg_options *options);
 int cg_agree(const struct cg_options *options);
 int cg_packets_write(const struct cg_options *options);
 int cg_asn_write(const struct cg_options *options);

@@ -336,26 +336,38 @@ static int datagrams(const struct farm *f)
 	return exits(f, "F12", &like, CG_CHROME);
 }
 
+static const struct variant {
+	const char *name;
+	int (*add)(const struct farm *f);
+} variants[] = {
+	{ "F1", one_address }, { "F2", data_centres }, { "F3a", sticky },
+	{ "F3b", daily },      { "F3c", rotating },    { "F4", rotators },
+	{ "F5", mimics },      { "F6", office },       { "F7", ramp },
+	{ "F8", mixed },       { "F9", hydra },	       { "F10", pivot },
+	{ "F11", strong },     { "F12", datagrams },   { "reference", sticky },
+};
+
+static const struct variant *find(const char *scenario)
+{
+	for (size_t i = 0; i < sizeof(variants) / sizeof(variants[0]); i++)
+		if (!strcmp(variants[i].name, scenario))
+			return &variants[i];
+	return NULL;
+}
+
+bool cg_farm_known(const char *scenario)
+{
+	return find(scenario) != NULL;
+}
+
 int cg_farm_add(struct cg_world *w, const char *scenario, uint64_t start_ns)
 {
-	static const struct {
-		const char *name;
-		int (*add)(const struct farm *f);
-	} farms[] = {
-		{ "F1", one_address }, { "F2", data_centres }, { "F3a", sticky },
-		{ "F3b", daily },      { "F3c", rotating },    { "F4", rotators },
-		{ "F5", mimics },      { "F6", office },       { "F7", ramp },
-		{ "F8", mixed },       { "F9", hydra },	       { "F10", pivot },
-		{ "F11", strong },     { "F12", datagrams },   { "reference", sticky },
-	};
 	const struct cg_conf *conf = cg_world_conf(w);
+	const struct variant *v = find(scenario);
 	const struct farm f = { .w = w,
 				.start_ns = start_ns,
 				.accounts = (size_t)lround(ACCOUNTS * conf->farm_scale),
 				.knob = conf->knob };
 
-	for (size_t i = 0; i < sizeof(farms) / sizeof(farms[0]); i++)
-		if (!strcmp(farms[i].name, scenario))
-			return farms[i].add(&f);
-	return -EINVAL;
+	return v ? v->add(&f) : -EINVAL;
 }

@@ -163,5 +163,7 @@ double cg_gap(struct fg_prng *r);
 int cg_people_add(struct cg_world *w);
 int cg_surprise_add(struct cg_world *w, const char *scenario, uint64_t start_ns);
 int cg_farm_add(struct cg_world *w, const char *scenario, uint64_t start_ns);
+bool cg_surprise_known(const char *scenario);
+bool cg_farm_known(const char *scenario);
 /** More of one kind of people, "L1" .. "L10", that begin then. */
 int cg_people_more(struct cg_world *w, const char *kind, size_t n, uint64_t from_ns);

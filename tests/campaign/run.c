@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * `campaign run`: the world as epochs into the agent's core, in this process, its verdicts scored.
- * The core runs with its defaults in mode enforce, so that verdicts reach the tier they would reach;
- * nothing is exported, and the world does not feel them but in F9, where who is flagged is banned.
+ * The world as epochs into the agent's core, in this process, its verdicts scored. The core runs
+ * with its defaults in mode enforce, so that verdicts reach the tier they would reach; nothing is
+ * exported, and the world does not feel them but in F9, where who is flagged is banned.
  */
+#include "campaign/run.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +15,6 @@
 #include <unistd.h>
 
 #include "agent/core.h"
-#include "campaign/campaign.h"
 #include "campaign/epochs.h"
 #include "campaign/reliability.h"
 #include "campaign/score.h"
@@ -24,7 +25,7 @@
 #define LOSS	     0.1
 #define RESTART_DAYS 6 /* behind the first scored day */
 
-struct run {
+struct cg_run {
 	const struct cg_options *options;
 	struct cg_world *world;
 	struct cg_keys *keys;
@@ -41,21 +42,24 @@ struct run {
 
 static struct cg_actor_info actor_of(void *arg, uint32_t actor)
 {
-	return cg_world_actor(((struct run *)arg)->world, actor);
+	return cg_world_actor(((struct cg_run *)arg)->world, actor);
 }
 
 static void ban(void *arg, uint32_t actor, uint64_t now_ns)
 {
-	cg_world_ban(((struct run *)arg)->world, actor, now_ns);
+	struct cg_run *r = arg;
+
+	if (!strcmp(r->options->world.scenario, "F9"))
+		cg_world_ban(r->world, actor, now_ns);
 }
 
-static int open_score(struct run *r)
+static int open_score(struct cg_run *r)
 {
 	const struct cg_conf *w = &r->options->world;
 	const struct cg_score_conf sc = { .start_ns = CG_START_NS,
 					  .scored_ns = CG_START_NS + w->farm_day * CG_DAY_NS,
 					  .actor = actor_of,
-					  .flagged = strcmp(w->scenario, "F9") ? NULL : ban,
+					  .flagged = ban,
 					  .arg = r,
 					  .log = stderr };
 
@@ -67,7 +71,7 @@ static uint64_t epoch_ns(const struct cg_options *o)
 	return (o->epoch_s ? o->epoch_s : EPOCH_S) * 1000000000ULL;
 }
 
-static int open_epochs(struct run *r)
+static int open_epochs(struct cg_run *r)
 {
 	const struct cg_options *o = r->options;
 	const struct cg_epochs_conf ec = {
@@ -82,7 +86,7 @@ static int open_epochs(struct run *r)
 }
 
 /* The table of networks as the file that an operator would give. */
-static int write_asn(struct run *r)
+static int write_asn(struct cg_run *r)
 {
 	FILE *out;
 	int fd, e;
@@ -103,7 +107,7 @@ static int write_asn(struct run *r)
 	return r->conf.asn_file ? 0 : -ENOMEM;
 }
 
-static const char *state_dir(struct run *r)
+static const char *state_dir(struct cg_run *r)
 {
 	if (r->options->state_dir || r->options->ablation != CG_RESTART)
 		return r->options->state_dir;
@@ -115,7 +119,7 @@ static const char *state_dir(struct run *r)
 	return r->state_dir;
 }
 
-static int open_core(struct run *r, uint64_t now_ns)
+static int open_core(struct cg_run *r, uint64_t now_ns)
 {
 	char why[512] = "";
 	int e = fg_core_open(&r->core, &r->conf, state_dir(r), now_ns, why, sizeof(why));
@@ -125,7 +129,42 @@ static int open_core(struct run *r, uint64_t now_ns)
 	return e;
 }
 
-static int open_all(struct run *r)
+static void remove_state(const struct cg_run *r)
+{
+	static const char *const names[] = { "farmgate.db", "farmgate.db-wal", "farmgate.db-shm" };
+	char path[128];
+
+	if (!r->state_dir[0])
+		return;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", r->state_dir, names[i]);
+		unlink(path);
+	}
+	rmdir(r->state_dir);
+}
+
+void cg_run_close(struct cg_run **run)
+{
+	struct cg_run *r = *run;
+
+	if (!r)
+		return;
+	fg_core_close(&r->core);
+	fg_conf_done(&r->conf);
+	cg_score_free(&r->score);
+	cg_reliability_free(&r->reliability);
+	cg_epochs_free(&r->epochs);
+	cg_keys_free(&r->keys);
+	if (r->world)
+		cg_world_close(&r->world);
+	if (r->asn_file[0])
+		unlink(r->asn_file);
+	remove_state(r);
+	free(r);
+	*run = NULL;
+}
+
+static int open_all(struct cg_run *r)
 {
 	int e = cg_open(&r->options->world, &r->world, &r->keys);
 
@@ -145,35 +184,6 @@ static int open_all(struct run *r)
 	return e;
 }
 
-static void remove_state(const struct run *r)
-{
-	static const char *const names[] = { "farmgate.db", "farmgate.db-wal", "farmgate.db-shm" };
-	char path[128];
-
-	if (!r->state_dir[0])
-		return;
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		snprintf(path, sizeof(path), "%s/%s", r->state_dir, names[i]);
-		unlink(path);
-	}
-	rmdir(r->state_dir);
-}
-
-static void close_all(struct run *r)
-{
-	fg_core_close(&r->core);
-	fg_conf_done(&r->conf);
-	cg_score_free(&r->score);
-	cg_reliability_free(&r->reliability);
-	cg_epochs_free(&r->epochs);
-	cg_keys_free(&r->keys);
-	if (r->world)
-		cg_world_close(&r->world);
-	if (r->asn_file[0])
-		unlink(r->asn_file);
-	remove_state(r);
-}
-
 /* Who was flagged for itself since the last reading. */
 static void tell_verdict(const struct fg_verdict *v)
 {
@@ -188,7 +198,7 @@ static void tell_verdict(const struct fg_verdict *v)
 }
 
 /* What stands in the store, told to the scorer. */
-static int read_verdicts(struct run *r)
+static int read_verdicts(struct cg_run *r)
 {
 	int e = 0;
 
@@ -204,7 +214,7 @@ static int read_verdicts(struct run *r)
 }
 
 /* For who looks into a run. */
-static void tell_alarm(const struct run *r, const struct fg_cohort *c, const struct cg_alarm *a)
+static void tell_alarm(const struct cg_run *r, const struct fg_cohort *c, const struct cg_alarm *a)
 {
 	struct fg_evidence e[FG_MAX_EVIDENCE];
 	size_t n = fg_cohort_evidence(c, e, FG_MAX_EVIDENCE);
@@ -223,7 +233,7 @@ static void tell_alarm(const struct run *r, const struct fg_cohort *c, const str
 }
 
 /* One cohort in alarm: how many of its cell's clients were a farm's? */
-static void judge_alarm(struct run *r, const struct fg_cohort *cohort)
+static void judge_alarm(struct cg_run *r, const struct fg_cohort *cohort)
 {
 	struct cg_alarm alarm = { .id = cohort->id, .time_ns = cohort->first_ns };
 	const uint32_t *places;
@@ -247,7 +257,7 @@ static void judge_alarm(struct run *r, const struct fg_cohort *cohort)
 }
 
 /* Cohorts that alarmed since the last reading, told to the scorer, each once. */
-static int read_cohorts(struct run *r)
+static int read_cohorts(struct cg_run *r)
 {
 	for (size_t i = 0; i < fg_cohorts_n(r->core.cohorts); i++) {
 		const struct fg_cohort *c = fg_cohorts_at(r->core.cohorts, i);
@@ -263,7 +273,7 @@ static int read_cohorts(struct run *r)
 }
 
 /* What is said of members, and whether it is true. */
-static int read_members(struct run *r)
+static int read_members(struct cg_run *r)
 {
 	int e = 0;
 
@@ -279,7 +289,7 @@ static int read_members(struct run *r)
 }
 
 /* Members of the last hour that are no farm's. */
-static void tell_false_members(const struct run *r)
+static void tell_false_members(const struct cg_run *r)
 {
 	char who[FG_IP_TEXT];
 
@@ -301,7 +311,7 @@ static void tell_false_members(const struct run *r)
 	}
 }
 
-static int read_hour(struct run *r, uint64_t now_ns)
+static int read_hour(struct cg_run *r, uint64_t now_ns)
 {
 	int e = read_verdicts(r);
 
@@ -316,7 +326,7 @@ static int read_hour(struct run *r, uint64_t now_ns)
 }
 
 /* The agent ends and begins again with what its state folder holds. */
-static int restart(struct run *r, uint64_t now_ns)
+static int restart(struct cg_run *r, uint64_t now_ns)
 {
 	uint64_t day = r->options->world.farm_day + RESTART_DAYS;
 	int e;
@@ -332,7 +342,7 @@ static int restart(struct run *r, uint64_t now_ns)
 	return e ? e : open_core(r, now_ns);
 }
 
-static int take_epoch(struct run *r, struct fg_epoch *epoch)
+static int take_epoch(struct cg_run *r, struct fg_epoch *epoch)
 {
 	const struct cg_progress *progress;
 	size_t n;
@@ -353,7 +363,7 @@ static int take_epoch(struct run *r, struct fg_epoch *epoch)
 	return e ? e : restart(r, epoch->end_ns);
 }
 
-static int take_until(struct run *r, uint64_t now_ns)
+static int take_until(struct cg_run *r, uint64_t now_ns)
 {
 	struct fg_epoch epoch;
 	int e;
@@ -366,12 +376,33 @@ static int take_until(struct run *r, uint64_t now_ns)
 	return e;
 }
 
-static int simulate(struct run *r)
+int cg_run_open(const struct cg_options *options, struct cg_run **ret_run)
+{
+	struct cg_run *r = calloc(1, sizeof(*r));
+	int e;
+
+	if (!r)
+		return -ENOMEM;
+	r->options = options;
+	e = open_all(r);
+	if (!e)
+		e = take_until(r, CG_START_NS);
+	if (e)
+		cg_run_close(&r);
+	*ret_run = r;
+	return e;
+}
+
+int cg_run_until(struct cg_run *r, uint64_t ns)
 {
 	const struct cg_connection *c;
-	int e = take_until(r, CG_START_NS), more = 0;
+	int e = 0, more = 1;
 
-	while (!e && (more = cg_world_next(r->world, &c)) == 1 && c->syn_ns < r->end_ns) {
+	while (!e && more && cg_world_next_ns(r->world) < ns) {
+		more = cg_world_next(r->world, &c);
+		/* a clock that was set may have put it behind the end */
+		if (more != 1 || c->syn_ns >= r->end_ns)
+			continue;
 		e = take_until(r, c->syn_ns);
 		if (!e)
 			e = cg_epochs_add(r->epochs, c);
@@ -381,7 +412,21 @@ static int simulate(struct run *r)
 	}
 	if (!e && more < 0)
 		e = more;
+	return e;
+}
+
+int cg_run_end(struct cg_run *r)
+{
+	int e = cg_run_until(r, r->end_ns);
+
 	return e ? e : take_until(r, r->end_ns + epoch_ns(r->options));
+}
+
+int cg_run_become(struct cg_run *r, const struct cg_options *options)
+{
+	r->options = options;
+	r->records = r->connections = 0;
+	return cg_world_become(r->world, options->world.scenario, options->world.farm_scale);
 }
 
 static void print_reliability(const struct cg_reliability *r)
@@ -397,7 +442,7 @@ static void print_reliability(const struct cg_reliability *r)
 	fprintf(stderr, "cohorts off by more than 2: %u\n", off);
 }
 
-static void print(const struct run *r)
+void cg_run_print(const struct cg_run *r)
 {
 	const struct cg_conf *w = &r->options->world;
 	struct rusage used;
@@ -432,21 +477,16 @@ static void print(const struct run *r)
 
 int cg_run(const struct cg_options *options)
 {
-	struct run *r = calloc(1, sizeof(*r));
-	int e = r ? 0 : -ENOMEM;
+	struct cg_run *r = NULL;
+	int e = cg_run_open(options, &r);
 
-	if (e)
-		return e;
-	r->options = options;
-	e = open_all(r);
 	if (!e) {
-		e = simulate(r);
+		e = cg_run_end(r);
 		if (e)
 			fprintf(stderr, "campaign: stopped: %s\n", strerror(-e));
 		else
-			print(r);
+			cg_run_print(r);
 	}
-	close_all(r);
-	free(r);
+	cg_run_close(&r);
 	return e;
 }

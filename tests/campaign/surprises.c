@@ -272,20 +272,32 @@ static int repooling(struct cg_world *w, uint64_t start_ns)
 	return 0;
 }
 
-int cg_surprise_add(struct cg_world *w, const char *scenario, uint64_t start_ns)
-{
-	static const struct {
-		const char *name;
-		int (*add)(struct cg_world *w, uint64_t start_ns);
-	} surprises[] = {
-		{ "N1", chrome_release }, { "N2", sdk_release }, { "N3", flash_crowd },
-		{ "N4", onboarding },	  { "N5", more_probes }, { "N6", hackathon },
-		{ "N7", course },	  { "N8", more_jobs },	 { "N9", relay_product },
-		{ "N10", private_tool },  { "N11", repooling },
-	};
+static const struct surprise {
+	const char *name;
+	int (*add)(struct cg_world *w, uint64_t start_ns);
+} surprises[] = {
+	{ "N1", chrome_release }, { "N2", sdk_release }, { "N3", flash_crowd },
+	{ "N4", onboarding },	  { "N5", more_probes }, { "N6", hackathon },
+	{ "N7", course },	  { "N8", more_jobs },	 { "N9", relay_product },
+	{ "N10", private_tool },  { "N11", repooling },
+};
 
+static const struct surprise *find(const char *scenario)
+{
 	for (size_t i = 0; i < sizeof(surprises) / sizeof(surprises[0]); i++)
 		if (!strcmp(surprises[i].name, scenario))
-			return surprises[i].add(w, start_ns);
-	return -EINVAL;
+			return &surprises[i];
+	return NULL;
+}
+
+bool cg_surprise_known(const char *scenario)
+{
+	return find(scenario) != NULL;
+}
+
+int cg_surprise_add(struct cg_world *w, const char *scenario, uint64_t start_ns)
+{
+	const struct surprise *s = find(scenario);
+
+	return s ? s->add(w, start_ns) : -EINVAL;
 }

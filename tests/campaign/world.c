@@ -41,8 +41,11 @@ struct cg_world {
 	struct event *heap;
 	size_t n_heap, cap_heap;
 	struct cg_connection conn;
-	uint64_t end_ns, farm_start_ns, step_ns,
-		step; /* from step_ns on clocks are ahead by step */
+	/* The scenario comes into the world with the first event from begin_ns on, and does what it does
+	 * from start_ns on. */
+	uint64_t end_ns, begin_ns, start_ns;
+	bool begun;
+	uint64_t step_ns, step; /* from step_ns on clocks are ahead by step */
 	bool replaces; /* banned ones come back under another address */
 	uint64_t reserve; /* of other addresses */
 };
@@ -546,28 +549,73 @@ static int start_actors(struct cg_world *w, size_t from)
 	return 0;
 }
 
-static int populate(struct cg_world *w)
+uint64_t cg_begin_ns(const struct cg_conf *conf)
 {
-	uint64_t start = CG_START_NS + w->conf.farm_day * CG_DAY_NS;
-	const char *s = w->conf.scenario;
-	int r = cg_people_add(w);
+	uint64_t day = conf->farm_day;
 
-	/* within four days, at any minute */
-	start += seconds(cg_uniform(&w->rng) * 4 * 86400 * (w->conf.days > w->conf.farm_day + 8));
-	if (r || !strcmp(s, "none"))
-		return r;
-	if (s[0] == 'N') {
-		if (!strcmp(s, "N12")) {
-			w->step_ns = start;
-			w->step = 600 * SECOND_NS;
-			return 0;
-		}
-		return cg_surprise_add(w, s, start);
+	/* its first clients come on the fourth day */
+	if (!strcmp(conf->scenario, "F7") && day > 4)
+		day = 4;
+	return CG_START_NS + day * CG_DAY_NS;
+}
+
+static bool is_known(const char *scenario)
+{
+	return !strcmp(scenario, "none") || !strcmp(scenario, "N12") ||
+	       cg_surprise_known(scenario) || cg_farm_known(scenario);
+}
+
+int cg_world_become(struct cg_world *w, const char *scenario, double farm_scale)
+{
+	if (w->begun)
+		return -EBUSY;
+	if (!is_known(scenario)) {
+		fprintf(stderr, "campaign: scenario '%s' is none, or is not simulated\n", scenario);
+		return -EINVAL;
 	}
-	w->farm_start_ns = start;
+	w->conf.scenario = scenario;
+	w->conf.farm_scale = farm_scale;
+	w->begin_ns = cg_begin_ns(&w->conf);
+	return 0;
+}
+
+static int add_scenario(struct cg_world *w)
+{
+	const char *s = w->conf.scenario;
+
+	if (!strcmp(s, "none"))
+		return 0;
+	if (!strcmp(s, "N12")) {
+		w->step_ns = w->start_ns;
+		w->step = 600 * SECOND_NS;
+		return 0;
+	}
+	if (s[0] == 'N')
+		return cg_surprise_add(w, s, w->start_ns);
 	w->replaces = !strcmp(s, "F9");
 	w->reserve = (uint64_t)(100000 * w->conf.farm_scale);
-	return cg_farm_add(w, s, start);
+	return cg_farm_add(w, s, w->start_ns);
+}
+
+static int begin(struct cg_world *w)
+{
+	size_t people = w->n_actors;
+	int r = add_scenario(w);
+
+	w->begun = true;
+	return r ? r : start_actors(w, people);
+}
+
+static int populate(struct cg_world *w)
+{
+	uint32_t scored = w->conf.days > w->conf.farm_day ? w->conf.days - w->conf.farm_day : 0;
+	int r = cg_people_add(w);
+
+	/* at any minute */
+	w->start_ns = CG_START_NS + w->conf.farm_day * CG_DAY_NS +
+		      seconds(cg_uniform(&w->rng) * 86400 *
+			      (scored > 8 ? 4 : scored > 4 ? 1 : 0));
+	return r ? r : start_actors(w, 0);
 }
 
 int cg_world_open(const struct cg_conf *conf, struct cg_world **ret_world)
@@ -590,12 +638,9 @@ int cg_world_open(const struct cg_conf *conf, struct cg_world **ret_world)
 	}
 	cg_programs_make(w->hellos, &w->rng);
 	cg_systems_make(w->stacks);
-	r = populate(w);
-	if (r == -EINVAL)
-		fprintf(stderr, "campaign: scenario '%s' is none, or is not simulated\n",
-			conf->scenario);
+	r = cg_world_become(w, conf->scenario, conf->farm_scale);
 	if (!r)
-		r = start_actors(w, 0);
+		r = populate(w);
 	if (r)
 		cg_world_close(&w);
 	else
@@ -626,8 +671,19 @@ static void step_clock(const struct cg_world *w, struct cg_connection *c)
 		c->exchanges[i].start_ns += w->step;
 }
 
+uint64_t cg_world_next_ns(const struct cg_world *w)
+{
+	return w->n_heap ? w->heap[0].ns : w->begun ? UINT64_MAX : w->begin_ns;
+}
+
 int cg_world_next(struct cg_world *w, const struct cg_connection **ret)
 {
+	if (!w->begun && cg_world_next_ns(w) >= w->begin_ns) {
+		int r = begin(w);
+
+		if (r)
+			return r;
+	}
 	while (w->n_heap) {
 		struct event *first = &w->heap[0];
 		struct cg_actor *a = &w->actors[first->actor];
@@ -658,10 +714,11 @@ void cg_world_ban(struct cg_world *w, uint32_t actor, uint64_t now_ns)
 	double an_hour = 0.06 * (1 + 2 * w->conf.knob);
 	struct cg_actor *a, old = w->actors[actor];
 	size_t before = w->n_actors;
-	uint64_t ban_ns = now_ns + seconds(cg_exponential(&w->rng, 3600 / an_hour));
+	uint64_t ban_ns;
 
 	if (!old.farm || old.until_ns != UINT64_MAX)
 		return;
+	ban_ns = now_ns + seconds(cg_exponential(&w->rng, 3600 / an_hour));
 	w->actors[actor].until_ns = ban_ns;
 	if (!w->replaces || !w->reserve)
 		return;
@@ -731,9 +788,4 @@ struct cg_actor_info cg_world_actor(const struct cg_world *w, uint32_t actor)
 				       .country = n->country,
 				       .asn = n->asn,
 				       .farm = a->farm };
-}
-
-uint64_t cg_world_farm_start_ns(const struct cg_world *w)
-{
-	return w->farm_start_ns;
 }

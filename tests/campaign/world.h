@@ -26,7 +26,8 @@ struct cg_conf {
 	uint32_t legit_sources; /* sources of L1-L10 together */
 	double farm_scale; /* 1 = 25,000 accounts, 640,000 exchanges a day */
 	uint32_t days; /* length of the horizon */
-	uint32_t farm_day; /* the farm or surprise begins within four days from here on */
+	uint32_t farm_day; /* the farm or surprise begins within four days from here on; within one where
+			    * the horizon is no more than eight days behind, at once where it is four */
 	double knob; /* -0.3 .. 0.3: moves the variant's knobs by that share; 0 = centre */
 	uint32_t heavy_cap; /* most exchanges of one legitimate source a day; 0 = as modelled */
 	uint32_t flush_tokens; /* that a streamed answer's frame carries, 0 = one event's 2.5 */
@@ -60,8 +61,18 @@ struct cg_world;
 int cg_world_open(const struct cg_conf *conf, struct cg_world **ret_world);
 void cg_world_close(struct cg_world **world);
 
+/** When the scenario comes into the world: what is before is the same with every other one, but F12,
+ * whose people speak QUIC. */
+uint64_t cg_begin_ns(const struct cg_conf *conf);
+/** Another scenario, before the running one came into the world. scenario must live as long.
+ * @return 0, -EBUSY: it did, -EINVAL with a sentence on stderr. */
+int cg_world_become(struct cg_world *world, const char *scenario, double farm_scale);
+
 /** The next connection by time of its SYN; valid until the next call. @return 1, 0 at the end. */
 int cg_world_next(struct cg_world *world, const struct cg_connection **ret_connection);
+
+/** Nothing happens before that. UINT64_MAX: nothing at all. */
+uint64_t cg_world_next_ns(const struct cg_world *world);
 
 /** An actor was flagged: of a farm it is banned within a day or so (F9 reacts and replaces it). */
 void cg_world_ban(struct cg_world *world, uint32_t actor, uint64_t now_ns);
@@ -83,5 +94,3 @@ struct cg_actor_info {
 	bool farm;
 };
 struct cg_actor_info cg_world_actor(const struct cg_world *world, uint32_t actor);
-/** When the farm's first exchange was, 0 = not yet. */
-uint64_t cg_world_farm_start_ns(const struct cg_world *world);
