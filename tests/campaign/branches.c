@@ -170,7 +170,8 @@ int cg_branches(const struct cg_options *options)
 	if (e)
 		fprintf(stderr, "campaign: branches: stopped: %s\n", strerror(-e));
 	if (t->failed)
-		fprintf(stderr, "campaign: branches: %u of %zu did not end; their logs in %s say why\n",
+		fprintf(stderr,
+			"campaign: branches: %u of %zu did not end; their logs in %s say why\n",
 			t->failed, t->n, options->rows_dir);
 	cg_run_close(&t->trunk);
 	e = e ? e : t->failed ? -EIO : 0;

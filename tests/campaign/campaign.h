@@ -31,7 +31,8 @@ struct cg_options {
 	const char *report_file; /* of replay, JSON */
 	const char *truth_file; /* NULL = not wanted */
 	uint32_t keep_bytes; /* of a frame's payload; 0 = all */
-	const char *branches, *rows_dir; /* of branches: scenarios with commas between, and where to */
+	const char *branches,
+		*rows_dir; /* of branches: scenarios with commas between, and where to */
 	uint32_t jobs; /* of branches: processes at a time */
 	bool no_header;
 	bool verbose; /* who is flagged and why, as it happens */

@@ -340,10 +340,9 @@ static const struct variant {
 	const char *name;
 	int (*add)(const struct farm *f);
 } variants[] = {
-	{ "F1", one_address }, { "F2", data_centres }, { "F3a", sticky },
-	{ "F3b", daily },      { "F3c", rotating },    { "F4", rotators },
-	{ "F5", mimics },      { "F6", office },       { "F7", ramp },
-	{ "F8", mixed },       { "F9", hydra },	       { "F10", pivot },
+	{ "F1", one_address }, { "F2", data_centres }, { "F3a", sticky },	{ "F3b", daily },
+	{ "F3c", rotating },   { "F4", rotators },     { "F5", mimics },	{ "F6", office },
+	{ "F7", ramp },	       { "F8", mixed },	       { "F9", hydra },		{ "F10", pivot },
 	{ "F11", strong },     { "F12", datagrams },   { "reference", sticky },
 };
 

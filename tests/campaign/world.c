@@ -614,7 +614,9 @@ static int populate(struct cg_world *w)
 	/* at any minute */
 	w->start_ns = CG_START_NS + w->conf.farm_day * CG_DAY_NS +
 		      seconds(cg_uniform(&w->rng) * 86400 *
-			      (scored > 8 ? 4 : scored > 4 ? 1 : 0));
+			      (scored > 8 ? 4 :
+			       scored > 4 ? 1 :
+					    0));
 	return r ? r : start_actors(w, 0);
 }
 
