@@ -11,6 +11,7 @@
 
 #define ACCOUNTS 25000
 #define A_DAY	 25.6
+#define PIVOT_NS (2 * CG_DAY_NS)
 
 /* Prompts of agents: 6,000 tokens in, 900 out; a quota a day. */
 #define FARM(clock_, keep, quota_)                                                              \
@@ -261,7 +262,7 @@ static int hydra(const struct farm *f)
 	return exits(f, "F9", &like, CG_NODE);
 }
 
-/* F10: half of it does something else a week later. */
+/* F10: half of it does something else from the third day on. */
 static int pivot(const struct farm *f)
 {
 	static const struct cg_habit like = FARM(CG_FLAT, 60, true);
@@ -277,7 +278,7 @@ static int pivot(const struct farm *f)
 		struct cg_actor *a = cg_world_at(f->w, i), *b;
 		struct cg_actor copy = *a;
 
-		a->until_ns = f->start_ns + 7 * CG_DAY_NS;
+		a->until_ns = f->start_ns + PIVOT_NS;
 		b = cg_actor_behind(f->w, copy.source, &after, CG_NODE, (enum cg_system)copy.stack,
 				    A_DAY);
 		if (!b)
@@ -287,7 +288,7 @@ static int pivot(const struct farm *f)
 		b->gap_ms = copy.gap_ms;
 		b->ttl = copy.ttl;
 		b->farm = true;
-		b->from_ns = f->start_ns + 7 * CG_DAY_NS;
+		b->from_ns = f->start_ns + PIVOT_NS;
 	}
 	return r;
 }

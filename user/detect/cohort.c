@@ -85,6 +85,23 @@ static bool is_new_today(const struct fg_model_client *client, uint32_t hour)
 	return true;
 }
 
+/* Is it the first of its source's clients today, by place where several came in this hour? Of
+ * who has more than 32 kinds of clients the busiest are looked at. */
+static bool is_new_source(const struct fg_model *m, const struct fg_model_client *client,
+			  uint32_t hour)
+{
+	const struct fg_model_client *others[32];
+	size_t n = fg_model_clients_of(m, client->addr, others, 32);
+
+	for (size_t i = 0; i < n; i++) {
+		if (others[i] == client || others[i]->signals.day != hour / 24)
+			continue;
+		if (!is_new_today(others[i], hour) || others[i] < client)
+			return false;
+	}
+	return true;
+}
+
 /* A stem that the same stack of the same source showed until this client came up: a new release. */
 static uint64_t predecessor_of(const struct fg_model *m, const struct fg_model_client *client)
 {
@@ -138,7 +155,7 @@ static int gather(struct fg_cohorts *c, const struct fg_model *m,
 		fg_cells_add(c->cells, client, &a->traits, new_today,
 			     new_today && is_young ? predecessor_of(m, client) : 0, a->member,
 			     a->cells);
-		c->day_clients += new_today && !a->member;
+		c->day_sources += new_today && !a->member && is_new_source(m, client, hour);
 	}
 	fg_cells_counted(c->cells);
 	for (size_t i = 0; i < n; i++)
@@ -367,13 +384,13 @@ static void count_drift(struct fg_cohorts *c)
 						    FG_SHARE_RELAYED) > FG_DRIFT_SHARE;
 }
 
-/* A day's budget is a rate over the legitimate clients of the day before. */
+/* A day's budget is a rate over the legitimate sources of the day before. */
 static void begin_budget(struct fg_cohorts *c, uint32_t day)
 {
 	if (c->budget_day == day)
 		return;
-	c->state.legit_sources = c->day_clients;
-	c->day_clients = 0;
+	c->state.legit_sources = c->day_sources;
+	c->day_sources = 0;
 	c->state.alert_expected_false = c->state.enforce_expected_false = 0;
 	c->budget_day = day;
 }

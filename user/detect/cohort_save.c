@@ -22,7 +22,7 @@ struct head {
 	uint32_t next_id, hour, budget_day, crc;
 	uint64_t n_cells; /* bytes */
 	struct fg_cohorts_state state;
-	uint64_t day_clients; /* tomorrow's budget rests on them */
+	uint64_t day_sources; /* tomorrow's budget rests on them */
 };
 
 static size_t size_of(const struct head *h)
@@ -69,7 +69,7 @@ int fg_cohorts_save(const struct fg_cohorts *c, void **ret_bytes, size_t *ret_n)
 			  .next_id = c->next_id,
 			  .hour = c->hour,
 			  .budget_day = c->budget_day,
-			  .day_clients = c->day_clients,
+			  .day_sources = c->day_sources,
 			  .state = c->state };
 	struct fg_lockstep_kept *steps;
 	void *cells;
@@ -200,7 +200,7 @@ int fg_cohorts_load(struct fg_cohorts *c, const void *bytes, size_t n, char *why
 	c->next_id = h.next_id;
 	c->hour = h.hour;
 	c->budget_day = h.budget_day;
-	c->day_clients = h.day_clients;
+	c->day_sources = h.day_sources;
 	c->state = h.state;
 	return 0;
 }

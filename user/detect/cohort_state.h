@@ -42,7 +42,7 @@ struct fg_cohorts {
 	struct fg_lockstep_days *steps; /* NULL until a group was found */
 	struct fg_cohorts_state state;
 	uint32_t budget_day; /* that the expected numbers of state are of */
-	uint64_t day_clients; /* that are no members and were new on this day */
+	uint64_t day_sources; /* of clients that are no members, each once on this day */
 };
 
 /** The active clients of a cell, in c->suspects. @return 0, -ENOMEM. */

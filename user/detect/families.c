@@ -54,24 +54,34 @@ static void set(struct fg_evidence *e, enum fg_family family, const char *name, 
 	snprintf(e->name, sizeof(e->name), "%s", name);
 }
 
-static bool judge_relay(const struct fg_scene *s, const struct fg_model_client *c,
-			struct fg_evidence *e)
+/* --- Relay ------------------------------------------------------------------------------------ */
+
+static bool relay_gap(const struct fg_scene *s, const struct fg_model_source *source,
+		      const struct fg_model_client *c, struct fg_evidence *e)
 {
 	const struct fg_times t = fg_model_times(s->model, c);
+
+	(void)source;
+	if (t.relayed != FG_TRAIT_YES)
+		return false;
+	set(e, FG_FAMILY_RELAY, "relay_gap_ms", t.gap_ms.median, 0,
+	    rate_of(s, c->stem, FG_SHARE_RELAYED, RELAY_RATE));
+	snprintf(e->text, sizeof(e->text),
+		 "TLS answers %.0f ms later than TCP in %u connections: the TCP connection "
+		 "ends at a relay.",
+		 t.gap_ms.median, t.gap_ms.n);
+	e->baseline_n = learned_from(s, c->stem, FG_SHARE_RELAYED);
+	fg_evidence_benign(e, FG_BENIGN_owners_gateway, FG_CONSIDERED_OPEN, NAN);
+	return true;
+}
+
+static bool rare_stack(const struct fg_scene *s, const struct fg_model_source *source,
+		       const struct fg_model_client *c, struct fg_evidence *e)
+{
 	const struct fg_stack_share stack =
 		fg_stem_stack(fg_model_stem(s->model, c->stem), c->stack);
-	double rate = rate_of(s, c->stem, FG_SHARE_RELAYED, RELAY_RATE);
 
-	if (t.relayed == FG_TRAIT_YES) {
-		set(e, FG_FAMILY_RELAY, "relay_gap_ms", t.gap_ms.median, 0, rate);
-		snprintf(e->text, sizeof(e->text),
-			 "TLS answers %.0f ms later than TCP in %u connections: the TCP connection "
-			 "ends at a relay.",
-			 t.gap_ms.median, t.gap_ms.n);
-		e->baseline_n = learned_from(s, c->stem, FG_SHARE_RELAYED);
-		fg_evidence_benign(e, FG_BENIGN_owners_gateway, FG_CONSIDERED_OPEN, NAN);
-		return true;
-	}
+	(void)source;
 	if (stack.n < STACK_CLIENTS || stack.p >= STACK_RATE)
 		return false;
 	set(e, FG_FAMILY_RELAY, "stack_of_stem", stack.p, 1, stack.p);
@@ -84,21 +94,32 @@ static bool judge_relay(const struct fg_scene *s, const struct fg_model_client *
 	return true;
 }
 
-static bool judge_automation(const struct fg_scene *s, const struct fg_model_source *source,
-			     const struct fg_model_client *c, struct fg_evidence *e)
+/* --- Automation ------------------------------------------------------------------------------- */
+
+static bool steady_gaps(const struct fg_scene *s, const struct fg_model_source *source,
+			const struct fg_model_client *c, struct fg_evidence *e)
 {
 	const struct fg_gaps gaps = fg_signals_gaps(&c->signals);
+
+	(void)s;
+	(void)source;
+	if (gaps.n < STEADY_GAPS || gaps.cv >= STEADY_CV)
+		return false;
+	set(e, FG_FAMILY_AUTOMATION, "gap_variation", gaps.cv, 1, STEADY_RATE);
+	snprintf(e->text, sizeof(e->text),
+		 "%u gaps between exchanges vary by %.2f of their mean; people and most "
+		 "programs by 0.9 and more.",
+		 gaps.n, gaps.cv);
+	fg_evidence_benign(e, FG_BENIGN_scheduled_job, FG_CONSIDERED_OPEN, NAN);
+	return true;
+}
+
+static bool stems_of_one_clock(const struct fg_scene *s, const struct fg_model_source *source,
+			       const struct fg_model_client *c, struct fg_evidence *e)
+{
 	const struct fg_hosts_seen hosts = fg_model_hosts(s->model, source->addr);
 
-	if (gaps.n >= STEADY_GAPS && gaps.cv < STEADY_CV) {
-		set(e, FG_FAMILY_AUTOMATION, "gap_variation", gaps.cv, 1, STEADY_RATE);
-		snprintf(e->text, sizeof(e->text),
-			 "%u gaps between exchanges vary by %.2f of their mean; people and most "
-			 "programs by 0.9 and more.",
-			 gaps.n, gaps.cv);
-		fg_evidence_benign(e, FG_BENIGN_scheduled_job, FG_CONSIDERED_OPEN, NAN);
-		return true;
-	}
+	(void)c;
 	if (!hosts.known || hosts.hosts != 1 || source->stems < FAN_STEMS)
 		return false;
 	set(e, FG_FAMILY_AUTOMATION, "stems_of_one_clock", source->stems, 2, FAN_RATE);
@@ -108,12 +129,15 @@ static bool judge_automation(const struct fg_scene *s, const struct fg_model_sou
 	return true;
 }
 
-static bool judge_clock(const struct fg_scene *s, const struct fg_model_client *c,
-			struct fg_evidence *e)
+/* --- Clock ------------------------------------------------------------------------------------ */
+
+static bool never_rests(const struct fg_scene *s, const struct fg_model_source *source,
+			const struct fg_model_client *c, struct fg_evidence *e)
 {
 	struct fg_network network = { 0 };
 	unsigned int quarters = 0;
 
+	(void)source;
 	if (s->networks)
 		network = fg_networks_find(s->networks, c->addr);
 	if (network.class != FG_NET_RES && network.class != FG_NET_MOBILE)
@@ -130,22 +154,30 @@ static bool judge_clock(const struct fg_scene *s, const struct fg_model_client *
 	return true;
 }
 
-static bool judge_lifecycle(const struct fg_scene *s, const struct fg_model_source *source,
-			    const struct fg_model_client *c, struct fg_evidence *e)
+/* --- Lifecycle -------------------------------------------------------------------------------- */
+
+static bool orphans(const struct fg_scene *s, const struct fg_model_source *source,
+		    const struct fg_model_client *c, struct fg_evidence *e)
 {
 	const struct fg_lifecycle life = fg_signals_lifecycle(&c->signals);
+
+	(void)s;
+	(void)source;
+	if (life.n_judged < ORPHAN_JUDGED || life.orphan_share <= ORPHAN_SHARE)
+		return false;
+	set(e, FG_FAMILY_LIFECYCLE, "orphan_resumptions", life.orphan_share, 0, ORPHAN_RATE);
+	snprintf(e->text, sizeof(e->text),
+		 "%.0f %% of %u resumed sessions were never begun from here: its address changes.",
+		 100 * life.orphan_share, life.n_judged);
+	fg_evidence_benign(e, FG_BENIGN_phone, FG_CONSIDERED_OPEN, NAN);
+	return true;
+}
+
+static bool new_source(const struct fg_scene *s, const struct fg_model_source *source,
+		       const struct fg_model_client *c, struct fg_evidence *e)
+{
 	uint64_t now_ns = fg_model_now_ns(s->model);
 
-	if (life.n_judged >= ORPHAN_JUDGED && life.orphan_share > ORPHAN_SHARE) {
-		set(e, FG_FAMILY_LIFECYCLE, "orphan_resumptions", life.orphan_share, 0,
-		    ORPHAN_RATE);
-		snprintf(e->text, sizeof(e->text),
-			 "%.0f %% of %u resumed sessions were never begun from here: its address "
-			 "changes.",
-			 100 * life.orphan_share, life.n_judged);
-		fg_evidence_benign(e, FG_BENIGN_phone, FG_CONSIDERED_OPEN, NAN);
-		return true;
-	}
 	if (now_ns - source->first_ns >= FG_DAY_NS ||
 	    now_ns - fg_model_began_ns(s->model) < BORN_AFTER_DAYS * FG_DAY_NS ||
 	    now_ns - fg_model_unbroken_ns(s->model) < FG_DAY_NS)
@@ -159,19 +191,32 @@ static bool judge_lifecycle(const struct fg_scene *s, const struct fg_model_sour
 	return true;
 }
 
+/* --- The strongest of each --------------------------------------------------------------------- */
+
+typedef bool (*trait_fn)(const struct fg_scene *s, const struct fg_model_source *source,
+			 const struct fg_model_client *c, struct fg_evidence *e);
+
+static const trait_fn traits[][2] = {
+	{ relay_gap, rare_stack },
+	{ steady_gaps, stems_of_one_clock },
+	{ never_rests, NULL },
+	{ orphans, new_source },
+};
+
 size_t fg_families_judge(const struct fg_scene *s, const struct fg_model_source *source,
 			 const struct fg_model_client *c, struct fg_evidence *ret, size_t n)
 {
 	size_t found = 0;
 
-	if (found < n)
-		found += judge_relay(s, c, &ret[found]);
-	if (found < n)
-		found += judge_automation(s, source, c, &ret[found]);
-	if (found < n)
-		found += judge_clock(s, c, &ret[found]);
-	if (found < n)
-		found += judge_lifecycle(s, source, c, &ret[found]);
+	for (size_t f = 0; f < sizeof(traits) / sizeof(traits[0]) && found < n; f++) {
+		struct fg_evidence e, best = { .nats = 0 };
+
+		for (size_t i = 0; i < 2 && traits[f][i]; i++)
+			if (traits[f][i](s, source, c, &e) && e.nats > best.nats)
+				best = e;
+		if (best.nats > 0)
+			ret[found++] = best;
+	}
 	return found;
 }
 

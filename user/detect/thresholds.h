@@ -21,8 +21,9 @@
 /* A trait is never taken for rarer than one in a hundred: base rates are measured on hosts that an
  * unknown share of farms is among. */
 #define FG_BASE_RATE_FLOOR 0.01
-/* Share of a farm's clients that show the trait it is built on: what is not measured may be missing,
- * and a client without the trait is cleared by ln(1 - 0.9) = -2.3 at most. */
+/* Share of a farm's clients that show the trait it is built on: what is not measured may be missing. Of one
+ * source a trait that is not there clears nobody, as farms differ; of a cohort's suspects it does, down to
+ * the floor. */
 #define FG_TRAIT_IN_FARMS 0.9
 
 /* A source's own days: from so many on its own busiest window says what is usual for it, with a tail that

@@ -264,7 +264,7 @@ void fg_cohorts_write_state(struct fg_jsonw *w, const struct fg_view *v)
 	fg_jsonw_key_double(w, "enforce_budget",
 			    v->enforce_per_million * (double)s.legit_sources / 1e6);
 	fg_jsonw_key_double(w, "enforce_expected_false", s.enforce_expected_false);
-	fg_jsonw_key_u64(w, "legitimate_clients_yesterday", s.legit_sources);
+	fg_jsonw_key_u64(w, "legitimate_sources_yesterday", s.legit_sources);
 	fg_jsonw_key_u64(w, "refused", s.refused);
 	fg_jsonw_key_u64(w, "daily_asked", s.daily_asked);
 	fg_jsonw_key_u64(w, "daily_left_out", s.daily_left_out);
