@@ -38,6 +38,8 @@ struct cg_run {
 	bool restarted;
 	uint64_t read_ns, end_ns, connections, records, store_errors;
 	uint32_t last_alarm, next_alarm; /* ids of cohorts that were told */
+	double sum_e; /* of cells' mean e-values, over scored hours */
+	uint64_t scored_hours;
 };
 
 static struct cg_actor_info actor_of(void *arg, uint32_t actor)
@@ -311,10 +313,21 @@ static void tell_false_members(const struct cg_run *r)
 	}
 }
 
+static void read_e_values(struct cg_run *r, uint64_t now_ns)
+{
+	const struct fg_cohorts_state state = fg_cohorts_state(r->core.cohorts);
+
+	if (now_ns <= CG_START_NS + r->options->world.farm_day * CG_DAY_NS || !state.tested)
+		return;
+	r->sum_e += state.mean_e;
+	r->scored_hours++;
+}
+
 static int read_hour(struct cg_run *r, uint64_t now_ns)
 {
 	int e = read_verdicts(r);
 
+	read_e_values(r, now_ns);
 	if (!e)
 		e = read_cohorts(r);
 	if (!e)
@@ -456,15 +469,17 @@ void cg_run_print(const struct cg_run *r)
 		       "ablation");
 		cg_score_header(stdout);
 		cg_reliability_header(stdout);
-		printf("\tconnections\trecords\tcpu_s\trecords_per_s\trss_mb\tstore_errors\n");
+		printf("\tmean_e\tconnections\trecords\tcpu_s\trecords_per_s\trss_mb\tstore_errors\n");
 	}
 	printf("%s\t%llu\t%g\t%g\t%u\t%u\t%u\t%u\t%d\t%s", w->scenario, (unsigned long long)w->seed,
 	       w->knob, w->farm_scale, w->legit_sources, w->days, w->farm_day, w->heavy_cap,
 	       r->options->asn, cg_ablation_name(r->options->ablation));
 	cg_score_row(r->score, stdout);
 	cg_reliability_row(r->reliability, stdout);
-	printf("\t%llu\t%llu\t%.1f\t%.0f\t%ld\t%llu\n", (unsigned long long)r->connections,
-	       (unsigned long long)r->records, cpu, (double)r->records / cpu, used.ru_maxrss >> 10,
+	printf("\t%.6g\t%llu\t%llu\t%.1f\t%.0f\t%ld\t%llu\n",
+	       r->scored_hours ? r->sum_e / (double)r->scored_hours : 0,
+	       (unsigned long long)r->connections, (unsigned long long)r->records, cpu,
+	       (double)r->records / cpu, used.ru_maxrss >> 10,
 	       (unsigned long long)(r->store_errors + r->core.store_errors));
 	fprintf(stderr, "\n%s, seed %llu, %s\n", w->scenario, (unsigned long long)w->seed,
 		cg_ablation_name(r->options->ablation));

@@ -41,6 +41,11 @@ struct source {
 	bool legit;
 };
 
+/* A client of a farm, from its first exchange on. */
+struct comer {
+	uint64_t first_ns, flagged_ns; /* 0 = not yet */
+};
+
 struct span {
 	uint64_t since_ns, until_ns, seen_ns;
 };
@@ -76,6 +81,7 @@ struct cg_score {
 	struct cg_map clients, sources; /* of the day */
 	struct cg_map flags; /* by key of any scope */
 	struct cg_map harmed[GROUPS], actors;
+	struct cg_map comers; /* by CLIENT */
 	uint64_t farm_clients; /* today so far */
 	uint32_t hours;
 };
@@ -109,6 +115,7 @@ int cg_score_new(const struct cg_score_conf *conf, struct cg_score **ret)
 	s->sources.size = sizeof(struct source);
 	s->flags.size = sizeof(struct flag);
 	s->actors.size = sizeof(struct known);
+	s->comers.size = sizeof(struct comer);
 	for (int i = 0; i < GROUPS; i++)
 		s->harmed[i].size = sizeof(struct harmed);
 	*ret = s;
@@ -125,6 +132,7 @@ void cg_score_free(struct cg_score **score)
 	cg_map_free(&s->sources);
 	cg_map_free(&s->flags);
 	cg_map_free(&s->actors);
+	cg_map_free(&s->comers);
 	for (int i = 0; i < GROUPS; i++)
 		cg_map_free(&s->harmed[i]);
 	free(s->log);
@@ -328,7 +336,20 @@ static int count_legit(struct cg_score *s, const struct entry *e)
 	return 0;
 }
 
-static void count_farm(struct cg_score *s, const struct entry *e)
+static int note_comer(struct cg_score *s, const struct entry *e, uint64_t flagged)
+{
+	struct comer *c = cg_map_put(&s->comers, e->keys[CLIENT]);
+
+	if (!c)
+		return -ENOMEM;
+	if (!c->first_ns)
+		c->first_ns = e->time_ns;
+	if (!c->flagged_ns && flagged != UINT64_MAX)
+		c->flagged_ns = flagged > c->first_ns ? flagged : c->first_ns;
+	return 0;
+}
+
+static int count_farm(struct cg_score *s, const struct entry *e)
 {
 	uint64_t first = first_flagged(s, e->keys);
 
@@ -341,6 +362,7 @@ static void count_farm(struct cg_score *s, const struct entry *e)
 		s->m.leaked_to_alarm += e->exchanges;
 	if (first != UINT64_MAX)
 		see_alarm(s, first > e->time_ns ? first : e->time_ns);
+	return note_comer(s, e, first);
 }
 
 /* How much of the farm that was active in this hour is under a verdict now? */
@@ -478,10 +500,7 @@ int cg_score_hour(struct cg_score *s, uint64_t now_ns)
 	int r = 0;
 
 	for (size_t i = 0; !r && i < s->n_log; i++) {
-		if (s->log[i].farm)
-			count_farm(s, &s->log[i]);
-		else
-			r = count_legit(s, &s->log[i]);
+		r = s->log[i].farm ? count_farm(s, &s->log[i]) : count_legit(s, &s->log[i]);
 	}
 	if (r)
 		return r;
@@ -612,6 +631,38 @@ static double hours_after_start(const struct cg_metrics *m, uint64_t ns)
 	return ns > m->farm_start_ns ? (double)(ns - m->farm_start_ns) / CG_HOUR_NS : 0;
 }
 
+static int by_hours(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Of the farm's clients that came after its alarm: replacements, new exits. NAN where there are none, or
+ * fewer than half were flagged. */
+static double late_flag_h(const struct cg_score *s)
+{
+	double *hours = calloc(s->comers.n + 1, sizeof(*hours)), median = NAN;
+	size_t n = 0;
+
+	for
+		CG_EACH(const struct comer, c, &s->comers)
+		{
+			if (!hours || !s->m.first_cell_alarm_ns ||
+			    c->first_ns <= s->m.first_cell_alarm_ns)
+				continue;
+			hours[n++] = c->flagged_ns ?
+					     (double)(c->flagged_ns - c->first_ns) / CG_HOUR_NS :
+					     INFINITY;
+		}
+	if (n) {
+		qsort(hours, n, sizeof(*hours), by_hours);
+		median = isinf(hours[n / 2]) ? NAN : hours[n / 2];
+	}
+	free(hours);
+	return median;
+}
+
 static double precision(const struct cg_tally *t, enum cg_tier tier)
 {
 	return cg_share(t->farm_flagged[tier], t->farm_flagged[tier] + t->legit_flagged[tier]);
@@ -644,6 +695,7 @@ static double per_million(const struct cg_metrics *m, double n)
 	X(ttd_cell_h, hours_after_start(m, m->first_cell_alarm_ns))                              \
 	X(ttm50_h, hours_after_start(m, m->member_ns[0]))                                        \
 	X(ttm90_h, hours_after_start(m, m->member_ns[1]))                                        \
+	X(late_flag_h, late_flag_h(s))                                                           \
 	X(farm_exchanges, (double)m->farm_exchanges)                                             \
 	X(leak, cg_share(m->leaked, m->farm_exchanges))                                          \
 	X(leak_to_alarm, cg_share(m->leaked_to_alarm, m->farm_exchanges))                        \

@@ -13,6 +13,8 @@
  *   TTD         first true alarm less the farm's first exchange, hours
  *   TTM50, 90   until 50, 90 % of the farm's clients active in an hour are under a verdict at its
  *               end, hours after the farm's first exchange
+ *   late flag   from the first exchange of a farm's client that came behind the first true alarm on a
+ *               cohort until a verdict stood on it, median hours
  *   FP/M        legitimate client-days predicted, a million of legitimate source-days; upper: of the
  *               95 % one-sided interval (Garwood, Biometrika 28, 1936: half the chi-square quantile
  *               with 2 n + 2 degrees of freedom)

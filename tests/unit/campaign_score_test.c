@@ -280,12 +280,42 @@ static void test_score_poisson_upper(void **state)
 	assert_true(cg_poisson_upper(1000000) > 1001600 && cg_poisson_upper(1000000) < 1001700);
 }
 
+/* Who is there when the alarm comes is no late comer; F is flagged twelve hours after G came. */
+static void test_score_late_comers(void **state)
+{
+	const struct cg_score_conf conf = { .start_ns = CG_START_NS,
+					    .scored_ns = at(1, 0, 0),
+					    .actor = actor_of };
+	struct cg_score *s;
+
+	(void)state;
+	assert_int_equal(cg_score_new(&conf, &s), 0);
+	for (unsigned int hour = 0; hour < 48; hour++) {
+		struct cg_progress p[2] = { made(F, 1, at(0, hour, 30)),
+					    made(G, 1, at(0, hour, 30)) };
+
+		assert_int_equal(cg_score_progress(s, p, hour < 20 ? 1 : 2), 0);
+		tell_verdict(s, F, false, FG_TIER_ALERT, at(0, 9, 0), at(3, 0, 0), at(0, hour, 59));
+		tell_verdict(s, G, false, FG_TIER_ALERT, at(0, 32, 30), at(3, 0, 0),
+			     at(0, hour, 59));
+		if (hour == 5)
+			cg_score_alarm(s, &(struct cg_alarm){ .time_ns = at(0, 6, 0),
+							      .clients = 2,
+							      .farm = 1,
+							      .farm_active = 1 });
+		assert_int_equal(cg_score_hour(s, at(0, hour + 1, 0)), 0);
+	}
+	assert_near(column(s, "late_flag_h"), 12);
+	cg_score_free(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_score_client_days),
 		cmocka_unit_test(test_score_times_and_leaks),
 		cmocka_unit_test(test_score_harm),
+		cmocka_unit_test(test_score_late_comers),
 		cmocka_unit_test(test_score_columns),
 		cmocka_unit_test(test_score_of_nothing),
 		cmocka_unit_test(test_score_poisson_upper),

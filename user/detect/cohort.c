@@ -198,7 +198,12 @@ static int by_size(const void *a, const void *b)
 /* What stands out in this hour by itself, with a bound on the share of false ones. */
 static void count_discoveries(struct fg_cohorts *c, double *log_e, size_t n)
 {
+	double sum = 0;
+
 	qsort(log_e, n, sizeof(*log_e), by_size);
+	for (size_t i = 0; i < n; i++)
+		sum += exp(log_e[i]);
+	c->state.mean_e = n ? sum / (double)n : 0;
 	c->state.tested = n;
 	c->state.discoveries = fg_e_bh(log_e, n, BH_RATE);
 }

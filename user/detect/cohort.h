@@ -149,6 +149,7 @@ struct fg_cohorts_state {
 	uint32_t hours; /* ended */
 	double days; /* that everybody's baseline rests on */
 	size_t tested, discoveries; /* cells in the last hour; e-BH at 5 % over current e-values */
+	double mean_e; /* of these cells' e-values: 1 at most where nothing changed */
 	size_t drifting; /* cells whose relayed share drifts without an explanation */
 	uint64_t refused; /* cohorts or members without room */
 	/* cells that the daily tests were asked of; clients of these that were not drawn */
