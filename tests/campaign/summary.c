@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * `campaign summary`: rows of `campaign run`, read from stdin, as one table: a line for each scenario and
- * ablation with the median of its seeds and, where they differ, the least and the most; under it what
+ * `campaign summary`: rows of `campaign run`, read from stdin, as two tables: a line for each scenario and
+ * ablation with the median of its seeds and, where they differ, the least and the most; under them what
  * legitimate users had of all runs together, and how true stated local false discovery rates are, both with
  * exact Poisson bounds.
  */
@@ -30,10 +30,12 @@ struct table {
 	struct row *rows;
 };
 
-static const struct {
+struct shown {
 	const char *column, *title;
 	int decimals;
-} shown[] = {
+};
+
+static const struct shown whom[] = {
 	{ "ttd_h", "TTD h", 2 },
 	{ "steady_recall", "recall", 3 },
 	{ "precision", "precision", 4 },
@@ -45,6 +47,25 @@ static const struct {
 	{ "alarms", "cohorts", 0 },
 	{ "cell_precision", "true", 2 },
 };
+
+static const struct shown how[] = {
+	{ "ttd_cell_h", "cell's TTD h", 2 },
+	{ "cell_found", "cell found", 0 },
+	{ "ttm50_h", "TTM50 h", 2 },
+	{ "ttm90_h", "TTM90 h", 2 },
+	{ "late_flag_h", "late flag h", 2 },
+	{ "recall_exchanges", "recall, exchanges", 3 },
+	{ "precision_exchanges", "precision, exchanges", 4 },
+	{ "fp_alert_upper", "false alerts/M at most", 0 },
+	{ "fp_enforce_upper", "false blocks/M at most", 0 },
+	{ "blocked", "blocked", 7 },
+	{ "blocked_kind_worst", "worst kind", 7 },
+	{ "blocked_country_worst", "worst country", 7 },
+	{ "blocked_asn_worst", "worst network", 7 },
+	{ "mean_e", "mean e", 2 },
+};
+#define N_WHOM (sizeof(whom) / sizeof(whom[0]))
+#define N_HOW  (sizeof(how) / sizeof(how[0]))
 
 static int split(char *line, char *fields[MAX_COLUMNS])
 {
@@ -125,7 +146,7 @@ static bool is_same(const struct row *a, const struct row *b)
 	return !strcmp(a->scenario, b->scenario) && !strcmp(a->ablation, b->ablation);
 }
 
-static void put_line(const struct table *t, size_t first)
+static void put_line(const struct table *t, const struct shown *shown, size_t n_shown, size_t first)
 {
 	const struct row *r = &t->rows[first];
 	size_t all = 0;
@@ -134,13 +155,14 @@ static void put_line(const struct table *t, size_t first)
 		all += is_same(&t->rows[i], r);
 	printf("| %s%s%s | %zu |", r->scenario, strcmp(r->ablation, "none") ? ", " : "",
 	       strcmp(r->ablation, "none") ? r->ablation : "", all);
-	for (size_t k = 0; k < sizeof(shown) / sizeof(shown[0]); k++) {
+	for (size_t k = 0; k < n_shown; k++) {
 		int column = column_of(t, shown[k].column);
 		double values[MAX_SEEDS];
 		size_t n = 0;
 
 		for (size_t i = first; i < t->n && n < MAX_SEEDS; i++)
-			if (is_same(&t->rows[i], r) && !isnan(t->rows[i].values[column]))
+			if (column >= 0 && is_same(&t->rows[i], r) &&
+			    !isnan(t->rows[i].values[column]))
 				values[n++] = t->rows[i].values[column];
 		qsort(values, n, sizeof(values[0]), by_value);
 		put_cell(values, n, all, shown[k].decimals);
@@ -161,6 +183,12 @@ static double sum_of(const struct table *t, const char *column, char first)
 	return sum;
 }
 
+/* Scored days of one agent. */
+static double scored_days(const struct table *t, char first)
+{
+	return sum_of(t, "days", first) - sum_of(t, "farm_day", first);
+}
+
 static double false_cohorts(const struct table *t, char first)
 {
 	int alarms = column_of(t, "alarms"), precision = column_of(t, "cell_precision");
@@ -176,14 +204,17 @@ static void put_harm(const struct table *t, const char *what, char first)
 {
 	double days = sum_of(t, "legit_source_days", first);
 	double alert = sum_of(t, "fp_alert", first), enforce = sum_of(t, "fp_enforce", first);
+	double cohorts = false_cohorts(t, first), scored = scored_days(t, first);
 
 	if (days <= 0)
 		return;
 	printf("%s: %.0f legitimate source-days; false alerts %.0f, %.1f a million (at most %.1f), "
-	       "false blocks %.0f, %.2f a million (at most %.2f); false cohorts %.0f, enforced %.0f\n",
+	       "false blocks %.0f, %.2f a million (at most %.2f); false cohorts %.0f, %.2f in thirty "
+	       "days (at most %.2f), enforced %.0f\n",
 	       what, days, alert, alert * 1e6 / days,
 	       cg_poisson_upper((uint64_t)alert) * 1e6 / days, enforce, enforce * 1e6 / days,
-	       cg_poisson_upper((uint64_t)enforce) * 1e6 / days, false_cohorts(t, first),
+	       cg_poisson_upper((uint64_t)enforce) * 1e6 / days, cohorts, cohorts * 30 / scored,
+	       cg_poisson_upper((uint64_t)lround(cohorts)) * 30 / scored,
 	       sum_of(t, "false_enforced", first));
 }
 
@@ -217,13 +248,13 @@ static void put_reliability(const struct table *t)
 	printf("cohorts off by more than 2: %.0f\n", sum_of(t, "cohorts_off", '\0'));
 }
 
-static void put_table(const struct table *t)
+static void put_table(const struct table *t, const struct shown *shown, size_t n_shown)
 {
 	printf("| scenario | seeds |");
-	for (size_t k = 0; k < sizeof(shown) / sizeof(shown[0]); k++)
+	for (size_t k = 0; k < n_shown; k++)
 		printf(" %s |", shown[k].title);
 	printf("\n|---|---|");
-	for (size_t k = 0; k < sizeof(shown) / sizeof(shown[0]); k++)
+	for (size_t k = 0; k < n_shown; k++)
 		printf("---|");
 	putchar('\n');
 	for (size_t i = 0; i < t->n; i++) {
@@ -232,7 +263,7 @@ static void put_table(const struct table *t)
 		while (k < i && !is_same(&t->rows[k], &t->rows[i]))
 			k++;
 		if (k == i)
-			put_line(t, i);
+			put_line(t, shown, n_shown, i);
 	}
 	putchar('\n');
 }
@@ -248,7 +279,8 @@ int cg_summary(const struct cg_options *options)
 		r = t->rows ? read_rows(t) : -ENOMEM;
 	}
 	if (!r) {
-		put_table(t);
+		put_table(t, whom, N_WHOM);
+		put_table(t, how, N_HOW);
 		put_harm(t, "all", '\0');
 		put_harm(t, "without a farm", 'n');
 		put_harm(t, "surprises", 'N');
