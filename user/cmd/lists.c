@@ -297,6 +297,20 @@ static void print_budget(const json_t *detection, const char *tier)
 		       is, tier, may);
 }
 
+/* "drift        ~t13d…: relayed are 9.1 % of its clients, and were 5.0 % ..." */
+static void print_drift(const json_t *detection)
+{
+	size_t i;
+	json_t *row;
+
+	json_array_foreach(json_object_get(detection, "drift"), i, row) printf(
+		"drift        %s: relayed are %.1f %% of its clients, and were %.1f %% when its "
+		"reference was frozen; no release explains it\n",
+		fg_ask_text(json_object_get(row, "stem")),
+		100 * json_number_value(json_object_get(row, "relayed_share")),
+		100 * json_number_value(json_object_get(row, "was")));
+}
+
 /* "relay        cold: day 1 of 3, reports" */
 static void print_warmth(const json_t *doc)
 {
@@ -316,6 +330,7 @@ static void print_warmth(const json_t *doc)
 	}
 	if (weaker)
 		printf("weaker       %s\n", weaker);
+	print_drift(detection);
 	print_budget(detection, "alert");
 	print_budget(detection, "enforce");
 }

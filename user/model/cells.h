@@ -159,7 +159,7 @@ double fg_cells_days(const struct fg_cells *cells, const struct fg_cell *cell);
 const struct fg_cell *fg_cells_parent(const struct fg_cells *cells, const struct fg_cell *cell);
 
 /** Share against what it was when it was frozen, in parts of it: 0.25 = a quarter more; 0 where
- * nothing is frozen yet. */
+ * nothing is frozen yet, and of a stem that took its clients over from another one: a release. */
 double fg_cells_drift(const struct fg_cells *cells, const struct fg_cell *cell,
 		      enum fg_share share);
 

@@ -263,8 +263,9 @@ double fg_cells_drift(const struct fg_cells *c, const struct fg_cell *cell, enum
 	const struct fg_cell_base *b = &cell->base;
 	double now = b->known[share] > 0 ? b->yes[share] / b->known[share] : 0;
 
-	(void)c;
 	if (!b->frozen_day || b->frozen[share] <= 0)
+		return 0;
+	if (cell->key.kind == FG_CELL_STEM && heir(c, cell) != &c->all)
 		return 0;
 	return now / b->frozen[share] - 1;
 }

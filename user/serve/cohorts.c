@@ -12,6 +12,9 @@
 #include "serve/guarded.h"
 #include "serve/signals.h"
 
+/* Each has a reason that somebody should look for; the number of all is told beside. */
+#define MAX_DRIFT 8
+
 const char *fg_cohort_id_text(uint32_t id, char buf[FG_COHORT_TEXT])
 {
 	snprintf(buf, FG_COHORT_TEXT, "%c%u", id & FG_COMMUNITY ? 'a' : 'c', id & ~FG_COMMUNITY);
@@ -240,6 +243,34 @@ const char *fg_networks_weaker(const struct fg_view *v)
 	return NULL;
 }
 
+/* Slow drift of what is usual, which no alarm tells: stems whose clients are relayed more often than when
+ * their reference was frozen, and no release explains it. */
+static void write_drift(struct fg_jsonw *w, const struct fg_view *v)
+{
+	const struct fg_cells *cells = fg_cohorts_cells(v->cohorts);
+	size_t n = fg_cells_n(cells, FG_CELL_STEM), told = 0;
+
+	fg_jsonw_key(w, "drift");
+	fg_jsonw_array(w);
+	for (uint16_t i = 0; i < n && told < MAX_DRIFT; i++) {
+		const struct fg_cell *cell = fg_cells_at(cells, FG_CELL_STEM, i);
+		const struct fg_cell_base *b = &cell->base;
+		const char *stem;
+
+		if (fg_cells_drift(cells, cell, FG_SHARE_RELAYED) <= FG_DRIFT_SHARE)
+			continue;
+		stem = fg_model_stem_text(v->model, cell->key.stem);
+		fg_jsonw_object(w);
+		fg_jsonw_key_string(w, "stem", stem ? stem : "-");
+		fg_jsonw_key_double(w, "relayed_share",
+				    b->yes[FG_SHARE_RELAYED] / b->known[FG_SHARE_RELAYED]);
+		fg_jsonw_key_double(w, "was", b->frozen[FG_SHARE_RELAYED]);
+		fg_jsonw_object_end(w);
+		told++;
+	}
+	fg_jsonw_array_end(w);
+}
+
 void fg_cohorts_write_state(struct fg_jsonw *w, const struct fg_view *v)
 {
 	struct fg_cohorts_state s;
@@ -255,7 +286,9 @@ void fg_cohorts_write_state(struct fg_jsonw *w, const struct fg_view *v)
 	write_families(w, v, &s);
 	fg_jsonw_key_u64(w, "cells_tested", s.tested);
 	fg_jsonw_key_u64(w, "discoveries", s.discoveries);
+	fg_jsonw_key_double(w, "mean_e", s.mean_e);
 	fg_jsonw_key_u64(w, "drifting", s.drifting);
+	write_drift(w, v);
 	fg_jsonw_key_u64(w, "cohorts", fg_cohorts_n(v->cohorts));
 	fg_jsonw_key_u64(w, "members", fg_cohorts_n_members(v->cohorts));
 	fg_jsonw_key_double(w, "alert_expected_false", s.alert_expected_false);
