@@ -7,8 +7,6 @@
 #include "detect/thresholds.h"
 #include "lib/betabin.h"
 
-#define RHO	   0.02
-#define MIN_VOTERS 50
 /* Clients of hours that a template is smoothed by. */
 #define SMOOTH 1.0
 /* A client's hours say something from so many quarters on. */
@@ -110,10 +108,10 @@ void fg_clock_vote(const struct fg_model *m, struct fg_suspect *s, size_t n, str
 			other_votes += s[i].clock;
 		}
 	}
-	if (others >= MIN_VOTERS)
+	if (others >= FG_CLOCK_VOTERS)
 		ret->usual = fmax(0.5, (double)other_votes / others);
-	if (ret->n >= MIN_VOTERS && others >= MIN_VOTERS)
-		ret->log_e = fg_betabin_log_e(ret->votes, ret->n, ret->usual, RHO);
+	if (ret->n >= FG_CLOCK_VOTERS && others >= FG_CLOCK_VOTERS)
+		ret->log_e = fg_betabin_log_e(ret->votes, ret->n, ret->usual, FG_CLOCK_RHO);
 	else
 		for (size_t i = 0; i < n; i++)
 			s[i].clock = FG_BIN_UNKNOWN;

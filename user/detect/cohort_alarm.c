@@ -88,7 +88,8 @@ static bool is_probe(const struct fg_model_client *client)
 	const struct fg_gaps gaps = fg_signals_gaps(&client->signals);
 	const struct fg_shapes shapes = fg_signals_shapes(&client->signals);
 
-	return gaps.n >= 10 && gaps.cv < FG_PROBE_CV && one_size(&shapes) >= FG_PROBE_SHAPE_SHARE;
+	return gaps.n >= FG_PROBE_GAPS && gaps.cv < FG_PROBE_CV &&
+	       one_size(&shapes) >= FG_PROBE_SHAPE_SHARE;
 }
 
 /* The clients in the bins of turns and shapes that are in excess: are they heavy, spread, no probes? */
@@ -110,7 +111,8 @@ static bool is_machine_farm(struct fg_cohorts *c, const struct fg_model *m,
 		size_t k = 0;
 
 		if (a->cells[cell->key.kind] != place ||
-		    a->traits.bins[FG_HIST_TURNS] != turns->bin || a->traits.age_days >= 14)
+		    a->traits.bins[FG_HIST_TURNS] != turns->bin ||
+		    a->traits.age_days >= FG_NEW_DAYS)
 			continue;
 		n++;
 		heavy += turns_a_day(m, a->traits.place, c->hour) >= FG_HEAVY_TURNS;

@@ -22,9 +22,9 @@ static const char *const tier_names[_FG_TIER_MAX] = {
 
 const struct fg_detect_conf fg_detect_defaults = {
 	.flag_nats = FG_FLAG_NATS,
-	.min_connections = 20,
-	.min_population = 50,
-	.shared_stems = 4,
+	.min_connections = FG_MIN_CONNECTIONS,
+	.min_population = FG_MIN_POPULATION,
+	.shared_stems = FG_CROWD_STEMS,
 	.alert_per_million = FG_ALERT_PER_MILLION,
 	.enforce_per_million = FG_ENFORCE_PER_MILLION,
 	.enforce_days = FG_WARM_ENFORCE_DAYS,

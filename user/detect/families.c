@@ -6,22 +6,6 @@
 
 #include "model/cells.h"
 
-#define STEADY_CV	0.5
-#define STEADY_GAPS	30
-#define STEADY_RATE	0.02
-#define FAN_STEMS	6
-#define FAN_RATE	0.02
-#define AWAKE_QUARTERS	80
-#define AWAKE_RATE	0.02
-#define ORPHAN_JUDGED	5
-#define ORPHAN_SHARE	0.5
-#define ORPHAN_RATE	0.03
-#define RELAY_RATE	0.05
-#define BORN_RATE	0.1
-#define STACK_RATE	0.01
-#define STACK_CLIENTS	100
-#define BORN_AFTER_DAYS 2
-
 /* A trait's weight by its base rate, before the cap. */
 static double nats_of(double base_rate)
 {
@@ -65,7 +49,7 @@ static bool relay_gap(const struct fg_scene *s, const struct fg_model_source *so
 	if (t.relayed != FG_TRAIT_YES)
 		return false;
 	set(e, FG_FAMILY_RELAY, "relay_gap_ms", t.gap_ms.median, 0,
-	    rate_of(s, c->stem, FG_SHARE_RELAYED, RELAY_RATE));
+	    rate_of(s, c->stem, FG_SHARE_RELAYED, FG_RELAY_RATE));
 	snprintf(e->text, sizeof(e->text),
 		 "TLS answers %.0f ms later than TCP in %u connections: the TCP connection "
 		 "ends at a relay.",
@@ -82,7 +66,7 @@ static bool rare_stack(const struct fg_scene *s, const struct fg_model_source *s
 		fg_stem_stack(fg_model_stem(s->model, c->stem), c->stack);
 
 	(void)source;
-	if (stack.n < STACK_CLIENTS || stack.p >= STACK_RATE)
+	if (stack.n < FG_STACK_CLIENTS || stack.p >= FG_STACK_RATE)
 		return false;
 	set(e, FG_FAMILY_RELAY, "stack_of_stem", stack.p, 1, stack.p);
 	snprintf(e->text, sizeof(e->text),
@@ -103,9 +87,9 @@ static bool steady_gaps(const struct fg_scene *s, const struct fg_model_source *
 
 	(void)s;
 	(void)source;
-	if (gaps.n < STEADY_GAPS || gaps.cv >= STEADY_CV)
+	if (gaps.n < FG_STEADY_GAPS || gaps.cv >= FG_STEADY_CV)
 		return false;
-	set(e, FG_FAMILY_AUTOMATION, "gap_variation", gaps.cv, 1, STEADY_RATE);
+	set(e, FG_FAMILY_AUTOMATION, "gap_variation", gaps.cv, 1, FG_STEADY_RATE);
 	snprintf(e->text, sizeof(e->text),
 		 "%u gaps between exchanges vary by %.2f of their mean; people and most "
 		 "programs by 0.9 and more.",
@@ -120,9 +104,9 @@ static bool stems_of_one_clock(const struct fg_scene *s, const struct fg_model_s
 	const struct fg_hosts_seen hosts = fg_model_hosts(s->model, source->addr);
 
 	(void)c;
-	if (!hosts.known || hosts.hosts != 1 || source->stems < FAN_STEMS)
+	if (!hosts.known || hosts.hosts != 1 || source->stems < FG_FAN_STEMS)
 		return false;
-	set(e, FG_FAMILY_AUTOMATION, "stems_of_one_clock", source->stems, 2, FAN_RATE);
+	set(e, FG_FAMILY_AUTOMATION, "stems_of_one_clock", source->stems, 2, FG_FAN_RATE);
 	snprintf(e->text, sizeof(e->text), "%u kinds of clients on one machine's clock.",
 		 source->stems);
 	fg_evidence_benign(e, FG_BENIGN_developer, FG_CONSIDERED_UNLIKELY, NAN);
@@ -144,9 +128,9 @@ static bool never_rests(const struct fg_scene *s, const struct fg_model_source *
 		return false;
 	for (unsigned int q = 0; q < FG_DAY_QUARTERS; q++)
 		quarters += fg_signals_active(&c->signals, 1, q);
-	if (quarters < AWAKE_QUARTERS)
+	if (quarters < FG_AWAKE_QUARTERS)
 		return false;
-	set(e, FG_FAMILY_CLOCK, "awake_quarter_hours", quarters, 30, AWAKE_RATE);
+	set(e, FG_FAMILY_CLOCK, "awake_quarter_hours", quarters, 30, FG_AWAKE_RATE);
 	snprintf(e->text, sizeof(e->text),
 		 "Active in %u of the 96 quarter hours of yesterday, from a network of homes.",
 		 quarters);
@@ -163,9 +147,9 @@ static bool orphans(const struct fg_scene *s, const struct fg_model_source *sour
 
 	(void)s;
 	(void)source;
-	if (life.n_judged < ORPHAN_JUDGED || life.orphan_share <= ORPHAN_SHARE)
+	if (life.n_judged < FG_ORPHAN_JUDGED || life.orphan_share <= FG_ORPHAN_SHARE)
 		return false;
-	set(e, FG_FAMILY_LIFECYCLE, "orphan_resumptions", life.orphan_share, 0, ORPHAN_RATE);
+	set(e, FG_FAMILY_LIFECYCLE, "orphan_resumptions", life.orphan_share, 0, FG_ORPHAN_RATE);
 	snprintf(e->text, sizeof(e->text),
 		 "%.0f %% of %u resumed sessions were never begun from here: its address changes.",
 		 100 * life.orphan_share, life.n_judged);
@@ -179,12 +163,12 @@ static bool new_source(const struct fg_scene *s, const struct fg_model_source *s
 	uint64_t now_ns = fg_model_now_ns(s->model);
 
 	if (now_ns - source->first_ns >= FG_DAY_NS ||
-	    now_ns - fg_model_began_ns(s->model) < BORN_AFTER_DAYS * FG_DAY_NS ||
+	    now_ns - fg_model_began_ns(s->model) < FG_BORN_AFTER_DAYS * FG_DAY_NS ||
 	    now_ns - fg_model_unbroken_ns(s->model) < FG_DAY_NS)
 		return false;
 	set(e, FG_FAMILY_LIFECYCLE, "source_age_days",
 	    (double)(now_ns - source->first_ns) / (double)FG_DAY_NS, 7,
-	    rate_of(s, c->stem, FG_SHARE_BORN, BORN_RATE));
+	    rate_of(s, c->stem, FG_SHARE_BORN, FG_BORN_RATE));
 	snprintf(e->text, sizeof(e->text), "First seen within a day.");
 	e->baseline_n = learned_from(s, c->stem, FG_SHARE_BORN);
 	fg_evidence_benign(e, FG_BENIGN_new_customer, FG_CONSIDERED_OPEN, NAN);

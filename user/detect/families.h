@@ -15,6 +15,11 @@
  * clock       active in 20 hours of a day: people rest. Asked of homes and mobile networks only.
  * lifecycle   sessions are resumed that were never begun here; or the source is new
  *
+ * Left out: periods of gaps by Rayleigh's test (fixed gaps vary little already), the entropy of a day and
+ * its longest rest (need a baseline by class of network; 20 active hours need none), many clocks of one stem
+ * (what a crowd behind an address is), a life of less than a day (births and returns are judged of cells,
+ * where a hundred of them say more than one).
+ *
  * False positive case: the server of a new customer behind a gateway is all of this. So these families
  * together count at most FG_OTHERS_CAP_NATS.
  */

@@ -26,6 +26,43 @@
  * the floor. */
 #define FG_TRAIT_IN_FARMS 0.9
 
+/* Who does less than a person with a few tabs in a minute, or than five times the usual, is not looked at: the
+ * tail of a fit is worth nothing near its middle. Fewer than fifty sources have no tail. */
+#define FG_MIN_CONNECTIONS 20
+#define FG_MIN_POPULATION  50
+#define FG_MIN_RATIO	   5.0
+/* Kinds of clients behind one address: a household has a browser, a phone's, an app's; four at once are an
+ * office or a carrier. It errs towards shared, which is never blocked by address. */
+#define FG_CROWD_STEMS 4
+
+/* Traits of one source, and how many of the harmless have them. A rate is the stem's own where it was
+ * learned; those written here are guesses above what was measured, so that a trait says less.
+ * Gaps: of 387 measured clients of model servers a tenth had a coefficient of variation below 0.87 to 1.0
+ * (Wang and others, ServeGen); of 30 exponential gaps it is below 0.5 once in forty thousand. */
+#define FG_STEADY_CV   0.5
+#define FG_STEADY_GAPS 30
+#define FG_STEADY_RATE 0.02
+/* Stems of one machine: a browser, its next release, an SDK or two and curl are five. */
+#define FG_FAN_STEMS 6
+#define FG_FAN_RATE  0.02
+/* Quarter hours of a day: 80 leave four hours of rest; people at home rest five and more. */
+#define FG_AWAKE_QUARTERS 80
+#define FG_AWAKE_RATE	  0.02
+/* Sessions resumed that were never begun here: phones change addresses every six hours or so, and a
+ * quarter of their resumptions is such; more than half of five is. */
+#define FG_ORPHAN_JUDGED 5
+#define FG_ORPHAN_SHARE	 0.5
+#define FG_ORPHAN_RATE	 0.03
+/* Relayed, or new within a day, where the stem's rate was not learned: companies and relay products are 4 % of
+ * sources; a tenth is born where three quarters return. New is said once births can be told from the
+ * beginning. */
+#define FG_RELAY_RATE	   0.05
+#define FG_BORN_RATE	   0.1
+#define FG_BORN_AFTER_DAYS 2
+/* A stack that one in a hundred of the stem's clients has, of a hundred or more. */
+#define FG_STACK_RATE	 0.01
+#define FG_STACK_CLIENTS 100
+
 /* A source's own days: from so many on its own busiest window says what is usual for it, with a tail that
  * falls off as k^-3 (bursts of measured clients of model servers: gaps with a coefficient of variation
  * of 4 and more, so a tail with hardly a variance). After two days 13.8 nats are seventy times the
@@ -70,8 +107,15 @@
 #define FG_HEAVY_TURNS	  256
 #define FG_HEAVY_NETWORKS 5
 /* A monitoring service is just that, too, but its requests are one like the other. */
+#define FG_PROBE_GAPS	     10
 #define FG_PROBE_CV	     0.15
 #define FG_PROBE_SHAPE_SHARE 0.9
+/* Who was here for two weeks before is none of a farm that comes. */
+#define FG_NEW_DAYS 14
+/* One clock: fifty voters of the hours of their day, and a correlation between them as of people of one
+ * country on one day (a holiday moves a seventh of them). */
+#define FG_CLOCK_VOTERS 50
+#define FG_CLOCK_RHO	0.02
 
 /* --- Tests that are asked once a day, and support others ---------------------------------------- */
 

@@ -47,10 +47,8 @@
 #define R_STEP	  0.794 /* ten to a decade: 0.2 is reached after fourteen */
 #define MARGIN_SE 3.0
 /* ln 1000: of a population as fitted, one source in a thousand is left out of the next fit. */
-#define OUTLIER_NATS	6.9
-#define MAX_FITS	4
-#define MIN_RATIO	5.0
-#define SHARED_CAP_NATS 4.0
+#define OUTLIER_NATS 6.9
+#define MAX_FITS     4
 /* ln of the smallest double is -745; larger tails are said as this. */
 #define MAX_NATS 700.0
 
@@ -291,7 +289,7 @@ static void write_evidence(struct fg_finding *f, const struct null_model *null,
 		 v->x, v->exchanges ? "exchanges" : "proven connections", window_s, e->expected,
 		 v->hosts, v->hosts == 1 ? "" : "s", at_or_above, null->n);
 	e->baseline_n = (double)null->n;
-	e->capped = f->shared && nats >= SHARED_CAP_NATS;
+	e->capped = f->shared && nats >= FG_FAMILY_CAP_NATS;
 	fg_evidence_benign(e, FG_BENIGN_crowd,
 			   f->shared ? FG_CONSIDERED_OPEN : FG_CONSIDERED_UNLIKELY, v->hosts);
 	fg_evidence_benign(e, FG_BENIGN_own_service, FG_CONSIDERED_OPEN, NAN);
@@ -345,17 +343,17 @@ static int judge(const struct fg_scene *scene, const struct fg_model_source *s,
 	struct fg_shared shared;
 	double each, nats;
 
-	if (v.x < conf->min_connections || v.x < MIN_RATIO * (null->mean + 1))
+	if (v.x < conf->min_connections || v.x < FG_MIN_RATIO * (null->mean + 1))
 		return 0;
 	v.hosts = fg_model_estimated_hosts(m, s);
 	each = (double)v.x / v.hosts;
-	if (each < MIN_RATIO * (null->mean + 1))
+	if (each < FG_MIN_RATIO * (null->mean + 1))
 		return 0;
 	nats = -fg_volume_nb_log_tail(floor(each) - 1, null->mean, null->r);
 	nats = fmin(nats, fmin(own_nats(s, v.x), known_nats(known, v.x)));
 	shared = fg_model_shared(m, s, conf->shared_stems);
 	if (shared.shared)
-		nats = fmin(nats, SHARED_CAP_NATS);
+		nats = fmin(nats, FG_FAMILY_CAP_NATS);
 	if (nats + FG_OTHERS_CAP_NATS < conf->flag_nats)
 		return 0;
 	fill_source(m, s, &shared, &f);
