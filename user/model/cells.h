@@ -90,6 +90,7 @@ struct fg_cell {
 	uint64_t heir_hash;
 	uint32_t heir_votes, newcomers;
 	float unlike_heir; /* fg_reach_unlike() of both */
+	bool frozen_hour; /* nothing is learned from the running hour */
 	/* this day so far, to learn how far it strays */
 	float day_known[_FG_SHARE_MAX], day_yes[_FG_SHARE_MAX], day_expected[_FG_SHARE_MAX];
 };

@@ -414,10 +414,9 @@ static void freeze(struct fg_cell_base *b, uint32_t day)
 		b->frozen[i] = b->known[i] > 0 ? b->yes[i] / b->known[i] : 0;
 }
 
-static void end_day(struct fg_cells *c, struct fg_cell *cell, bool frozen)
+static void end_day(struct fg_cells *c, struct fg_cell *cell)
 {
-	if (!frozen && cell->day_known[FG_SHARE_V4] > 0) {
-		learn_stray(c, cell);
+	if (!cell->frozen_hour && cell->day_known[FG_SHARE_V4] > 0) {
 		cell->base.days += cell->base.days < UINT16_MAX;
 		fade(&cell->base);
 	}
@@ -427,16 +426,24 @@ static void end_day(struct fg_cells *c, struct fg_cell *cell, bool frozen)
 	memset(cell->day_expected, 0, sizeof(cell->day_expected));
 }
 
-static void learn_cell(struct fg_cells *c, struct fg_cell *cell, bool day_over,
-		       fg_cells_frozen_fn frozen, void *arg)
+/* How far the hour, and the day that is over, are from what was expected. */
+static void compare_cell(struct fg_cells *c, struct fg_cell *cell, bool day_over,
+			 fg_cells_frozen_fn frozen, void *arg)
 {
-	bool skip = cell->learn.active && frozen && frozen(arg, cell);
-
-	if (cell->learn.active && !skip)
+	cell->frozen_hour = cell->learn.active && frozen && frozen(arg, cell);
+	if (cell->frozen_hour)
+		return;
+	if (cell->learn.active)
 		learn_day(c, cell);
+	if (day_over && cell->day_known[FG_SHARE_V4] > 0)
+		learn_stray(c, cell);
+}
+
+static void learn_cell(struct fg_cells *c, struct fg_cell *cell, bool day_over)
+{
 	if (day_over)
-		end_day(c, cell, skip);
-	if (!cell->learn.active || skip)
+		end_day(c, cell);
+	if (!cell->learn.active || cell->frozen_hour)
 		return;
 	learn_turns(c, cell);
 	learn_week(c, cell);
@@ -457,16 +464,21 @@ static void fade_sizes(struct fg_cells *c)
 	}
 }
 
-/* Children before parents: what was expected of a cell leans on what its parent was before. */
+/* First of all cells how far they are off, then what is new: what was expected of a cell leans on what its
+ * parents were before. */
 void fg_cells_learn(struct fg_cells *c, fg_cells_frozen_fn frozen, void *arg)
 {
 	uint32_t day = (c->hour + 1) / 24; /* of the hour that begins */
 	bool day_over = c->day && day != c->day;
 
-	for (int kind = _FG_CELL_MAX - 1; kind >= 0; kind--)
+	for (int kind = 0; kind < _FG_CELL_MAX; kind++)
 		for (uint32_t i = 0; i < c->tables[kind].n; i++)
-			learn_cell(c, &c->tables[kind].cells[i], day_over, frozen, arg);
-	learn_cell(c, &c->all, day_over, frozen, arg);
+			compare_cell(c, &c->tables[kind].cells[i], day_over, frozen, arg);
+	compare_cell(c, &c->all, day_over, frozen, arg);
+	for (int kind = 0; kind < _FG_CELL_MAX; kind++)
+		for (uint32_t i = 0; i < c->tables[kind].n; i++)
+			learn_cell(c, &c->tables[kind].cells[i], day_over);
+	learn_cell(c, &c->all, day_over);
 	if (day_over)
 		fade_sizes(c);
 	c->day = day;
