@@ -78,6 +78,7 @@ lab_begin() {
 
 lab_end() {
 	local status=$? pid ns
+	[ -z "${AUTOGROUP:-}" ] || echo "$AUTOGROUP" >/proc/$$/autogroup
 	trap - EXIT INT TERM HUP
 	stop_agent TERM
 	for pid in "${PIDS[@]}"; do

@@ -12,8 +12,13 @@
 #
 # Sources that the server sees: 10.1.0.0/16 are the clients' own, 10.2.0.0/16 the proxy's.
 
-# Frames that wait for a processor are as late as if the wire were longer.
+# Frames that wait for a processor are as late as if the wire were longer. Where sessions are groups to
+# the scheduler, niceness counts within one only, and each has one of its own.
 renice -n -15 -p $$ >/dev/null || fail "renice"
+if [ "${FG_LAB_PRIVATE:-}" = $$ ] && [ -w /proc/$$/autogroup ]; then
+	AUTOGROUP=$(sed 's/.* nice //' /proc/$$/autogroup)
+	echo -15 >/proc/$$/autogroup || fail "autogroup"
+fi
 
 NEAR_CLIENT=198.51.100.1 NEAR_PROXY=198.51.100.2
 declare -A WIRES=()
