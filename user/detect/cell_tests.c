@@ -98,24 +98,50 @@ struct fg_interval fg_excess_interval(double excess, double active, double known
 	return (struct fg_interval){ fmax(farm - Z95 * se, 0), fmin(farm + Z95 * se, active) };
 }
 
-/* A test that says nothing counts as an e-value of 1, so that the mean stays one. */
-static void average(struct fg_cell_tests *r, enum fg_family family)
+/* The excess of the test that is surest of one. */
+static void keep_surest(struct fg_cell_tests *r, enum fg_family family, const struct fg_test *t,
+			double active, double known, double *surest)
 {
-	double sum = -INFINITY;
+	double low;
+
+	if (t->excess <= 0)
+		return;
+	low = fg_excess_interval(t->excess, active, known, fmin(t->p_excess, 1 - 1e-6), t->rho).low;
+	if (low <= *surest)
+		return;
+	*surest = low;
+	r->excess[family] = t->excess;
+}
+
+static double known_of(const struct fg_cell *cell, enum fg_hist hist)
+{
+	double n = 0;
+
+	for (unsigned int i = fg_hist_at((unsigned int)hist);
+	     i < fg_hist_at((unsigned int)hist + 1); i++)
+		n += cell->now.bins[i];
+	return n;
+}
+
+/* A test that says nothing counts as an e-value of 1, so that the mean stays one. */
+static void average(const struct fg_cell *cell, struct fg_cell_tests *r, enum fg_family family)
+{
+	double sum = -INFINITY, surest = 0, active = cell->now.active;
 	int n = 0;
 
 	for (int i = 0; i < _FG_SHARE_MAX; i++) {
 		if (fg_share_family((enum fg_share)i) != family)
 			continue;
 		sum = fg_log_add(sum, r->shares[i].log_e);
-		r->excess[family] = fmax(r->excess[family], r->shares[i].excess);
+		keep_surest(r, family, &r->shares[i], active, cell->now.known[i], &surest);
 		n++;
 	}
 	for (int i = 0; i < _FG_HIST_MAX; i++) {
 		if (fg_hist_family((enum fg_hist)i) != family)
 			continue;
 		sum = fg_log_add(sum, r->hists[i].log_e);
-		r->excess[family] = fmax(r->excess[family], r->hists[i].excess);
+		keep_surest(r, family, &r->hists[i], active, known_of(cell, (enum fg_hist)i),
+			    &surest);
 		n++;
 	}
 	if (n)
@@ -131,7 +157,7 @@ void fg_cell_test(const struct fg_cells *cells, const struct fg_cell *cell, stru
 		test_share(cells, cell, (enum fg_share)i, &r->shares[i]);
 	for (int i = 0; i < _FG_HIST_MAX; i++)
 		test_hist(cells, cell, (enum fg_hist)i, &r->hists[i]);
-	average(r, FG_FAMILY_RELAY);
-	average(r, FG_FAMILY_AUTOMATION);
-	average(r, FG_FAMILY_LIFECYCLE);
+	average(cell, r, FG_FAMILY_RELAY);
+	average(cell, r, FG_FAMILY_AUTOMATION);
+	average(cell, r, FG_FAMILY_LIFECYCLE);
 }

@@ -32,7 +32,9 @@ struct fg_cell_tests {
 	struct fg_test shares[_FG_SHARE_MAX];
 	struct fg_test hists[_FG_HIST_MAX];
 	double log_e[_FG_FAMILY_MAX]; /* relay, automation, lifecycle; 0 of the others */
-	double excess[_FG_FAMILY_MAX]; /* the largest of its tests */
+	/* of the family's test that is surest of one, by the lower bound of its interval; 0 where none is:
+	 * where nearly everybody has a trait, a few more make a large excess, and a vague one */
+	double excess[_FG_FAMILY_MAX];
 };
 
 /** All tests of a cell. Where fewer than FG_MIN_ACTIVE were active all e-values are 1. */

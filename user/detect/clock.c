@@ -6,6 +6,7 @@
 
 #include "detect/thresholds.h"
 #include "lib/betabin.h"
+#include "lib/splitmix.h"
 
 /* Clients of hours that a template is smoothed by. */
 #define SMOOTH 1.0
@@ -31,6 +32,30 @@ static const uint8_t *hours_of(const struct fg_model *m, const struct fg_suspect
 	return g->hours;
 }
 
+/* Who keeps the templates' clients: straight ones, and relayed ones, of either half. */
+enum {
+	STRAIGHT,
+	RELAYED,
+	GROUPS
+};
+
+/* Of either half: the day of straight clients, and of relayed ones, by local time, and that of relayed ones
+ * by UTC. As logarithms. */
+struct templates {
+	double local[GROUPS][2][24], utc[2][24];
+	bool rests[2]; /* relayed ones, by local time */
+};
+
+/* Between 0 and 1, the same each time. */
+static double draw_of(const struct fg_model_client *client)
+{
+	uint64_t h = client->stem ^ client->stack * 31;
+
+	for (int i = 0; i < 16; i++)
+		h = (h ^ client->addr[i]) * 0x100000001b3ULL;
+	return (double)(fg_mix64(h) >> 11) * 0x1p-53;
+}
+
 /* Each client counts once, however busy. */
 static void add_to(double template[24], const uint8_t hours[24], int offset_minutes)
 {
@@ -40,6 +65,22 @@ static void add_to(double template[24], const uint8_t hours[24], int offset_minu
 		sum += hours[h];
 	for (unsigned int h = 0; h < 24; h++)
 		template[local_hour(h, offset_minutes)] += hours[h] / sum;
+}
+
+/* Do six hours in a row hold hardly anything? */
+static bool rests(const double template[24])
+{
+	double sum = 0, least = INFINITY;
+
+	for (unsigned int begin = 0; begin < 24; begin++) {
+		double six = 0;
+
+		for (unsigned int h = begin; h < begin + 6; h++)
+			six += template[h % 24];
+		least = fmin(least, six);
+		sum += template[begin];
+	}
+	return least < FG_CLOCK_REST * sum;
 }
 
 static void to_logs(double template[24])
@@ -52,41 +93,72 @@ static void to_logs(double template[24])
 		template[h] = log((template[h] + SMOOTH / 24) / sum);
 }
 
-struct templates {
-	double local[24], utc[2][24];
-};
+/* How much of each group and half is taken, so that all templates are of about as many clients: what is made
+ * of more fits everybody better. */
+static void shares_of(const struct fg_model *m, const struct fg_suspect *s, size_t n,
+		      double ret[GROUPS][2])
+{
+	double count[GROUPS][2] = { { 0 } }, least = INFINITY;
+
+	for (size_t i = 0; i < n; i++)
+		if (hours_of(m, &s[i]))
+			count[is_relayed(&s[i])][s[i].half]++;
+	for (int k = 0; k < GROUPS * 2; k++)
+		least = fmin(least, count[k / 2][k % 2]);
+	for (int k = 0; k < GROUPS * 2; k++)
+		ret[k / 2][k % 2] = least / fmax(count[k / 2][k % 2], 1);
+}
 
 static void make_templates(const struct fg_model *m, const struct fg_suspect *s, size_t n,
 			   struct templates *ret)
 {
+	double share[GROUPS][2];
+
 	memset(ret, 0, sizeof(*ret));
+	shares_of(m, s, n, share);
 	for (size_t i = 0; i < n; i++) {
 		const uint8_t *hours = hours_of(m, &s[i]);
+		bool relayed = is_relayed(&s[i]);
+		unsigned int half = s[i].half;
 
-		if (!hours)
+		if (!hours ||
+		    draw_of(fg_model_client_at(m, s[i].traits->place)) >= share[relayed][half])
 			continue;
-		if (is_relayed(&s[i]))
-			add_to(ret->utc[s[i].half], hours, 0);
-		else
-			add_to(ret->local, hours, s[i].traits->offset_minutes);
+		add_to(ret->local[relayed][half], hours, s[i].traits->offset_minutes);
+		if (relayed)
+			add_to(ret->utc[half], hours, 0);
 	}
-	to_logs(ret->local);
-	to_logs(ret->utc[0]);
-	to_logs(ret->utc[1]);
+	for (int half = 0; half < 2; half++) {
+		ret->rests[half] = rests(ret->local[RELAYED][half]);
+		to_logs(ret->local[STRAIGHT][half]);
+		to_logs(ret->local[RELAYED][half]);
+		to_logs(ret->utc[half]);
+	}
+}
+
+static double likelihood(const uint8_t hours[24], const double template[24], int offset_minutes)
+{
+	double sum = 0;
+
+	for (unsigned int h = 0; h < 24; h++)
+		sum += hours[h] * template[local_hour(h, offset_minutes)];
+	return sum;
 }
 
 static uint8_t vote_of(const struct fg_model *m, const struct fg_suspect *s,
 		       const struct templates *t)
 {
 	const uint8_t *hours = hours_of(m, s);
-	double sum = 0;
+	unsigned int other = !s->half;
+	double local;
 
 	if (!hours)
 		return FG_BIN_UNKNOWN;
-	for (unsigned int h = 0; h < 24; h++)
-		sum += hours[h] *
-		       (t->utc[!s->half][h] - t->local[local_hour(h, s->traits->offset_minutes)]);
-	return sum > 0;
+	local = likelihood(hours, t->local[STRAIGHT][other], s->traits->offset_minutes);
+	if (t->rests[other])
+		local = fmax(local, likelihood(hours, t->local[RELAYED][other],
+					       s->traits->offset_minutes));
+	return likelihood(hours, t->utc[other], 0) > local;
 }
 
 void fg_clock_vote(const struct fg_model *m, struct fg_suspect *s, size_t n, struct fg_clock *ret)

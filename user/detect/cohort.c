@@ -215,8 +215,8 @@ static double mean_e(const struct fg_cell_tests *t)
 	       log(3);
 }
 
-/* Asked once a day, where relays are in excess: the hours of a client that were seen before are no
- * news. */
+/* Asked once a day, where relays are in excess, of all that is known of its clients' hours: the answer takes
+ * the place of the day before's. */
 static int test_clock(struct fg_cohorts *c, const struct fg_model *m, const struct fg_cell *cell,
 		      uint16_t place, struct fg_watch *w, const struct fg_cell_tests *t)
 {
@@ -232,7 +232,7 @@ static int test_clock(struct fg_cohorts *c, const struct fg_model *m, const stru
 	if (r)
 		return r;
 	fg_clock_vote(m, c->suspects, n, &clock);
-	step(w, FG_FAMILY_CLOCK, clock.log_e);
+	w->log_r[FG_FAMILY_CLOCK] = (float)fmin(clock.log_e, FG_ALARM_MAX_NATS);
 	return 0;
 }
 

@@ -291,6 +291,8 @@ static int admit(struct fg_cohorts *c, const struct fg_model *model, uint32_t co
 	m->log_odds = s->log_odds;
 	look(m, s, c->hour);
 	c->state.alert_expected_false += fg_member_est_fdr(m);
+	/* it was taken for one of the legitimate until now */
+	c->day_sources -= c->day_sources > 0;
 	confirm(c, m);
 	return 0;
 }
