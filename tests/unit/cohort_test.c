@@ -193,23 +193,6 @@ static void fill_flow(const struct person *p, uint64_t hour_ns, struct fg_epoch_
 		tell_no_times(f);
 }
 
-/* Hours count from here; whole weeks further on must not matter. */
-static uint64_t town_start_ns = START_NS;
-/* The epoch's rows are told in another order. */
-static bool shuffled;
-
-static void reverse(void *rows, size_t n, size_t size)
-{
-	uint8_t *a = rows, *b = a + n * size, swap;
-
-	for (b -= n ? size : 0; a < b; a += size, b -= size)
-		for (size_t i = 0; i < size; i++) {
-			swap = a[i];
-			a[i] = b[i];
-			b[i] = swap;
-		}
-}
-
 static void end_hour(uint32_t hour)
 {
 	assert_int_equal(fg_cohorts_hour(town.cohorts, town.model, NULL, &town.conf, hour), 0);
@@ -218,7 +201,7 @@ static void end_hour(uint32_t hour)
 
 static void live_hour(uint32_t h)
 {
-	const uint64_t start = town_start_ns + h * HOUR_NS;
+	const uint64_t start = START_NS + h * HOUR_NS;
 	struct fg_epoch e = { .start_ns = start,
 			      .end_ns = start + HOUR_NS - 1,
 			      .sources = hour_of.sources,
@@ -245,11 +228,6 @@ static void live_hour(uint32_t h)
 		for (unsigned int k = 0; k < n; k++)
 			fill_flow(p, start, &hour_of.flows[e.n_flows++]);
 	}
-	if (shuffled) {
-		reverse(hour_of.sources, e.n_sources, sizeof(hour_of.sources[0]));
-		reverse(hour_of.clients, e.n_clients, sizeof(hour_of.clients[0]));
-		reverse(hour_of.flows, e.n_flows, sizeof(hour_of.flows[0]));
-	}
 	assert_int_equal(fg_model_apply(town.model, &e), 0);
 	end_hour((uint32_t)(start / HOUR_NS));
 }
@@ -268,8 +246,6 @@ static int set_up(void **state)
 
 	(void)state;
 	memset(&town, 0, sizeof(town));
-	town_start_ns = START_NS;
-	shuffled = false;
 	town.rng.state = 7;
 	town.conf = fg_detect_defaults;
 	if (fg_model_new(&limits, &town.model))
@@ -549,104 +525,6 @@ static void test_cold_start(void **state)
 	assert_quiet();
 }
 
-/* Of what nothing happened in, each test's e-value is 1 on average, or below. */
-static void test_e_values_of_nothing(void **state)
-{
-	double sum[_FG_FAMILY_MAX] = { 0 };
-	size_t n = 0;
-
-	(void)state;
-	add_legit(LEGIT);
-	live_days(0, 8);
-	for (uint32_t h = 8 * 24; h < 22 * 24; h++) {
-		const struct fg_cells *cells = fg_cohorts_cells(town.cohorts);
-
-		live_hour(h);
-		for (int kind = 0; kind < _FG_CELL_MAX; kind++)
-			for (uint16_t i = 0; i < fg_cells_n(cells, (enum fg_cell_kind)kind); i++) {
-				const struct fg_cell *cell =
-					fg_cells_at(cells, (enum fg_cell_kind)kind, i);
-				struct fg_cell_tests t;
-
-				if (cell->now.active < FG_MIN_ACTIVE)
-					continue;
-				fg_cell_test(cells, cell, &t);
-				for (int f = 0; f < _FG_FAMILY_MAX; f++)
-					sum[f] += exp(t.log_e[f]);
-				n++;
-			}
-	}
-	for (int f = 0; f < _FG_FAMILY_MAX; f++) {
-		print_message("%s: mean e-value %.3f of %zu\n", fg_family_name((enum fg_family)f),
-			      sum[f] / (double)n, n);
-		assert_true(sum[f] / (double)n <= 1.05);
-	}
-	assert_true(n > 1000);
-}
-
-struct outcome {
-	size_t members;
-	uint32_t alarm_hour;
-	double excess;
-	struct fg_cell_counts all;
-};
-
-static struct outcome live_with_a_farm(void)
-{
-	struct outcome o = { 0 };
-
-	add_legit(LEGIT);
-	add_farm(700, 5);
-	live_days(0, 5);
-	for (uint32_t h = 5 * 24; h < 6 * 24; h++) {
-		live_hour(h);
-		if (first_alarm() && !o.alarm_hour)
-			o.alarm_hour = h;
-	}
-	o.members = fg_cohorts_n_members(town.cohorts);
-	o.excess = first_alarm() ? first_alarm()->excess : 0;
-	o.all = fg_cells_all(fg_cohorts_cells(town.cohorts))->now;
-	return o;
-}
-
-static void assert_same(void (*change)(void))
-{
-	const struct outcome one = live_with_a_farm();
-	struct outcome other;
-
-	assert_int_equal(tear_down(NULL), 0);
-	assert_int_equal(set_up(NULL), 0);
-	change();
-	other = live_with_a_farm();
-	assert_true(one.members > 500);
-	assert_int_equal(one.members, other.members);
-	assert_int_equal(one.alarm_hour, other.alarm_hour);
-	assert_true(fabs(one.excess - other.excess) < 1e-6 * one.excess);
-	assert_memory_equal(&one.all, &other.all, sizeof(one.all));
-}
-
-static void shuffle(void)
-{
-	shuffled = true;
-}
-
-static void shift_by_weeks(void)
-{
-	town_start_ns = START_NS + 9 * 7 * FG_DAY_NS;
-}
-
-static void test_order_does_not_matter(void **state)
-{
-	(void)state;
-	assert_same(shuffle);
-}
-
-static void test_weeks_do_not_matter(void **state)
-{
-	(void)state;
-	assert_same(shift_by_weeks);
-}
-
 /* What recursions stand at behind each cell, whatever the hour's tests said. */
 static void set_recursions(double automation, double lockstep)
 {
@@ -723,9 +601,6 @@ static void test_hours_go_on(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_e_values_of_nothing, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_order_does_not_matter, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_weeks_do_not_matter, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_repetition_is_no_evidence, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_support_is_never_alone, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_hours_go_on, set_up, tear_down),

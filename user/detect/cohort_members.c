@@ -331,7 +331,7 @@ int fg_cohort_find_members(struct fg_cohorts *c, const struct fg_model *model,
 	fg_members_fit(c->cells, fg_cells_at(c->cells, cohort->key.kind, place), c->suspects, n,
 		       cohort->excess, !cohort->machines, cohort->clock.usual, &mixture);
 	cohort->excess = mixture.share * (double)n;
-	/* the surest first: the budget of false blocks goes as far as it can */
+	/* the surest of this hour first: the budget of false blocks goes as far as it can */
 	qsort(c->suspects, n, sizeof(*c->suspects), by_odds);
 	cohort->part_of = owner_of(c, model, cohort, n);
 	for (size_t i = 0; i < n && !r; i++)
