@@ -56,6 +56,16 @@ check() {
 		echo ok 1 - a
 		exec sleep 5
 	END
+	# What it stands on was not built as told: again, but not for ever.
+	says "1 passed, 0 failed, 0 skipped" <<-END
+		[ -e "\$OUT/tried" ] || { touch "\$OUT/tried"; echo UNFIT: busy; exit 75; }
+		echo 1..1
+		echo ok 1 - a
+	END
+	says "0 passed, 1 failed, 0 skipped" <<-END
+		echo UNFIT: busy
+		exit 75
+	END
 	# A leak found at exit, or no test at all.
 	says "1 passed, 1 failed, 0 skipped" <<-END
 		echo 1..1
