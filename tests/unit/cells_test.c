@@ -90,7 +90,8 @@ static void add_n(uint64_t stem, uint32_t asn, uint32_t n, double share)
 	uint16_t at[_FG_CELL_MAX];
 
 	for (uint32_t i = 0; i < n; i++) {
-		o.prefix = i % 5;
+		/* networks differ in their shapes, too */
+		o.prefix = i % (asn + 2);
 		o.yes = i < yes;
 		add(&o, at);
 	}
@@ -478,11 +479,12 @@ static void test_bins_lean_on_parents(void **state)
 	fg_cells_usual_bins(cells, stem(0xa), FG_HIST_SHAPE, parent);
 	fg_cells_usual_bins(cells, net, FG_HIST_SHAPE, p);
 	for (int i = 0; i < FG_SHAPE_BINS; i++) {
-		/* 80 of each of five in each hour */
-		assert_near(p[i], lean(i < 5 ? 240 : 0, 1200, parent[i], LEAN), 1e-6);
+		/* 100 of each of four in each hour */
+		assert_near(p[i], lean(i < 4 ? 300 : 0, 1200, parent[i], LEAN), 1e-6);
 		sum += p[i];
 	}
 	assert_near(sum, 1, 1e-9);
+	assert_true(p[3] > parent[3] + 0.02 && p[4] < parent[4] - 0.05);
 }
 
 /* --- Days, one hour of each: the last, with which it ends ------------------------------------- */
@@ -695,8 +697,8 @@ static void test_frozen_cells_learn_nothing(void **state)
 		asked.n = 0;
 		live_frozen(DAY * 24 + h, 0.9, 0.9, &asked);
 		assert_memory_equal(&stem(0xa)->base, &before, sizeof(before));
-		/* everybody; two of stems, networks, classes and stacks; five prefixes, shapes */
-		assert_int_equal(asked.n, 1 + 4 * 2 + 2 * 5);
+		/* everybody; two of stems, networks, classes and stacks; four prefixes, shapes */
+		assert_int_equal(asked.n, 1 + 4 * 2 + 2 * 4);
 	}
 	assert_int_equal(asked.idle, 0);
 	assert_int_equal(asked.twice, 0);
