@@ -498,7 +498,8 @@ static void go_home(const struct fg_cells *cells, struct fg_cell_key ret[MOST][_
 	for (uint32_t i = 0; i < world.n; i++)
 		for (int k = 0; k < _FG_CELL_MAX; k++) {
 			enum fg_cell_kind kind = (enum fg_cell_kind)k;
-			uint16_t home = fg_cells_home(cells, kind, places[i][kind]);
+			uint16_t home = fg_cells_home(cells, kind, places[i][kind],
+						      &world.who[i].client, &world.who[i].traits);
 
 			ret[i][k] = (struct fg_cell_key){ .kind = _FG_CELL_MAX };
 			if (home != FG_CELL_NONE)

@@ -158,10 +158,14 @@ static int gather(struct fg_cohorts *c, const struct fg_model *m,
 		c->day_sources += new_today && !a->member && is_new_source(m, client, hour);
 	}
 	fg_cells_counted(c->cells);
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
+		struct fg_active *a = &c->active[i];
+
 		for (int kind = 0; kind < _FG_CELL_MAX; kind++)
-			c->active[i].cells[kind] = fg_cells_home(c->cells, (enum fg_cell_kind)kind,
-								 c->active[i].cells[kind]);
+			a->cells[kind] =
+				fg_cells_home(c->cells, (enum fg_cell_kind)kind, a->cells[kind],
+					      fg_model_client_at(m, places[i]), &a->traits);
+	}
 	return 0;
 }
 

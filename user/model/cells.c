@@ -195,6 +195,17 @@ static void give_week_back(struct fg_cells *c, struct fg_cell *cell)
 	cell->week = 0;
 }
 
+static void sum_up(struct fg_cell_counts *to, const struct fg_cell_counts *from)
+{
+	to->active += from->active;
+	for (int i = 0; i < _FG_SHARE_MAX; i++) {
+		to->known[i] += from->known[i];
+		to->yes[i] += from->yes[i];
+	}
+	for (int i = 0; i < FG_HIST_BINS; i++)
+		to->bins[i] += from->bins[i];
+}
+
 /* The cell of a key, made where it is not there: the smallest gives way to it and hands its count on
  * (Metwally et al. 2005). NONE without memory. */
 static uint16_t table_cell(struct fg_cells *c, const struct fg_cell_key *key, uint64_t hash)
@@ -212,6 +223,10 @@ static uint16_t table_cell(struct fg_cells *c, const struct fg_cell_key *key, ui
 	} else {
 		at = smallest(t);
 		error = t->clients[at];
+		/* who was counted in it is one of the rest now */
+		sum_up(&t->cells[FG_CELL_RESIDUAL].now, &t->cells[at].now);
+		sum_up(&t->cells[FG_CELL_RESIDUAL].learn, &t->cells[at].learn);
+		t->replaced |= t->cells[at].now.active > 0;
 		give_week_back(c, &t->cells[at]);
 		index_remove(t, at);
 		if (key->kind == FG_CELL_STEM)
@@ -326,9 +341,11 @@ void fg_cells_begin(struct fg_cells *c, uint32_t hour)
 	c->hour = hour;
 	fg_reach_begin(c->reach, hour / 24);
 	clear_counts(&c->all);
-	for (int kind = 0; kind < _FG_CELL_MAX; kind++)
+	for (int kind = 0; kind < _FG_CELL_MAX; kind++) {
+		c->tables[kind].replaced = false;
 		for (uint32_t i = 0; i < c->tables[kind].n; i++)
 			clear_counts(&c->tables[kind].cells[i]);
+	}
 }
 
 static void count(struct fg_cell_counts *counts, const struct fg_traits *t)
@@ -402,17 +419,6 @@ void fg_cells_add(struct fg_cells *c, const struct fg_model_client *client,
 	}
 }
 
-static void sum_up(struct fg_cell_counts *to, const struct fg_cell_counts *from)
-{
-	to->active += from->active;
-	for (int i = 0; i < _FG_SHARE_MAX; i++) {
-		to->known[i] += from->known[i];
-		to->yes[i] += from->yes[i];
-	}
-	for (int i = 0; i < FG_HIST_BINS; i++)
-		to->bins[i] += from->bins[i];
-}
-
 static bool is_small(const struct fg_cell_table *t, uint32_t at)
 {
 	return t->clients[at] - t->cells[at].error < FG_CELL_SMALL;
@@ -475,9 +481,15 @@ void fg_cells_counted(struct fg_cells *c)
 	}
 }
 
-uint16_t fg_cells_home(const struct fg_cells *c, enum fg_cell_kind kind, uint16_t at)
+uint16_t fg_cells_home(const struct fg_cells *c, enum fg_cell_kind kind, uint16_t at,
+		       const struct fg_model_client *client, const struct fg_traits *traits)
 {
-	return at != NONE && at != FG_CELL_RESIDUAL && is_small(&c->tables[kind], at) ?
-		       FG_CELL_RESIDUAL :
-		       at;
+	const struct fg_cell_table *t = &c->tables[kind];
+
+	if (at == NONE || at == FG_CELL_RESIDUAL)
+		return at;
+	/* another key may have its place by now */
+	if (is_small(t, at) || (t->replaced && !fg_cell_holds(&t->cells[at].key, client, traits)))
+		return FG_CELL_RESIDUAL;
+	return at;
 }

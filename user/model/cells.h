@@ -118,8 +118,9 @@ void fg_cells_add(struct fg_cells *cells, const struct fg_model_client *client,
 		  uint16_t ret[_FG_CELL_MAX]);
 /** All clients of the hour are in: small cells go into the residual ones. */
 void fg_cells_counted(struct fg_cells *cells);
-/** The cell that a client counts in once all are counted, of what fg_cells_add() returned. */
-uint16_t fg_cells_home(const struct fg_cells *cells, enum fg_cell_kind kind, uint16_t at);
+/** The cell that a client counts in once all are counted, of what fg_cells_add() returned for it. */
+uint16_t fg_cells_home(const struct fg_cells *cells, enum fg_cell_kind kind, uint16_t at,
+		       const struct fg_model_client *client, const struct fg_traits *traits);
 
 /** Cells of a kind, the residual one first. */
 size_t fg_cells_n(const struct fg_cells *cells, enum fg_cell_kind kind);

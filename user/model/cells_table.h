@@ -12,6 +12,7 @@
 struct fg_cell_table {
 	struct fg_cell *cells;
 	uint32_t n, cap;
+	bool replaced; /* in this hour a cell gave way that had counted */
 	uint32_t clients[CELLS]; /* by themselves, to find the smallest in */
 	uint16_t index[INDEX_MASK + 1]; /* place + 1, 0 = free; open addressing by hash */
 };
