@@ -90,30 +90,6 @@ static double uniform(uint64_t *state)
 	return (double)((z ^ z >> 31) >> 11) * 0x1p-53;
 }
 
-/* P(X < x) + u P(X = x) of draws from the distribution is uniform (Brockwell 2007). The draws are made
- * by inverting the same function, so this says that its sums are right; chi-square of ten bins, nine
- * degrees of freedom: above 27.9 one time in a thousand. */
-static void test_pit_is_uniform(void **state)
-{
-	uint64_t seed = 11;
-	double bins[10] = { 0 }, chi = 0, n = 20000;
-
-	(void)state;
-	for (int i = 0; i < n; i++) {
-		double u = uniform(&seed), below = 0, p = 0;
-		int x = -1;
-
-		while (below + p <= u && x < 100) {
-			below += p;
-			p = exp(fg_betabin_log(++x, 100, 0.07, 0.02));
-		}
-		bins[(int)fmin(9, 10 * (below + uniform(&seed) * p))]++;
-	}
-	for (int i = 0; i < 10; i++)
-		chi += (bins[i] - n / 10) * (bins[i] - n / 10) / (n / 10);
-	assert_true(chi < 27.9);
-}
-
 static void test_e_value_grows_with_the_excess(void **state)
 {
 	double before = -INFINITY;
@@ -192,7 +168,6 @@ int main(void)
 		cmocka_unit_test(test_binomial_limit),
 		cmocka_unit_test(test_sums_to_one),
 		cmocka_unit_test(test_e_value_averages_to_one),
-		cmocka_unit_test(test_pit_is_uniform),
 		cmocka_unit_test(test_e_value_grows_with_the_excess),
 		cmocka_unit_test(test_shiryaev_roberts),
 		cmocka_unit_test(test_calibrated_p),

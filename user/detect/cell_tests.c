@@ -35,6 +35,7 @@ static void test_share(const struct fg_cells *cells, const struct fg_cell *cell,
 	if (n < FG_MIN_ACTIVE)
 		return;
 	usual = fg_cells_usual(cells, cell, share);
+	t->known = n;
 	t->p = t->p_excess = usual.p;
 	t->rho = usual.rho;
 	t->baseline_n = usual.n;
@@ -57,6 +58,7 @@ static void test_hist(const struct fg_cells *cells, const struct fg_cell *cell, 
 	if (n < FG_MIN_ACTIVE)
 		return;
 	usual = fg_cells_usual_bins(cells, cell, hist, p);
+	t->known = n;
 	t->rho = usual.rho;
 	t->baseline_n = usual.n;
 	for (unsigned int i = 0; i < n_bins; i++) {
@@ -100,48 +102,38 @@ struct fg_interval fg_excess_interval(double excess, double active, double known
 
 /* The excess of the test that is surest of one. */
 static void keep_surest(struct fg_cell_tests *r, enum fg_family family, const struct fg_test *t,
-			double active, double known, double *surest)
+			double active, double *surest)
 {
 	double low;
 
 	if (t->excess <= 0)
 		return;
-	low = fg_excess_interval(t->excess, active, known, fmin(t->p_excess, 1 - 1e-6), t->rho).low;
+	low = fg_excess_interval(t->excess, active, t->known, fmin(t->p_excess, 1 - 1e-6), t->rho)
+		      .low;
 	if (low <= *surest)
 		return;
 	*surest = low;
 	r->excess[family] = t->excess;
 }
 
-static double known_of(const struct fg_cell *cell, enum fg_hist hist)
-{
-	double n = 0;
-
-	for (unsigned int i = fg_hist_at((unsigned int)hist);
-	     i < fg_hist_at((unsigned int)hist + 1); i++)
-		n += cell->now.bins[i];
-	return n;
-}
-
 /* A test that says nothing counts as an e-value of 1, so that the mean stays one. */
-static void average(const struct fg_cell *cell, struct fg_cell_tests *r, enum fg_family family)
+static void average(double active, struct fg_cell_tests *r, enum fg_family family)
 {
-	double sum = -INFINITY, surest = 0, active = cell->now.active;
+	double sum = -INFINITY, surest = 0;
 	int n = 0;
 
 	for (int i = 0; i < _FG_SHARE_MAX; i++) {
 		if (fg_share_family((enum fg_share)i) != family)
 			continue;
 		sum = fg_log_add(sum, r->shares[i].log_e);
-		keep_surest(r, family, &r->shares[i], active, cell->now.known[i], &surest);
+		keep_surest(r, family, &r->shares[i], active, &surest);
 		n++;
 	}
 	for (int i = 0; i < _FG_HIST_MAX; i++) {
 		if (fg_hist_family((enum fg_hist)i) != family)
 			continue;
 		sum = fg_log_add(sum, r->hists[i].log_e);
-		keep_surest(r, family, &r->hists[i], active, known_of(cell, (enum fg_hist)i),
-			    &surest);
+		keep_surest(r, family, &r->hists[i], active, &surest);
 		n++;
 	}
 	if (n)
@@ -157,7 +149,7 @@ void fg_cell_test(const struct fg_cells *cells, const struct fg_cell *cell, stru
 		test_share(cells, cell, (enum fg_share)i, &r->shares[i]);
 	for (int i = 0; i < _FG_HIST_MAX; i++)
 		test_hist(cells, cell, (enum fg_hist)i, &r->hists[i]);
-	average(cell, r, FG_FAMILY_RELAY);
-	average(cell, r, FG_FAMILY_AUTOMATION);
-	average(cell, r, FG_FAMILY_LIFECYCLE);
+	average(cell->now.active, r, FG_FAMILY_RELAY);
+	average(cell->now.active, r, FG_FAMILY_AUTOMATION);
+	average(cell->now.active, r, FG_FAMILY_LIFECYCLE);
 }

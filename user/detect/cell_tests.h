@@ -19,7 +19,8 @@
 
 struct fg_test {
 	double log_e; /* 0 where nothing can be said */
-	double observed, expected; /* of the clients of which it is known: how many, in clients */
+	double known; /* clients of which it is known */
+	double observed, expected; /* how many of these, in clients */
 	double p; /* base rate */
 	double p_excess; /* that of all bins that are in excess */
 	double rho; /* how far it strays */

@@ -49,10 +49,8 @@ struct templates {
 /* Between 0 and 1, the same each time. */
 static double draw_of(const struct fg_model_client *client)
 {
-	uint64_t h = client->stem ^ client->stack * 31;
+	uint64_t h = fg_client_hash(client->addr, client->stem, client->stack);
 
-	for (int i = 0; i < 16; i++)
-		h = (h ^ client->addr[i]) * 0x100000001b3ULL;
 	return (double)(fg_mix64(h) >> 11) * 0x1p-53;
 }
 

@@ -65,10 +65,8 @@ void fg_cohorts_free(struct fg_cohorts **cohorts)
 
 static unsigned int half_of(const struct fg_model_client *client)
 {
-	uint64_t h = client->stem ^ client->stack * 31;
+	uint64_t h = fg_client_hash(client->addr, client->stem, client->stack);
 
-	for (int i = 0; i < 16; i++)
-		h = (h ^ client->addr[i]) * 0x100000001b3ULL;
 	return (h ^ h >> 32) & 1;
 }
 
@@ -229,6 +227,9 @@ static int test_clock(struct fg_cohorts *c, const struct fg_model *m, const stru
 	size_t n;
 	int r;
 
+	/* what nobody asked for a whole day stands no longer */
+	if (w->clock_day + 1 < day)
+		w->log_r[FG_FAMILY_CLOCK] = -INFINITY;
 	if (w->clock_day == day || !fg_cohort_relays(cell, w, t))
 		return 0;
 	w->clock_day = day;
@@ -382,17 +383,6 @@ static void drop_cohorts(struct fg_cohorts *c, uint64_t now_ns)
 	c->n = kept;
 }
 
-static void count_drift(struct fg_cohorts *c)
-{
-	size_t n = fg_cells_n(c->cells, FG_CELL_STEM);
-
-	c->state.drifting = 0;
-	for (uint16_t i = 0; i < n; i++)
-		c->state.drifting += fg_cells_drift(c->cells,
-						    fg_cells_at(c->cells, FG_CELL_STEM, i),
-						    FG_SHARE_RELAYED) > FG_DRIFT_SHARE;
-}
-
 /* A day's budget is a rate over the legitimate sources of the day before. */
 static void begin_budget(struct fg_cohorts *c, uint32_t day)
 {
@@ -428,7 +418,6 @@ int fg_cohorts_hour(struct fg_cohorts *c, const struct fg_model *m,
 	fg_members_count(c, m);
 	fg_cells_learn(c->cells, is_frozen, c);
 	drop_cohorts(c, fg_model_now_ns(m));
-	count_drift(c);
 	c->state.hours++;
 	c->state.days = fg_cells_all(c->cells)->base.days;
 	return 0;

@@ -55,7 +55,6 @@ struct fg_cohort {
 	struct fg_peak {
 		struct fg_test test;
 		int8_t share, hist; /* which; -1 = not this one */
-		double known; /* clients of which it was known */
 	} peaks[_FG_FAMILY_MAX]; /* what each family found in its strongest hour in alarm */
 	/* for its members' evidence: base rates, of histograms those of the bin that is in excess */
 	struct fg_test relay, turns, shape;
@@ -150,7 +149,6 @@ struct fg_cohorts_state {
 	double days; /* that everybody's baseline rests on */
 	size_t tested, discoveries; /* cells in the last hour; e-BH at 5 % over current e-values */
 	double mean_e; /* of these cells' e-values: 1 at most where nothing changed */
-	size_t drifting; /* cells whose relayed share drifts without an explanation */
 	uint64_t refused; /* cohorts or members without room */
 	/* cells that the daily tests were asked of; clients of these that were not drawn */
 	uint64_t daily_asked, daily_left_out;

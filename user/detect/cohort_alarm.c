@@ -157,39 +157,27 @@ static struct fg_cohort *raise_cohort(struct fg_cohorts *c, const struct fg_cell
 	return cohort;
 }
 
-static double known_of(const struct fg_cell *cell, enum fg_hist hist)
-{
-	double n = 0;
-
-	for (unsigned int i = fg_hist_at((unsigned int)hist);
-	     i < fg_hist_at((unsigned int)hist + 1); i++)
-		n += cell->now.bins[i];
-	return n;
-}
-
 /* The test of a family that found most in this hour, where that is more than was found before. */
-static void note_peak(const struct fg_cell *cell, const struct fg_cell_tests *t,
-		      enum fg_family family, struct fg_peak *peak)
+static void note_peak(const struct fg_cell_tests *t, enum fg_family family, struct fg_peak *peak)
 {
 	for (int i = 0; i < _FG_SHARE_MAX; i++)
 		if (fg_share_family((enum fg_share)i) == family &&
 		    t->shares[i].log_e > peak->test.log_e)
-			*peak = (struct fg_peak){ t->shares[i], (int8_t)i, -1, cell->now.known[i] };
+			*peak = (struct fg_peak){ t->shares[i], (int8_t)i, -1 };
 	for (int i = 0; i < _FG_HIST_MAX; i++)
 		if (fg_hist_family((enum fg_hist)i) == family &&
 		    t->hists[i].log_e > peak->test.log_e)
-			*peak = (struct fg_peak){ t->hists[i], -1, (int8_t)i,
-						  known_of(cell, (enum fg_hist)i) };
+			*peak = (struct fg_peak){ t->hists[i], -1, (int8_t)i };
 }
 
 /* What the bounds on the excess are made of: the test of its family that found most. */
-static void note_interval(const struct fg_cell *cell, const struct fg_cell_tests *t,
-			  enum fg_family family, struct fg_cohort *cohort)
+static void note_interval(const struct fg_cell_tests *t, enum fg_family family,
+			  struct fg_cohort *cohort)
 {
 	struct fg_peak best = { .test.log_e = -INFINITY };
 
-	note_peak(cell, t, family, &best);
-	cohort->known = best.known;
+	note_peak(t, family, &best);
+	cohort->known = best.test.known;
 	cohort->usual = best.test.p_excess;
 	cohort->rho = best.test.rho;
 }
@@ -235,10 +223,10 @@ static void note_alarm(struct fg_cohorts *c, const struct fg_model *m, const str
 	cohort->relay = t->shares[FG_SHARE_RELAYED];
 	cohort->turns = t->hists[FG_HIST_TURNS];
 	cohort->shape = t->hists[FG_HIST_SHAPE];
-	note_interval(cell, t, machines ? FG_FAMILY_AUTOMATION : FG_FAMILY_RELAY, cohort);
+	note_interval(t, machines ? FG_FAMILY_AUTOMATION : FG_FAMILY_RELAY, cohort);
 	for (int f = 0; f < _FG_FAMILY_MAX; f++) {
 		cohort->log_r[f] = fmax(w->log_r[f], 0);
-		note_peak(cell, t, (enum fg_family)f, &cohort->peaks[f]);
+		note_peak(t, (enum fg_family)f, &cohort->peaks[f]);
 	}
 }
 

@@ -18,10 +18,8 @@
 
 static uint32_t slot_of(const uint8_t addr[16], uint64_t stem, uint64_t stack)
 {
-	uint64_t h = stem ^ stack * 0x9e3779b97f4a7c15ULL;
+	uint64_t h = fg_client_hash(addr, stem, stack);
 
-	for (int i = 0; i < 16; i++)
-		h = (h ^ addr[i]) * 0x100000001b3ULL;
 	return (uint32_t)(h ^ h >> 32) & (INDEX_SIZE - 1);
 }
 

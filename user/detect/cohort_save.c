@@ -12,7 +12,7 @@
 
 #include "detect/cohort_state.h"
 
-#define MAGIC 0x33747268636746ULL
+#define MAGIC 0x34747268636746ULL
 
 struct head {
 	uint64_t magic;

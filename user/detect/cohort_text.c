@@ -92,7 +92,7 @@ static void write_share(const struct fg_cohort *c, const struct fg_peak *p, char
 	snprintf(
 		text, n,
 		"%.0f of %.0f clients %s; usual are %.0f. The cell's clients are from %u networks.",
-		p->test.observed, p->known, share_texts[p->share], p->test.expected,
+		p->test.observed, p->test.known, share_texts[p->share], p->test.expected,
 		c->cell_networks);
 }
 
@@ -105,17 +105,17 @@ static void write_hist(const struct fg_peak *p, char *text, size_t n)
 		fg_turn_bin_text(p->test.bin, bin, sizeof(bin));
 		snprintf(text, n,
 			 "%.0f of %.0f clients made %s turns of the day so far; usual are %.0f.",
-			 p->test.observed, p->known, bin, p->test.expected);
+			 p->test.observed, p->test.known, bin, p->test.expected);
 		return;
 	case FG_HIST_SHAPE:
 		fg_shape_bin_text(p->test.bin, bin, sizeof(bin));
 		snprintf(text, n, "%.0f of %.0f clients mostly exchange %s; usual are %.0f.",
-			 p->test.observed, p->known, bin, p->test.expected);
+			 p->test.observed, p->test.known, bin, p->test.expected);
 		return;
 	default:
 		fg_stack_bin_text(p->test.bin, bin, sizeof(bin));
 		snprintf(text, n, "%.0f of %.0f clients have the stack %s; usual are %.0f.",
-			 p->test.observed, p->known, bin, p->test.expected);
+			 p->test.observed, p->test.known, bin, p->test.expected);
 	}
 }
 

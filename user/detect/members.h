@@ -38,6 +38,16 @@ struct fg_suspect {
 	float log_odds;
 };
 
+/** 64 bits that a client is told by, the same each time; spread no further than FNV-1a does. */
+static inline uint64_t fg_client_hash(const uint8_t addr[16], uint64_t stem, uint64_t stack)
+{
+	uint64_t h = stem ^ stack * 31;
+
+	for (int i = 0; i < 16; i++)
+		h = (h ^ addr[i]) * 0x100000001b3ULL;
+	return h;
+}
+
 struct fg_mixture {
 	double share; /* pi */
 	double members, newcomers; /* those that members and the others are judged by; at most pi */

@@ -231,7 +231,6 @@ static uint16_t table_cell(struct fg_cells *c, const struct fg_cell_key *key, ui
 		index_remove(t, at);
 		if (key->kind == FG_CELL_STEM)
 			fg_reach_clear(c->reach, at);
-		c->replaced++;
 	}
 	memset(&t->cells[at], 0, sizeof(t->cells[at]));
 	t->cells[at].key = *key;

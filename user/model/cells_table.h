@@ -34,7 +34,6 @@ struct fg_cells {
 	uint32_t n_weeks, cap_weeks;
 	uint16_t free_weeks[FG_CELL_WEEKS + 1];
 	uint32_t n_free_weeks;
-	uint64_t replaced; /* cells that gave way to a newcomer */
 };
 
 uint64_t fg_cell_hash(const struct fg_cells *c, const struct fg_cell_key *key);

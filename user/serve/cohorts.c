@@ -248,16 +248,17 @@ const char *fg_networks_weaker(const struct fg_view *v)
 static void write_drift(struct fg_jsonw *w, const struct fg_view *v)
 {
 	const struct fg_cells *cells = fg_cohorts_cells(v->cohorts);
-	size_t n = fg_cells_n(cells, FG_CELL_STEM), told = 0;
+	size_t n = fg_cells_n(cells, FG_CELL_STEM), drifting = 0;
 
 	fg_jsonw_key(w, "drift");
 	fg_jsonw_array(w);
-	for (uint16_t i = 0; i < n && told < MAX_DRIFT; i++) {
+	for (uint16_t i = 0; i < n; i++) {
 		const struct fg_cell *cell = fg_cells_at(cells, FG_CELL_STEM, i);
 		const struct fg_cell_base *b = &cell->base;
 		const char *stem;
 
-		if (fg_cells_drift(cells, cell, FG_SHARE_RELAYED) <= FG_DRIFT_SHARE)
+		if (fg_cells_drift(cells, cell, FG_SHARE_RELAYED) <= FG_DRIFT_SHARE ||
+		    drifting++ >= MAX_DRIFT)
 			continue;
 		stem = fg_model_stem_text(v->model, cell->key.stem);
 		fg_jsonw_object(w);
@@ -266,9 +267,9 @@ static void write_drift(struct fg_jsonw *w, const struct fg_view *v)
 				    b->yes[FG_SHARE_RELAYED] / b->known[FG_SHARE_RELAYED]);
 		fg_jsonw_key_double(w, "was", b->frozen[FG_SHARE_RELAYED]);
 		fg_jsonw_object_end(w);
-		told++;
 	}
 	fg_jsonw_array_end(w);
+	fg_jsonw_key_u64(w, "drifting", drifting);
 }
 
 void fg_cohorts_write_state(struct fg_jsonw *w, const struct fg_view *v)
@@ -287,7 +288,6 @@ void fg_cohorts_write_state(struct fg_jsonw *w, const struct fg_view *v)
 	fg_jsonw_key_u64(w, "cells_tested", s.tested);
 	fg_jsonw_key_u64(w, "discoveries", s.discoveries);
 	fg_jsonw_key_double(w, "mean_e", s.mean_e);
-	fg_jsonw_key_u64(w, "drifting", s.drifting);
 	write_drift(w, v);
 	fg_jsonw_key_u64(w, "cohorts", fg_cohorts_n(v->cohorts));
 	fg_jsonw_key_u64(w, "members", fg_cohorts_n_members(v->cohorts));
