@@ -81,15 +81,6 @@ static void test_e_value_averages_to_one(void **state)
 	}
 }
 
-static double uniform(uint64_t *state)
-{
-	uint64_t z = *state += 0x9e3779b97f4a7c15ULL;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ULL;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebULL;
-	return (double)((z ^ z >> 31) >> 11) * 0x1p-53;
-}
-
 static void test_e_value_grows_with_the_excess(void **state)
 {
 	double before = -INFINITY;
