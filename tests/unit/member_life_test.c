@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "campaign/population.h"
 #include "detect/cohort.h"
 #include "detect/thresholds.h"
 #include "farmgate/stack.h"
@@ -53,16 +54,6 @@ static struct {
 	struct fg_epoch_flow flows[5 * MOST];
 } town;
 
-static double uniform(void)
-{
-	return (double)(fg_prng_next(&town.rng) >> 11) * 0x1p-53;
-}
-
-static double normal(void)
-{
-	return sqrt(-2 * log(uniform() + 1e-300)) * cos(2 * M_PI * uniform());
-}
-
 static struct person *add_person(void)
 {
 	struct person *p = &town.who[town.n];
@@ -83,10 +74,10 @@ static void add_legit(void)
 		struct person *p = add_person();
 
 		p->stack = i % 3 ? STACK(64240) : STACK(65535);
-		p->an_hour = exp(log(0.25) + 0.8 * normal());
-		p->up = (uint32_t)exp(log(3000) + 1.2 * normal());
-		p->down = (uint32_t)exp(log(5000) + 1.2 * normal());
-		p->straight_day = uniform() < 0.03 ? EVER : 0;
+		p->an_hour = exp(log(0.25) + 0.8 * cg_normal(&town.rng));
+		p->up = (uint32_t)exp(log(3000) + 1.2 * cg_normal(&town.rng));
+		p->down = (uint32_t)exp(log(5000) + 1.2 * cg_normal(&town.rng));
+		p->straight_day = cg_uniform(&town.rng) < 0.03 ? EVER : 0;
 	}
 }
 
@@ -101,8 +92,8 @@ static size_t add_farm(size_t n, double spread)
 		p->stack = STACK(65535);
 		/* in more quarter hours than lockstep looks at: that takes most of the time */
 		p->an_hour = 3;
-		p->up = (uint32_t)exp(log(24000) + spread * normal());
-		p->down = (uint32_t)exp(log(50000) + spread * normal());
+		p->up = (uint32_t)exp(log(24000) + spread * cg_normal(&town.rng));
+		p->down = (uint32_t)exp(log(50000) + spread * cg_normal(&town.rng));
 		p->from_day = FARM_DAY;
 		p->straight_day = EVER;
 	}
@@ -155,7 +146,7 @@ static void come(const struct person *p, unsigned int n, uint32_t hour, struct f
 /* So many connections on average: one more or less. */
 static unsigned int draw(const struct person *p)
 {
-	return (unsigned int)(fmin(p->an_hour, 4) + uniform());
+	return (unsigned int)(fmin(p->an_hour, 4) + cg_uniform(&town.rng));
 }
 
 static void live_hour(uint32_t h)
@@ -364,7 +355,7 @@ static uint32_t live_to_first_members(double per_million)
 	set_up(NULL);
 	first = add_farm(320, 0.05);
 	for (size_t i = first; i < town.n; i += 3) {
-		town.who[i].up = (uint32_t)exp(log(4000) + normal());
+		town.who[i].up = (uint32_t)exp(log(4000) + cg_normal(&town.rng));
 		town.who[i].an_hour = 0.8;
 	}
 	town.conf.enforce_days = FG_WARM_DAYS;

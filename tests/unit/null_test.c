@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "campaign/population.h"
 #include "detect/cell_tests.h"
 #include "detect/thresholds.h"
 #include "lib/betabin.h"
@@ -49,29 +50,20 @@ static const unsigned int n_bins[_FG_HIST_MAX] = { TURN_BINS, SHAPE_BINS, STACK_
 
 /* --- Chance ----------------------------------------------------------------------------------- */
 
-static double uniform(void)
-{
-	return (double)(fg_prng_next(&world.rng) >> 11) * 0x1p-53;
-}
-
-static double normal(void)
-{
-	return sqrt(-2 * log(uniform() + 1e-300)) * cos(2 * M_PI * uniform());
-}
-
 /* Marsaglia and Tsang 2000; below 1 by one that is larger by 1. */
 static double gamma_of(double a)
 {
 	double d, c, x, v;
 
 	if (a < 1)
-		return gamma_of(a + 1) * pow(uniform() + 1e-300, 1 / a);
+		return gamma_of(a + 1) * pow(cg_uniform(&world.rng) + 1e-300, 1 / a);
 	d = a - 1.0 / 3;
 	c = 1 / sqrt(9 * d);
 	for (;;) {
-		x = normal();
+		x = cg_normal(&world.rng);
 		v = (1 + c * x) * (1 + c * x) * (1 + c * x);
-		if (v > 0 && log(uniform() + 1e-300) < x * x / 2 + d - d * v + d * log(v))
+		if (v > 0 &&
+		    log(cg_uniform(&world.rng) + 1e-300) < x * x / 2 + d - d * v + d * log(v))
 			return d * v;
 	}
 }
@@ -97,12 +89,12 @@ static void make_world(uint64_t seed)
 	world.rng.state = seed;
 	for (int s = 0; s < STEMS; s++) {
 		for (int i = 0; i < _FG_SHARE_MAX; i++)
-			world.share[s][i] = usual[i] * (0.6 + 0.8 * uniform());
+			world.share[s][i] = usual[i] * (0.6 + 0.8 * cg_uniform(&world.rng));
 		for (unsigned int h = 0; h < _FG_HIST_MAX; h++) {
 			double *p = &world.bins[s][fg_hist_at(h)], sum = 0;
 
 			for (unsigned int i = 0; i < n_bins[h]; i++)
-				sum += p[i] = 0.2 + uniform();
+				sum += p[i] = 0.2 + cg_uniform(&world.rng);
 			for (unsigned int i = 0; i < n_bins[h]; i++)
 				p[i] /= sum;
 		}
@@ -129,7 +121,7 @@ static void begin_day(void)
 static uint8_t draw_bin(int s, unsigned int h)
 {
 	const double *p = &world.today_bins[s][fg_hist_at(h)];
-	double u = uniform();
+	double u = cg_uniform(&world.rng);
 	uint8_t i = 0;
 
 	while (i + 1U < n_bins[h] && u >= p[i])
@@ -158,8 +150,8 @@ static void draw(int s)
 	t->network_class = (uint8_t)(1 + net % 3);
 	/* each is known of four in five */
 	for (int i = 0; i < _FG_SHARE_MAX; i++) {
-		t->known |= (uint8_t)((uniform() < 0.8) << i);
-		t->yes |= (uint8_t)((uniform() < world.today[s][i]) << i);
+		t->known |= (uint8_t)((cg_uniform(&world.rng) < 0.8) << i);
+		t->yes |= (uint8_t)((cg_uniform(&world.rng) < world.today[s][i]) << i);
 	}
 	t->yes &= t->known;
 	for (unsigned int h = 0; h < _FG_HIST_MAX; h++)
@@ -316,7 +308,8 @@ static void take_pits(const struct fg_cells *cells, uint32_t hour)
 	for (uint16_t i = 1; i < fg_cells_n(cells, FG_CELL_STEM); i++)
 		for (int share = 0; share < _FG_SHARE_MAX; share++) {
 			const struct fg_cell *cell = fg_cells_at(cells, FG_CELL_STEM, i);
-			double x = cell->now.yes[share], n = cell->now.known[share], u = uniform();
+			double x = cell->now.yes[share], n = cell->now.known[share],
+			       u = cg_uniform(&world.rng);
 			struct fg_usual usual = fg_cells_usual(cells, cell, (enum fg_share)share);
 			double p = usual.p, rho = usual.rho, off = (x - n * p) * (x - n * p);
 
