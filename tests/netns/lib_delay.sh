@@ -13,11 +13,13 @@
 # Sources that the server sees: 10.1.0.0/16 are the clients' own, 10.2.0.0/16 the proxy's.
 
 # Frames that wait for a processor are as late as if the wire were longer. Where sessions are groups to
-# the scheduler, niceness counts within one only, and each has one of its own.
-renice -n -15 -p $$ >/dev/null || fail "renice"
-if [ "${FG_LAB_PRIVATE:-}" = $$ ] && [ -w /proc/$$/autogroup ]; then
-	AUTOGROUP=$(sed 's/.* nice //' /proc/$$/autogroup)
-	echo -15 >/proc/$$/autogroup || fail "autogroup"
+# the scheduler, niceness counts within one only, and each has one of its own (but those that were
+# never given one, as everything that init starts without setsid: their file is empty). A host that
+# refuses is no failure: a capture that is late for it says so itself (unfit).
+renice -n -15 -p $$ >/dev/null || echo "lab: no higher priority here"
+if [ "${FG_LAB_PRIVATE:-}" = $$ ]; then
+	AUTOGROUP=$(sed -n 's/.* nice //p' /proc/$$/autogroup 2>/dev/null)
+	[ -z "$AUTOGROUP" ] || echo -15 >/proc/$$/autogroup || echo "lab: no higher priority here"
 fi
 
 NEAR_CLIENT=198.51.100.1 NEAR_PROXY=198.51.100.2
