@@ -433,14 +433,9 @@ static void test_a_course(void **state)
 	assert_quiet();
 }
 
-/* Without relays a farm must be heavy; over QUIC nobody is ever measured to come through one. */
-static void test_a_heavy_farm_over_quic(void **state)
+/* The farm, and half of the town on the same stem. */
+static void become_heavy_over_quic(void)
 {
-	uint32_t flagged = 0, right = 0, n;
-
-	(void)state;
-	add_legit(LEGIT);
-	add_farm(500, 15);
 	for (size_t i = 0; i < town.n; i++) {
 		if (i < LEGIT && i % 2)
 			continue;
@@ -450,6 +445,17 @@ static void test_a_heavy_farm_over_quic(void **state)
 		town.who[i].busy = i >= LEGIT;
 		town.who[i].a_day = i >= LEGIT ? 100 : town.who[i].a_day;
 	}
+}
+
+/* Without relays a farm must be heavy; over QUIC nobody is ever measured to come through one. */
+static void test_a_heavy_farm_over_quic(void **state)
+{
+	uint32_t flagged = 0, right = 0, n;
+
+	(void)state;
+	add_legit(LEGIT);
+	add_farm(500, 15);
+	become_heavy_over_quic();
 	live_days(0, 18);
 	assert_true(first_alarm() && first_alarm()->machines);
 	n = (uint32_t)fg_cohorts_n_members(town.cohorts);
@@ -462,6 +468,56 @@ static void test_a_heavy_farm_over_quic(void **state)
 			 0);
 	assert_true(right >= 0.9 * 500);
 	assert_true(right >= 0.98 * n);
+}
+
+/* Of who was in the last hour and came on this day: how many does the cohort mark, of how many? */
+static uint32_t marked(const struct fg_cohort *c, uint32_t from_day, uint32_t *ret_n)
+{
+	const uint32_t *places;
+	size_t n = fg_cohorts_active(town.cohorts, c, &places);
+	struct fg_traits_reader reader;
+	uint32_t yes = 0;
+
+	*ret_n = 0;
+	fg_traits_begin(&reader, town.model, NULL);
+	for (size_t i = 0; i < n; i++) {
+		struct fg_traits t;
+		uint64_t first_ns = fg_model_client_at(town.model, places[i])->first_ns;
+
+		if ((first_ns - START_NS) / FG_DAY_NS != from_day)
+			continue;
+		fg_traits_read(&reader, places[i], &t);
+		++*ret_n;
+		yes += fg_cohort_marks(c, town.model, &t);
+	}
+	return yes;
+}
+
+/* Machines like a farm's that were there two weeks before it came are none of it. */
+static void test_machines_that_were_there(void **state)
+{
+	static const struct {
+		uint32_t many, day;
+		bool marked;
+	} came[] = { { 24, 0, false }, { 24, 3, false }, { 24, 10, true }, { 500, 18, true } };
+
+	(void)state;
+	add_legit(LEGIT);
+	for (size_t i = 0; i < 4; i++)
+		add_farm(came[i].many, came[i].day);
+	become_heavy_over_quic();
+	live_days(0, 20);
+	assert_true(first_alarm() && first_alarm()->machines);
+	for (size_t i = 0; i < fg_cohorts_n_members(town.cohorts); i++)
+		for (size_t k = LEGIT; k < LEGIT + 48; k++)
+			assert_memory_not_equal(fg_cohorts_member_at(town.cohorts, i)->addr,
+						town.who[k].addr, 16);
+	for (size_t i = 0; i < 4; i++) {
+		uint32_t n, yes = marked(first_alarm(), came[i].day, &n);
+
+		assert_true(n > came[i].many / 2);
+		assert_int_equal(yes, came[i].marked ? n : 0);
+	}
 }
 
 /* A release moves most of one stem's clients to another one, new to all. */
@@ -608,6 +664,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_flash_crowd, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_course, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_heavy_farm_over_quic, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_machines_that_were_there, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_release, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_restart, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_cold_start, set_up, tear_down),

@@ -55,7 +55,9 @@ static struct fg_suspect *add(bool relayed, bool born)
 				 .known = 1 << FG_SHARE_RELAYED | 1 << FG_SHARE_BORN };
 	t->yes = (uint8_t)(relayed << FG_SHARE_RELAYED | born << FG_SHARE_BORN);
 	t->age_days = born ? 0 : 30;
-	*s = (struct fg_suspect){ .traits = t, .half = n & 1, .clock = FG_BIN_UNKNOWN };
+	*s = (struct fg_suspect){
+		.traits = t, .half = n & 1, .clock = FG_BIN_UNKNOWN, .marked = born
+	};
 	return s;
 }
 
@@ -176,7 +178,12 @@ static void test_what_is_usual_fits_badly(void **state)
 	print_message("share %.3f, of newcomers %.3f\n", m.share, m.newcomers);
 	assert_true(m.share > 0.8);
 	assert_true(m.newcomers < 0.4 && m.members < 0.4);
-	/* machines come straight */
+	/* nor of machines that came, of which there are no more than came: a tenth */
+	fg_members_fit(cells, fg_cells_all(cells), suspects, n, 150, false, 0.5, &m);
+	assert_true(m.share > 0.8);
+	assert_true(m.newcomers < 0.15 && m.members < 0.15);
+	for (size_t i = 0; i < n; i++)
+		suspects[i].marked = true;
 	fg_members_fit(cells, fg_cells_all(cells), suspects, n, 150, false, 0.5, &m);
 	assert_true(m.newcomers > 0.8);
 }

@@ -226,13 +226,22 @@ static void look(struct fg_member *m, const struct fg_suspect *s, uint32_t hour)
 	m->clock = s->clock;
 }
 
-/* Of a farm behind relays nobody is a member who was measured to come straight: what the mixture takes
- * for independent (new and of the farm's shape, say) goes together in other trades, too. */
-static bool qualifies(const struct fg_cohort *cohort, const struct fg_suspect *s)
+bool fg_cohort_marks(const struct fg_cohort *cohort, const struct fg_model *model,
+		     const struct fg_traits *t)
 {
-	bool relayed = s->traits->yes >> FG_SHARE_RELAYED & 1;
+	const struct fg_model_client *client = fg_model_client_at(model, t->place);
+	const struct fg_model_source *source = fg_model_source_find(model, client->addr);
+	uint64_t first_ns = source ? source->first_ns : client->first_ns;
 
-	return (cohort->machines || relayed) && s->traits->measured >= FG_MEMBER_MEASURED &&
+	if (!cohort->machines)
+		return t->yes >> FG_SHARE_RELAYED & 1;
+	return first_ns + FG_NEW_DAYS * FG_DAY_NS > cohort->first_ns &&
+	       first_ns >= fg_model_began_ns(model) + FG_DAY_NS;
+}
+
+static bool qualifies(const struct fg_suspect *s)
+{
+	return s->marked && s->traits->measured >= FG_MEMBER_MEASURED &&
 	       fg_member_lfdr(s) <= FG_MEMBER_LFDR;
 }
 
@@ -254,7 +263,7 @@ static uint32_t owner_of(const struct fg_cohorts *c, const struct fg_model *mode
 	for (size_t i = 0; i < n; i++) {
 		const struct fg_member *m;
 
-		if (!qualifies(cohort, &c->suspects[i]))
+		if (!qualifies(&c->suspects[i]))
 			continue;
 		qualified++;
 		m = member_of(c, model, &c->suspects[i]);
@@ -303,11 +312,11 @@ static int claim(struct fg_cohorts *c, const struct fg_model *model, const struc
 	struct fg_member *m = member_of(c, model, s);
 
 	if (!m)
-		return qualifies(cohort, s) ? admit(c, model, id, s) : 0;
+		return qualifies(s) ? admit(c, model, id, s) : 0;
 	if (m->looked == (uint8_t)c->hour || (m->cohort != id && fg_cohorts_find(c, m->cohort)))
 		return 0;
 	look(m, s, c->hour);
-	if (qualifies(cohort, s)) {
+	if (qualifies(s)) {
 		m->cohort = id;
 		confirm(c, m);
 	}
@@ -323,8 +332,10 @@ int fg_cohort_find_members(struct fg_cohorts *c, const struct fg_model *model,
 
 	if (r || !n)
 		return r;
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		c->suspects[i].member = member_of(c, model, &c->suspects[i]) != NULL;
+		c->suspects[i].marked = fg_cohort_marks(cohort, model, c->suspects[i].traits);
+	}
 	fg_clock_vote(model, c->suspects, n, &cohort->clock);
 	fg_members_fit(c->cells, fg_cells_at(c->cells, cohort->key.kind, place), c->suspects, n,
 		       cohort->excess, !cohort->machines, cohort->clock.usual, &mixture);

@@ -56,6 +56,12 @@ void fg_cohort_alarm(struct fg_cohorts *c, const struct fg_model *model, const s
 /** Asks the daily tests of the cells whose turn it is. @return 0, -ENOMEM. */
 int fg_cohorts_daily(struct fg_cohorts *c, const struct fg_model *model,
 		     const struct fg_networks *networks);
+/** Does this client show what the cohort's alarm rests on? What the mixture takes for independent (a shape
+ * and how much is done, say) goes together in other trades, too; so nobody is a member without. Of a farm
+ * behind relays: it was measured to come through one. Of machines that came: its source was not there
+ * FG_NEW_DAYS before them, nor on our own first day, when nobody can say who is new. */
+bool fg_cohort_marks(const struct fg_cohort *cohort, const struct fg_model *model,
+		     const struct fg_traits *traits);
 /** The members of a cell in alarm. @return 0, -ENOMEM. */
 int fg_cohort_find_members(struct fg_cohorts *c, const struct fg_model *model,
 			   struct fg_cohort *cohort, uint16_t place);

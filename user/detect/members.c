@@ -271,6 +271,20 @@ static double most_relayed(const struct fg_cells *cells, const struct fg_cell *c
 		    SHARE_MIN);
 }
 
+/* Of a farm without relays: all of it came lately. */
+static double most_marked(const struct fg_suspect *s, size_t n, bool newcomers)
+{
+	double all = 0, marked = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (newcomers && !is_newcomer(&s[i]))
+			continue;
+		all++;
+		marked += s[i].marked;
+	}
+	return all > 0 ? fmin(fmax(marked / all, SHARE_MIN), SHARE_MAX) : SHARE_MAX;
+}
+
 /* The share of the farm among newcomers, by maximum likelihood: theirs is concave in it. */
 static double share_of_newcomers(const struct fg_suspect *s, size_t n, double share, double most)
 {
@@ -291,8 +305,8 @@ static double share_of_newcomers(const struct fg_suspect *s, size_t n, double sh
 static void part(const struct fg_cells *cells, const struct fg_cell *cell, struct fg_suspect *s,
 		 size_t n, bool relayed, struct fg_mixture *m)
 {
-	double most = relayed ? most_relayed(cells, cell, s, n, false) : SHARE_MAX;
-	double most_new = relayed ? most_relayed(cells, cell, s, n, true) : SHARE_MAX;
+	double most = relayed ? most_relayed(cells, cell, s, n, false) : most_marked(s, n, false);
+	double most_new = relayed ? most_relayed(cells, cell, s, n, true) : most_marked(s, n, true);
 
 	m->members = fmin(m->share, most);
 	m->newcomers = share_of_newcomers(s, n, m->share, fmin(most, most_new));

@@ -17,7 +17,8 @@
  *           cells. So who is no member yet has a pi of its own, by maximum likelihood with both parts'
  *           histograms as they are: hypotheses of a class in which the share of the null is another one
  *           are judged apart (Efron 2008, Annals of Applied Statistics 2, 197-223). Nobody's pi is above
- *           the upper bound on what is relayed beyond the usual: the farm is. A client comes in
+ *           the upper bound on what is relayed beyond the usual, of a farm behind relays, or above the
+ *           share of who came with it, of one without. A client comes in
  *           once; the sum of the rates of who came in is how many are expected to be false, however
  *           often they were looked at.
  * False positive case: a legitimate client of the same cell that comes through a relay, does as much a
@@ -34,6 +35,7 @@ struct fg_suspect {
 	uint8_t half; /* 0 or 1 */
 	uint8_t clock; /* 1 = nearer the cell's own clock, 0 = the local one, FG_BIN_UNKNOWN */
 	bool member; /* before this hour, or by another cell in it */
+	bool marked; /* shows what the alarm rests on: came through a relay, or with the farm */
 	float nats[_FG_FAMILY_MAX]; /* ln(farm / usual) of each, capped */
 	float log_odds;
 };
