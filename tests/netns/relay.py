@@ -8,8 +8,8 @@ PLAN     lines `source scenario d1 d2`: one-way milliseconds of the two wires
 ROUNDS   of rounds.py, HELLOS of hellos.py: the truth, for each source and stem
 CLIENTS  the answer of `farmgate clients --format json`
 
-Prints one table. Exit 1: the agent's answer is not what the capture says. Exit 75: the capture is
-not what was built. Exit 77: the agent's answer has no signals.
+Prints one table. Exit 75: the capture is not what was built; then what the agent makes of it says
+nothing either way. Exit 1: the agent's answer is not what the capture says. Exit 77: the agent's answer has no signals.
 """
 import json
 import statistics
@@ -140,7 +140,7 @@ def main():
     print_errors(errors)
     print(*wrong, sep='\n', end='\n' if wrong else '')
     if wrong:
-        sys.exit(75 if all(w.startswith('built: ') for w in wrong) else 1)
+        sys.exit(75 if any(w.startswith('built: ') for w in wrong) else 1)
     if len(sys.argv) > 4 and not signals_there:
         sys.exit(77)
 
