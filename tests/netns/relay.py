@@ -9,7 +9,8 @@ ROUNDS   of rounds.py, HELLOS of hellos.py: the truth, for each source and stem
 CLIENTS  the answer of `farmgate clients --format json`
 
 Prints one table. Exit 75: the capture is not what was built; then what the agent makes of it says
-nothing either way. Exit 1: the agent's answer is not what the capture says. Exit 77: the agent's answer has no signals.
+nothing either way. Exit 1: the agent's answer is not what the capture says. Exit 77: it has no
+signals.
 """
 import json
 import statistics
