@@ -109,9 +109,6 @@ void fg_cohorts_set_back(struct fg_cohorts *cohorts, uint32_t hour);
 /** Calls emit for each member that stands; stops at its first non-zero answer and returns it. */
 int fg_cohorts_members(const struct fg_cohorts *cohorts, const struct fg_model *model,
 		       const struct fg_detect_conf *conf, fg_finding_fn emit, void *arg);
-/** A member's client was cleared by an operator: it is no member any more. */
-void fg_cohorts_forget(struct fg_cohorts *cohorts, const uint8_t addr[16], uint64_t stem,
-		       uint64_t stack);
 
 size_t fg_cohorts_n(const struct fg_cohorts *cohorts);
 const struct fg_cohort *fg_cohorts_at(const struct fg_cohorts *cohorts, size_t i);

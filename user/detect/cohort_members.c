@@ -98,28 +98,8 @@ static struct fg_member *add_member(struct fg_cohorts *c, const struct fg_model_
 	return m;
 }
 
-static void keep_members(struct fg_cohorts *c, bool (*stays)(struct fg_member *m, void *arg),
-			 void *arg)
+static bool stays(struct fg_member *m, uint16_t day)
 {
-	uint32_t kept = 0;
-
-	for (uint32_t i = 0; i < c->n_members; i++) {
-		if (!stays(&c->members[i], arg))
-			continue;
-		if (kept != i)
-			c->members[kept] = c->members[i];
-		kept++;
-	}
-	if (kept == c->n_members)
-		return;
-	c->n_members = kept;
-	fg_members_reindex(c);
-}
-
-static bool fades(struct fg_member *m, void *arg)
-{
-	uint16_t day = *(const uint16_t *)arg;
-
 	if (day > m->day) {
 		m->weight *= (float)pow(FG_MEMBER_DECAY, day - m->day);
 		m->day = day;
@@ -129,29 +109,19 @@ static bool fades(struct fg_member *m, void *arg)
 
 void fg_members_fade(struct fg_cohorts *c, uint32_t day)
 {
-	uint16_t d = (uint16_t)day;
+	uint32_t kept = 0;
 
-	keep_members(c, fades, &d);
-}
-
-struct who {
-	const uint8_t *addr;
-	uint64_t stem, stack;
-};
-
-static bool is_other(struct fg_member *m, void *arg)
-{
-	const struct who *w = arg;
-
-	return memcmp(m->addr, w->addr, 16) || (w->stem && m->stem != w->stem) ||
-	       (w->stack && m->stack != w->stack);
-}
-
-void fg_cohorts_forget(struct fg_cohorts *c, const uint8_t addr[16], uint64_t stem, uint64_t stack)
-{
-	struct who w = { addr, stem, stack };
-
-	keep_members(c, is_other, &w);
+	for (uint32_t i = 0; i < c->n_members; i++) {
+		if (!stays(&c->members[i], (uint16_t)day))
+			continue;
+		if (kept != i)
+			c->members[kept] = c->members[i];
+		kept++;
+	}
+	if (kept == c->n_members)
+		return;
+	c->n_members = kept;
+	fg_members_reindex(c);
 }
 
 /* --- Who comes in ----------------------------------------------------------------------------- */

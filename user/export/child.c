@@ -156,11 +156,6 @@ static int start(const char *const argv[], struct running *c)
 
 /* --- Conversation ----------------------------------------------------------------------------- */
 
-static int64_t now_ms(void)
-{
-	return (int64_t)(fg_monotonic_ns() / 1000000);
-}
-
 static int grow(struct text *t)
 {
 	size_t cap = t->cap ? t->cap * 2 : 65536;
@@ -258,10 +253,10 @@ static int take_all(struct running *c)
  * for these. */
 static int converse(struct running *c, const struct fg_child *child)
 {
-	int64_t until = now_ms() + child->timeout_ms;
+	int64_t until = fg_monotonic_ms() + child->timeout_ms;
 
 	for (;;) {
-		int64_t left = until - now_ms();
+		int64_t left = until - fg_monotonic_ms();
 		bool ended;
 		int ready, r;
 

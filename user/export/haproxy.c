@@ -84,11 +84,6 @@ struct talk {
 	size_t n_why;
 };
 
-static int64_t now_ms(void)
-{
-	return (int64_t)(fg_monotonic_ns() / 1000000);
-}
-
 static int fail(const struct talk *k, int r, const char *what)
 {
 	snprintf(k->why, k->n_why, "%s: %s", k->target->socket, what);
@@ -117,7 +112,7 @@ static int wait_for(const struct talk *k, int fd, short events)
 	int ready;
 
 	do {
-		left = k->until_ms - now_ms();
+		left = k->until_ms - fg_monotonic_ms();
 		ready = left > 0 ? poll(&p, 1, (int)left) : 0;
 	} while (ready < 0 && errno == EINTR);
 	return ready > 0 ? 0 : ready ? -errno : -ETIMEDOUT;
@@ -328,8 +323,8 @@ static int write_whole(const struct talk *k, const struct fg_diff *diff)
 	if (!r)
 		return tell(k, command, (size_t)n);
 	/* what was half written is not to stay in its memory; that it may fail, too, is no news */
-	(void)tell(&(struct talk){ k->target, now_ms() + 500, (char[256]){ 0 }, 256 }, command,
-		   (size_t)n);
+	(void)tell(&(struct talk){ k->target, fg_monotonic_ms() + 500, (char[256]){ 0 }, 256 },
+		   command, (size_t)n);
 	return r;
 }
 
@@ -372,7 +367,7 @@ static bool is_better_whole(const struct fg_diff *diff)
 
 static struct talk begin(const struct fg_haproxy *t, char *why, size_t n_why)
 {
-	return (struct talk){ t, now_ms() + TIMEOUT_MS, why, n_why };
+	return (struct talk){ t, fg_monotonic_ms() + TIMEOUT_MS, why, n_why };
 }
 
 static int apply(void *impl, const struct fg_export_set *set, uint64_t now_ns, char *why,

@@ -367,19 +367,14 @@ static int tell_failed(struct fg_hook_target *t, char *why, size_t n_why)
 	return r ? r : n;
 }
 
-static int64_t now_ms(void)
-{
-	return (int64_t)(fg_monotonic_ns() / 1000000);
-}
-
 /* Batch after batch while there is time. *ret_n changes were taken, also where one failed. */
 static int tell_all(struct fg_hook_target *t, const struct fg_diff *diff, uint64_t now_ns,
 		    size_t *ret_n, char *why, size_t n_why)
 {
-	int64_t until = now_ms() + BEGIN_MS;
+	int64_t until = fg_monotonic_ms() + BEGIN_MS;
 	int r = 0;
 
-	for (*ret_n = 0; !r && *ret_n < diff->n && now_ms() < until;) {
+	for (*ret_n = 0; !r && *ret_n < diff->n && fg_monotonic_ms() < until;) {
 		size_t left = diff->n - *ret_n, n = left < t->batch ? left : t->batch, n_lines = 0;
 		const struct fg_change *changes = diff->changes + *ret_n;
 		_cleanup_free_ char *lines = NULL;

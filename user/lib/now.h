@@ -23,3 +23,9 @@ static inline uint64_t fg_monotonic_ns(void)
 {
 	return fg_clock_ns(CLOCK_MONOTONIC);
 }
+
+/** Signed, for what is left until a time that may be past. */
+static inline int64_t fg_monotonic_ms(void)
+{
+	return (int64_t)(fg_monotonic_ns() / 1000000);
+}
