@@ -16,7 +16,7 @@ static const char *const ablation_names[_CG_ABLATION_MAX] = {
 	[CG_WHOLE] = "none",	[CG_NO_TIMES] = "no-times",
 	[CG_NO_JA4] = "no-ja4", [CG_INGRESS_ONLY] = "ingress-only",
 	[CG_LOSS] = "loss",	[CG_RESTART] = "restart",
-	[CG_JITTER] = "jitter",
+	[CG_JITTER] = "jitter", [CG_NO_TABLE] = "no-table",
 };
 
 static const struct {
@@ -85,8 +85,7 @@ static int usage(int code)
 		"                   judge reads it)\n"
 		"  --report FILE    what replay said, in JSON (judge)\n"
 		"  --quic 0|1       browsers speak QUIC, too (default 0; F12: always)\n"
-		"  --asn 0|1        give the agent the table of networks (default 1)\n"
-		"  --ablation NAME  no-times, no-ja4, ingress-only, loss, restart, jitter\n"
+		"  --ablation NAME  no-times, no-ja4, ingress-only, loss, restart, jitter, no-table\n"
 		"  --epoch S        seconds an epoch, a part of an hour (run: 60, agree: 1)\n"
 		"  --connections N  stop after so many\n"
 		"  --state DIR      the agent's state (run)\n"
@@ -169,10 +168,6 @@ static int set_option(struct cg_options *o, int c, const char *text)
 		return 0;
 	case 'F':
 		return number32(text, 1, 1000, &o->world.flush_tokens);
-	case 'a':
-		r = number32(text, 0, 1, &flag);
-		o->asn = !r && flag;
-		return r;
 	case 'Q':
 		r = number32(text, 0, 1, &flag);
 		o->world.quic = !r && flag;
@@ -228,7 +223,6 @@ static int parse(int argc, char **argv, struct cg_options *o)
 		{ "report", required_argument, NULL, 'R' },
 		{ "keep", required_argument, NULL, 'K' },
 		{ "flush", required_argument, NULL, 'F' },
-		{ "asn", required_argument, NULL, 'a' },
 		{ "quic", required_argument, NULL, 'Q' },
 		{ "ablation", required_argument, NULL, 'b' },
 		{ "epoch", required_argument, NULL, 'e' },
@@ -273,7 +267,6 @@ int main(int argc, char **argv)
 					   .farm_scale = 1,
 					   .days = 28,
 					   .farm_day = 14 },
-				.asn = true,
 				.jobs = 1 };
 	int r;
 

@@ -18,13 +18,13 @@ enum cg_ablation {
 	CG_LOSS, /* a tenth of the connections is not told */
 	CG_RESTART, /* the agent restarts six days into the scored days */
 	CG_JITTER, /* clock readings are off by up to 5 ms */
+	CG_NO_TABLE, /* no table of networks */
 	_CG_ABLATION_MAX
 };
 
 struct cg_options {
 	struct cg_conf world;
 	enum cg_ablation ablation;
-	bool asn; /* the agent is given the table of networks */
 	uint32_t epoch_s;
 	uint64_t max_connections; /* 0 = all */
 	const char *state_dir; /* NULL = memory, or a temporary one where it restarts */

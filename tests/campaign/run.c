@@ -173,7 +173,7 @@ static int open_all(struct cg_run *r)
 	fg_conf_init(&r->conf);
 	r->conf.mode = FG_MODE_ENFORCE;
 	r->end_ns = CG_START_NS + r->options->world.days * CG_DAY_NS;
-	if (!e && r->options->asn)
+	if (!e && r->options->ablation != CG_NO_TABLE)
 		e = write_asn(r);
 	if (!e)
 		e = open_epochs(r);
@@ -465,15 +465,14 @@ void cg_run_print(const struct cg_run *r)
 	cpu = (double)used.ru_utime.tv_sec + (double)used.ru_stime.tv_sec +
 	      (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
 	if (!r->options->no_header) {
-		printf("scenario\tseed\tknob\tscale\tsources\tdays\tfarm_day\theavy_cap\tasn\t"
-		       "ablation");
+		printf("scenario\tseed\tknob\tscale\tsources\tdays\tfarm_day\theavy_cap\tablation");
 		cg_score_header(stdout);
 		cg_reliability_header(stdout);
 		printf("\tmean_e\tconnections\trecords\tcpu_s\trecords_per_s\trss_mb\tstore_errors\n");
 	}
-	printf("%s\t%llu\t%g\t%g\t%u\t%u\t%u\t%u\t%d\t%s", w->scenario, (unsigned long long)w->seed,
+	printf("%s\t%llu\t%g\t%g\t%u\t%u\t%u\t%u\t%s", w->scenario, (unsigned long long)w->seed,
 	       w->knob, w->farm_scale, w->legit_sources, w->days, w->farm_day, w->heavy_cap,
-	       r->options->asn, cg_ablation_name(r->options->ablation));
+	       cg_ablation_name(r->options->ablation));
 	cg_score_row(r->score, stdout);
 	cg_reliability_row(r->reliability, stdout);
 	printf("\t%.6g\t%llu\t%llu\t%.1f\t%.0f\t%ld\t%llu\n",
