@@ -199,12 +199,11 @@ static void look(struct fg_member *m, const struct fg_suspect *s, uint32_t hour)
 bool fg_cohort_marks(const struct fg_cohort *cohort, const struct fg_model *model,
 		     const struct fg_traits *t)
 {
-	const struct fg_model_client *client = fg_model_client_at(model, t->place);
-	const struct fg_model_source *source = fg_model_source_find(model, client->addr);
-	uint64_t first_ns = source ? source->first_ns : client->first_ns;
+	uint64_t first_ns;
 
 	if (!cohort->machines)
 		return t->yes >> FG_SHARE_RELAYED & 1;
+	first_ns = fg_model_source_first_ns(model, fg_model_client_at(model, t->place));
 	return first_ns + FG_NEW_DAYS * FG_DAY_NS > cohort->first_ns &&
 	       first_ns >= fg_model_began_ns(model) + FG_DAY_NS;
 }

@@ -1213,6 +1213,13 @@ const struct fg_model_source *fg_model_source_find(const struct fg_model *m, con
 	return at == NONE ? NULL : &m->sources[at];
 }
 
+uint64_t fg_model_source_first_ns(const struct fg_model *m, const struct fg_model_client *client)
+{
+	const struct fg_model_source *s = fg_model_source_find(m, client->addr);
+
+	return s ? s->first_ns : client->first_ns;
+}
+
 const struct fg_model_client *fg_model_client_find(const struct fg_model *m, const uint8_t addr[16],
 						   uint64_t stem, uint64_t stack)
 {

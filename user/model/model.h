@@ -137,6 +137,9 @@ const struct fg_model_print *fg_model_print_at(const struct fg_model *model, siz
 /** NULL where not there. */
 const struct fg_model_source *fg_model_source_find(const struct fg_model *model,
 						   const uint8_t addr[16]);
+/** When the client's source was first seen; the client itself, where the source gave way. */
+uint64_t fg_model_source_first_ns(const struct fg_model *model,
+				  const struct fg_model_client *client);
 const struct fg_model_client *fg_model_client_find(const struct fg_model *model,
 						   const uint8_t addr[16], uint64_t stem,
 						   uint64_t stack);

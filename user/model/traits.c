@@ -104,8 +104,7 @@ static void read_idle(const struct fg_signals *g, struct fg_traits *t)
 static void read_life(const struct fg_model *m, const struct fg_model_client *c,
 		      const struct fg_client_day *d, struct fg_traits *t)
 {
-	const struct fg_model_source *s = fg_model_source_find(m, c->addr);
-	uint64_t first_ns = s ? s->first_ns : c->first_ns;
+	uint64_t first_ns = fg_model_source_first_ns(m, c);
 	uint64_t now_ns = fg_model_now_ns(m);
 	uint64_t age = now_ns > first_ns ? (now_ns - first_ns) / FG_DAY_NS : 0;
 
